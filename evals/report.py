@@ -1,0 +1,89 @@
+"""What a probe says, as tables for the console."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from evals.estimators.gap import closed_fraction
+from evals.gap_record import GapRecord
+
+
+def probe_table(records: Sequence[GapRecord], step: int) -> Table:
+    """One column a task, at one step."""
+    rows = [r for r in records if r.step == step]
+    title = "The base model" if step == 0 else f"Probe after step {step}"
+    return _table(title, rows, [r.task for r in rows])
+
+
+def gap_table(records: Sequence[GapRecord]) -> Table:
+    """Before training and at the last probe, two columns a task."""
+    last = max(r.step for r in records)
+    tasks = dict.fromkeys(r.task for r in records)
+    rows = [r for task in tasks for r in records if r.task == task and r.step in (0, last)]
+    heads = [f"{r.task}\n{'before' if r.step == 0 else f'after {r.step} steps'}" for r in rows]
+    return _table("The gap before and after", rows, heads)
+
+
+def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Table:
+    k = records[0].gap_k
+    table = Table(
+        title=title, title_justify="left", title_style="bold", caption=_caption(records[0]),
+        caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+    )  # fmt: skip
+    table.add_column("points of 100")
+    for head in heads:
+        table.add_column(head, justify="right")
+    names = (
+        "pass@1", "  change", "", f"pass@{k}", f"base pass@{k}", f"gap: base @{k} - @1", "",
+        "closed by training", "gained / lost", "both / neither", "truncated", "unparsed", "duplicates",
+    )  # fmt: skip
+    cells = [_cells(r, k) for r in records]
+    for i, name in enumerate(names):
+        row = [column[i] for column in cells]
+        if any(row):
+            table.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
+    return table
+
+
+def _cells(r: GapRecord, k: int) -> list[str]:
+    base_1, base_k, policy_1 = r.at(1, base=True), r.at(k, base=True), r.at(1)
+    closed = None
+    if base_1 is not None and base_k is not None and policy_1 is not None:
+        closed = closed_fraction(base_1, base_k, policy_1)
+    is_base = r.policy_hash == r.base_hash
+    return [
+        _points(policy_1),
+        "" if is_base else _points(r.pass_at_1_change, "+"),
+        "" if is_base else _interval(r.change_low, r.change_high, "+"),
+        _points(r.at(k)),
+        _points(base_k),
+        _points(r.gap),
+        _interval(r.gap_low, r.gap_high),
+        "" if is_base or closed is None else f"{closed:.0%}",
+        "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
+        "" if is_base or r.both is None else f"{r.both} / {r.neither}",
+        f"{r.truncated:.1%}",
+        f"{r.unparsed:.1%}",
+        f"{r.duplicate_rate:.1%}",
+    ]
+
+
+def _caption(r: GapRecord) -> str:
+    s = r.sampling
+    return (
+        f"{r.num_problems} problems, {r.n} samples each (base {r.base_n}), temperature "
+        f"{s['temperature']}, top-p {s['top_p']}.\n"
+        "\\[a, b]: 95 % interval over problems, paired. gained / lost: problems that only\n"
+        f"the policy / only the base solves in {r.n} samples."
+    )
+
+
+def _points(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else f"{100 * value:{sign}.1f}"
+
+
+def _interval(low: float | None, high: float | None, sign: str = "") -> str:
+    return "" if low is None or high is None else f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"

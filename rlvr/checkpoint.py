@@ -1,0 +1,144 @@
+"""Checkpoints: written aside, hashed, synced and renamed; a resume takes the newest that is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+_PARTIAL = ".partial-"
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be written or none can be read; the message says what is left."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk: policy/ in Hugging Face format, trainer/ for the resume."""
+
+    step: int
+    path: Path
+
+    @property
+    def policy(self) -> Path:
+        return self.path / "policy"
+
+    @property
+    def trainer(self) -> Path:
+        return self.path / "trainer"
+
+
+def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep_last: int) -> Checkpoint:
+    """Writes checkpoint `step` through `write`, then removes all but the newest keep_last.
+
+    Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    partial = Checkpoint(step, directory / f"{_PARTIAL}{step:06d}")
+    final = Checkpoint(step, directory / f"step_{step:06d}")
+    try:
+        partial.policy.mkdir(parents=True)
+        partial.trainer.mkdir()
+        write(partial)
+        _seal(partial.path)
+        if final.path.exists():  # an invalid one of the same step that a resume passed over
+            shutil.rmtree(final.path)
+        partial.path.rename(final.path)
+        _sync(directory)
+    except Exception as error:
+        shutil.rmtree(partial.path, ignore_errors=True)
+        if not _is_disk_error(error):
+            raise
+        left = ", ".join(c.path.name for c in _all(directory)) or "none"
+        raise CheckpointError(
+            f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
+            "Free space there and give the same command again to go on."
+        ) from error
+    for old in _all(directory)[:-keep_last]:
+        shutil.rmtree(old.path)
+    return final
+
+
+def newest_valid(directory: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that matches its manifest, and why each newer one was passed over."""
+    passed_over = [
+        f"{p.name}: was never finished" for p in sorted(directory.glob(f"{_PARTIAL}*"), reverse=True)
+    ]
+    for checkpoint in reversed(_all(directory)):
+        fault = find_fault(checkpoint.path)
+        if fault is None:
+            return checkpoint, passed_over
+        passed_over.append(f"{checkpoint.path.name}: {fault}")
+    return None, passed_over
+
+
+def find_fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint, None if every file is there with its content."""
+    try:
+        manifest: dict[str, str] = json.loads((path / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        return f"manifest cannot be read ({error})"
+    for name, digest in manifest.items():
+        file = path / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file_hash(file) != digest:
+            return f"{name} differs from what was written"
+    return None
+
+
+def weight_hash(policy: Path) -> str:
+    """Hash of a Hugging Face directory's safetensors: 16 hex digits. Raises CheckpointError without any."""
+    files = sorted(policy.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{policy} holds no *.safetensors")
+    digests = "".join(file_hash(f) for f in files)
+    return (digests if len(files) == 1 else hashlib.sha256(digests.encode()).hexdigest())[:16]
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _all(directory: Path) -> list[Checkpoint]:
+    """Every finished checkpoint, oldest first."""
+    paths = directory.glob("step_[0-9]*")
+    return sorted((Checkpoint(int(p.name[5:]), p) for p in paths), key=lambda c: c.step)
+
+
+def _seal(path: Path) -> None:
+    """Writes the manifest and brings everything to the disk before the rename makes it count."""
+    files = sorted(f for f in path.rglob("*") if f.is_file())
+    manifest = {str(f.relative_to(path)): file_hash(f) for f in files}
+    (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for file in [*files, path / MANIFEST]:
+        _sync(file)
+    for folder in [path, *(d for d in path.rglob("*") if d.is_dir())]:
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_disk_error(error: BaseException | None) -> bool:
+    """Whether an OSError lies at the root: libraries wrap a full disk in errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError) or "No space left" in str(error) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

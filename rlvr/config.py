@@ -1,0 +1,148 @@
+"""The configuration of a run, as frozen models. `rlvr.recipe` reads and merges what they validate.
+
+The keys of `task.*` and `algorithm.*` are the keyword arguments of the function that builds the named
+task or algorithm: there is no second list of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Choice(BaseModel):
+    """A named builder and its keyword arguments, all in one mapping."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Rewards(Section):
+    """What a verdict is worth. Unparsed and timed-out completions are wrong."""
+
+    correct: float = 1.0
+    wrong: float = 0.0
+
+
+class Rollouts(Section):
+    """One step samples `group_size` completions for each of `prompts` problems."""
+
+    prompts: Positive = 64
+    group_size: Annotated[int, Field(ge=2)] = 8
+    max_new_tokens: Positive = 64
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Optim(Section):
+    """AdamW with linear warm-up to a constant rate. A mini-batch is one optimizer step."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-6
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    mini_batches: Positive = 1
+    epochs: Positive = 1
+    micro_batch_tokens: Positive = 16384
+
+
+class Shape(Section):
+    """The architecture's numbers, for the memory estimate on a machine without the weights."""
+
+    layers: Positive
+    hidden: Positive
+    intermediate: Positive
+    heads: Positive
+    kv_heads: Positive
+    head_dim: Positive
+    vocab: Positive
+    tied: bool = False
+
+
+class PolicyConfig(Section):
+    """zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    zero: Literal[0, 2, 3] = 0
+    gradient_checkpointing: bool = False
+    shape: Shape | None = None
+
+
+class EngineConfig(Section):
+    """batch_size: completions generated at once (hf). mode: where vLLM runs."""
+
+    name: Literal["hf", "vllm"] = "hf"
+    mode: Literal["colocate", "server"] = "colocate"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    batch_size: Positive = 512
+
+
+class ProbeConfig(Section):
+    """The gap's measurement. `every` counts checkpoints; `n` samples per problem at each of them,
+    `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe."""
+
+    tasks: tuple[Choice, ...] = ()
+    every: Positive = 1
+    base_n: Positive = 256
+    n: Positive = 256
+    final_n: Positive = 256
+    k: Positive = 256
+    max_problems: Positive | None = None
+    temperature: Annotated[float, Field(ge=0)] = 0.6
+    top_p: Fraction = 0.95
+    max_new_tokens: Positive | None = None
+    seed: int = 0
+
+
+class MonitorConfig(Section):
+    """wandb mirrors the files and never stops a run. Alarms: see `rlvr.monitor`."""
+
+    wandb: Literal["online", "offline", "disabled"] = "disabled"
+    project: str = "rlvr"
+    max_logprob_difference: Annotated[float, Field(gt=0)] = 0.1
+    max_skipped_updates: Positive = 3
+
+
+class Config(Section):
+    """One run. `recipe` is the name it was made from; the rest is explained in docs/recipes.md."""
+
+    recipe: str
+    model: str
+    base: str | None = None
+    run_dir: str
+    resume: Literal["auto"] = "auto"
+    seed: int = 0
+    steps: Positive
+    save_every: Positive
+    keep_last: Positive = 2
+    hooks: tuple[str, ...] = ()
+    task: Choice
+    algorithm: Choice
+    rewards: Rewards = Rewards()
+    rollouts: Rollouts = Rollouts()
+    optim: Optim = Optim()
+    policy: PolicyConfig = PolicyConfig()
+    engine: EngineConfig = EngineConfig()
+    probe: ProbeConfig = ProbeConfig()
+    monitor: MonitorConfig = MonitorConfig()
+
+    @property
+    def base_model(self) -> str:
+        return self.base or self.model
+
+    @property
+    def longest_completion(self) -> int:
+        """Tokens that the probe allows a completion; training's limit unless configured."""
+        return self.probe.max_new_tokens or self.rollouts.max_new_tokens

@@ -1,0 +1,65 @@
+"""Engines: prompts in, sampled completions with their log-probs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. temperature 0 is greedy; top_p keeps the smallest set with that mass."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion to draw. Two requests that are equal, seed included, give the same completion."""
+
+    prompt_ids: tuple[int, ...]
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What the engine drew.
+
+    token_ids: the completion, with its end-of-sequence token if it reached one.
+    logprobs: one per token, of the distribution that was sampled from: after temperature and top-p.
+        Greedy completions carry the log-probs of the untempered distribution.
+    text: decoded without special tokens.
+    spans: half-open ranges of token_ids that may be trained on; None is the whole completion.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    finish_reason: Literal["stop", "length"]
+    spans: tuple[tuple[int, int], ...] | None = None
+
+
+class Engine(Protocol):
+    """Draws completions. `name` and `dtype` are part of the key under which samples are stored."""
+
+    name: str
+    dtype: str
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Yields (index of the request, completion) as completions become ready."""
+        ...
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Takes over new weights; every later completion is drawn with them."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the engine holds."""
+        ...

@@ -1,0 +1,51 @@
+"""Checkpoint hooks: what is called before the first step and after every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rlvr.builders import load
+from rlvr.config import Config
+from rlvr.engines import Engine
+from rlvr.recipe import ConfigError, Mistake
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a checkpoint hook is told. The engine holds the weights that lie in `policy`.
+
+    step: optimizer batches so far; 0 is before training, when `policy` is the model that it starts from.
+    samples: completions drawn for training so far. last: whether training ends here.
+    """
+
+    step: int
+    samples: int
+    policy: Path
+    engine: Engine
+    last: bool
+
+
+class CheckpointHook(Protocol):
+    """Called before the first step and after every committed checkpoint, on all ranks.
+
+    Called again for the same step after a resume, it does only what is missing. Returns metrics.
+    """
+
+    def __call__(self, moment: Moment) -> Mapping[str, float]: ...
+
+
+def load_hooks(config: Config) -> list[CheckpointHook]:
+    """Calls the factories that `hooks` names with the configuration. Raises ConfigError for a wrong name."""
+    factories, mistakes = [], []
+    for i, path in enumerate(config.hooks):
+        try:
+            factories.append(load(path))
+        except (ImportError, AttributeError, ValueError) as error:
+            advice = f"not a factory package.module:function that can be imported: {error}"
+            mistakes.append(Mistake(f"hooks[{i}]", path, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
+    return [factory(config) for factory in factories]

@@ -1,0 +1,74 @@
+"""Where models come from: embedded bases, local directories, the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils.logging import disable_progress_bar
+
+from rlvr.embedded import embedded_base, is_embedded
+from rlvr.tasks import Task
+
+# Their bars would tear ours.
+disable_progress_bar()
+
+
+class ModelError(Exception):
+    """A model cannot be had or does not suit the task; the message says what to do."""
+
+
+def model_directory(name: str) -> Path:
+    """The directory of a model in Hugging Face format, fetched or built first if need be."""
+    if is_embedded(name):
+        return embedded_base(name)
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"model {name!r} is neither a directory nor to be had from the hub: {error}\n"
+            "Give a path, an id of the hub, or embedded:countdown."
+        ) from error
+
+
+def load_model(directory: Path, dtype: str) -> nn.Module:
+    """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ."""
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
+
+
+def load_tokenizer(directory: Path) -> Any:
+    return AutoTokenizer.from_pretrained(directory)
+
+
+def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
+    """Every token id that ends a completion: the generation configuration may name several."""
+    try:
+        named = GenerationConfig.from_pretrained(directory).eos_token_id
+    except OSError:
+        named = None
+    named = tokenizer.eos_token_id if named is None else named
+    if named is None:
+        raise ModelError(f"{directory} names no end-of-sequence token")
+    return tuple(named) if isinstance(named, list) else (named,)
+
+
+def check_context(config: Any, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
+    """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens."""
+    room = config.max_position_embeddings - completion
+    for task in tasks:
+        for problem in (*task.train, *task.test):
+            length = len(tokenizer.encode(problem.prompt))
+            if length > room:
+                raise ModelError(
+                    f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
+                    f"{completion} new ones passes the model's context of {config.max_position_embeddings}"
+                )

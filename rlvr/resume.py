@@ -1,0 +1,77 @@
+"""Whether a run directory is new, goes on, or is finished; decided before any model is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.checkpoint import Checkpoint, newest_valid
+from rlvr.config import Config
+from rlvr.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
+
+# Keys that may differ between the parts of one run: they do not change what a step computes.
+FREE = ("steps", "keep_last", "monitor")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins. checkpoint: None at the very beginning. passed_over: newer ones not used, and why.
+
+    finished: every step is trained, and every hook was called.
+    """
+
+    checkpoint: Checkpoint | None
+    passed_over: tuple[str, ...]
+    finished: bool
+
+
+def find_start(config: Config, run_dir: RunDir) -> Start:
+    """Compares with the configuration on disk and picks the checkpoint. Raises RunDirError if they differ."""
+    if not run_dir.config.exists():
+        return Start(None, (), False)
+    before = json.loads(run_dir.config.read_text())
+    differing = _differences(_comparable(before), _comparable(config.model_dump(mode="json")))
+    if differing:
+        lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items())
+        raise RunDirError(
+            f"{run_dir.path} holds a run with another configuration:\n{lines}\n"
+            "Give these keys as they were to go on with it, or another run_dir for a new run."
+        )
+    checkpoint, passed_over = newest_valid(run_dir.checkpoints)
+    if checkpoint is not None and checkpoint.step > config.steps:
+        raise RunDirError(f"{run_dir.path} has {checkpoint.step} steps, more than steps={config.steps}")
+    return Start(checkpoint, tuple(passed_over), _finished(config, run_dir, checkpoint))
+
+
+def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
+    """Writes config.json and cuts the records back to where the run begins."""
+    step = start.checkpoint.step if start.checkpoint else 0
+    write_json(run_dir.config, config.model_dump(mode="json"))
+    keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
+    keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
+
+
+def _finished(config: Config, run_dir: RunDir, checkpoint: Checkpoint | None) -> bool:
+    if checkpoint is None or checkpoint.step < config.steps:
+        return False
+    probed = {row["task"] for row in read_jsonl(run_dir.probe) if row["step"] == config.steps}
+    return probed >= {task.name for task in config.probe.tasks}
+
+
+def _comparable(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys -> values, without those that may differ."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if prefix == "" and key in (*FREE, "run_dir", "resume"):
+            continue
+        if isinstance(value, dict):
+            flat |= _comparable(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = sorted(old.keys() | new.keys())
+    return {k: (old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)}

@@ -1,0 +1,87 @@
+"""The run directory: its paths, its lock and its line-by-line records. Other programs read it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class RunDirError(Exception):
+    """The run directory cannot be used as asked; the message says why and what to do."""
+
+
+class RunDir:
+    """Paths of one run; see "The run directory" in the README."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.card = self.path / "card.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.probe = self.path / "probe.jsonl"
+        self.probes = self.path / "probes"
+        self.checkpoints = self.path / "checkpoints"
+        self.evidence = self.path / "evidence"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the directory for this process; the lock goes with the process, however it ends."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise RunDirError(
+                    f"{self.path} is in use by process {lock.read().strip() or 'unknown'}: "
+                    "wait for it, stop it, or give another run_dir"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All whole lines; a last line that a crash cut short is left out. Empty where there is no file."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds one line and hands it to the operating system."""
+    with open(path, "a") as file:
+        file.write(json.dumps(row, allow_nan=True) + "\n")
+
+
+def keep_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Rewrites the file with the rows to keep, in one rename."""
+    if path.exists():
+        rows = [row for row in read_jsonl(path) if keep(row)]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file in one rename, so that a reader sees the old or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")

@@ -1,0 +1,58 @@
+"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run]
+
+The command line: reads the configuration, before anything heavy is imported, and hands it to `rlvr.run`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# A script's own directory comes first on sys.path, where a module of this package would replace one
+# of the same name elsewhere (rlvr/signals.py is safe, rlvr/queue.py would not be).
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
+
+from rlvr.config import Config  # noqa: E402
+from rlvr.recipe import ConfigError, load_config, recipe_names  # noqa: E402
+from rlvr.run_dir import RunDirError  # noqa: E402
+
+INTERRUPTED = 130
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving."""
+    if {"-h", "--help"} & set(arguments):
+        print(f"{__doc__}\nrecipes: {', '.join(recipe_names())}")
+        return 0
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        config = load_config([a for a in arguments if a != "--dry-run"], processes)
+        if "--dry-run" not in arguments:
+            return _run(config)
+    except ConfigError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    from rlvr.dry_run import describe
+
+    print(describe(config, processes))
+    return 0
+
+
+def _run(config: Config) -> int:
+    from rlvr.checkpoint import CheckpointError
+    from rlvr.models import ModelError
+    from rlvr.monitor import AlarmError
+    from rlvr.run import run
+    from rlvr.tasks import TaskError
+
+    try:
+        complete = run(config)
+    except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0 if complete else INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""Verifiers: completion text + reference -> verdict. No torch in this package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+
+class Status(StrEnum):
+    """The four things a verifier can say of one completion."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNPARSED = "unparsed"
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier decided about one completion.
+
+    score: 1.0 for a correct answer, 0.0 otherwise, unless the task grants partial credit (0..1).
+    extracted: the answer that was found in the text, None if there was none.
+    seconds: wall time of the decision.
+    """
+
+    status: Status
+    score: float
+    extracted: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def correct(self) -> bool:
+        return self.status is Status.CORRECT
+
+
+class Verifier(Protocol):
+    """Decides whether a completion answers a problem. `version` changes whenever a verdict could."""
+
+    version: str
+
+    def __call__(self, completion: str, reference: Any) -> Verdict: ...
+
+
+@dataclass(frozen=True)
+class StringVerifier:
+    """A verifier made of a few lines of our own string code, safe to run in the calling process.
+
+    decide: (completion, reference) -> (status, extracted answer or None)
+    """
+
+    version: str
+    decide: Callable[[str, Any], tuple[Status, str | None]]
+
+    def __call__(self, completion: str, reference: Any) -> Verdict:
+        start = time.perf_counter()
+        status, extracted = self.decide(completion, reference)
+        score = 1.0 if status is Status.CORRECT else 0.0
+        return Verdict(status, score, extracted, time.perf_counter() - start)

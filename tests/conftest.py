@@ -1,0 +1,69 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Tests never reach for a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a sample store of its own."""
+    monkeypatch.setenv("RLVR_STORE", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def data() -> Path:
+    """The directory of the benchmark files; skips without it, fails if RLVR_REQUIRE_DATA is set."""
+    if not Path(DATA).is_dir():
+        message = "no benchmark files: set RLVR_DATA to their directory"
+        if os.environ.get("RLVR_REQUIRE_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(DATA)
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Path:
+    """The embedded model's architecture with random weights."""
+    from rlvr.embedded import embedded_base
+
+    return embedded_base("countdown-untrained")
+
+
+@pytest.fixture(scope="session")
+def base() -> Path:
+    """The embedded base model, pretrained once and then cached."""
+    from rlvr.embedded import embedded_base
+
+    return embedded_base("countdown")
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the trainer as a process of its own, in a directory of its own."""
+
+    def start(*arguments: str, **environment: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "rlvr" / "train.py"), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start

@@ -1,0 +1,68 @@
+"""The probe as a callback of somebody else's trainer: a short run of TRL's GRPOTrainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evals.probe import ProbeCallback
+from rlvr.checkpoint import weight_hash
+from rlvr.config import ProbeConfig
+from rlvr.run_dir import read_jsonl
+from rlvr.tasks import build_task
+
+
+def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl", reason="needs TRL (make install-test)")
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    task = build_task("countdown:3")
+
+    def reward(prompts: list[str], completions: list[str], reference: list[object], **_: object) -> list[float]:
+        return [
+            task.verify(text, known).score for text, known in zip(completions, reference, strict=True)
+        ]
+
+    callback = ProbeCallback(
+        tasks=[task],
+        base=base,
+        config=ProbeConfig(n=8, base_n=8, final_n=16, k=8, max_problems=3),
+        max_new_tokens=32,
+    )
+    arguments = trl.GRPOConfig(
+        output_dir=str(tmp_path / "trl"),
+        max_steps=3,
+        save_steps=2,
+        per_device_train_batch_size=8,
+        num_generations=8,
+        max_completion_length=32,
+        learning_rate=1e-4,
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        disable_tqdm=True,
+    )
+    trainer = trl.GRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(base),
+        processing_class=AutoTokenizer.from_pretrained(base),
+        args=arguments,
+        reward_funcs=reward,
+        train_dataset=Dataset.from_list(
+            [{"prompt": p.prompt, "reference": p.reference} for p in task.train[:16]]
+        ),
+        callbacks=[callback],
+    )
+    trainer.train()
+
+    records = read_jsonl(tmp_path / "trl/probe.jsonl")
+    assert [(r["step"], r["n"]) for r in records] == [(0, 8), (2, 8), (3, 16)]
+    assert records[0]["policy_hash"] == records[0]["base_hash"] == weight_hash(base)
+    assert records[1]["policy_hash"] == weight_hash(tmp_path / "trl/checkpoint-2")
+    assert [r["samples_drawn"] for r in records] == [24, 24, 48]
+    counts = pd.read_parquet(tmp_path / "trl/probes/step_000003/countdown-3.parquet")
+    assert counts["n"].tolist() == [16, 16, 16]
+    gaps = [row["probe/gap"] for row in trainer.state.log_history if "probe/gap" in row]
+    assert gaps == [r["gap"] for r in records]

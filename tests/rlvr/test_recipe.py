@@ -1,0 +1,110 @@
+"""Recipes and the messages that a mistake gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr.recipe import ConfigError, load_config, recipe_names
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def mistakes(*arguments: str, world_size: int = 1) -> dict[str, str]:
+    """key -> advice of every mistake."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(arguments, world_size)
+    return {m.key: m.advice for m in caught.value.mistakes}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid(name: str) -> None:
+    config = load_config([f"recipe={name}"])
+    assert config.run_dir == f"runs/{name}-s0"
+
+
+def test_the_studys_numbers() -> None:
+    config = load_config(["recipe=grpo_qwen7b"])
+    assert (config.model, config.task.name) == ("Qwen/Qwen2.5-7B", "omni_math_rule")
+    assert (config.rollouts.prompts, config.rollouts.group_size) == (256, 8)
+    assert (config.rollouts.max_new_tokens, config.optim.lr) == (8192, 1e-6)
+    assert (config.algorithm.options["kl"], config.policy.zero) == (0.0, 3)
+    assert (config.probe.temperature, config.probe.top_p, config.probe.k) == (0.6, 0.95, 256)
+
+
+def test_arguments_override_the_recipe() -> None:
+    config = load_config(["recipe=grpo_tiny", "optim.lr=2e-6", "seed=3", "task=countdown:4"])
+    assert (config.optim.lr, config.seed, config.task.name) == (2e-6, 3, "countdown:4")
+    assert config.run_dir == "runs/grpo_tiny-s3"
+    assert config.algorithm.options["clip_low"] == 0.2
+
+
+def test_all_mistakes_at_once() -> None:
+    found = mistakes(
+        "recipe=grpo_tiny", "stepz=3", "optim.learning_rate=1", "rollouts.prompts=many", "optim.lr=-1"
+    )
+    assert found["stepz"] == "unknown key; did you mean steps?"
+    assert "optim.lr" in found["optim.learning_rate"]
+    assert "valid integer" in found["rollouts.prompts"]
+    assert found["optim.lr"] == "input should be greater than 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "advice"),
+    [
+        (["recipe=grpo_tin"], "recipe", "did you mean grpo_tiny?"),
+        ([], "recipe", "give recipe=NAME with one of"),
+        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo?"),
+        (["recipe=grpo_tiny", "algorithm.gae_lambda=1"], "algorithm.gae_lambda", "keys of algorithm"),
+        (["recipe=grpo_tiny", "algorithm.clip_lo=1"], "algorithm.clip_lo", "did you mean algorithm.clip_low"),
+        (["recipe=grpo_tiny", "task=countdwn:3"], "task.name", "did you mean countdown?"),
+        (["recipe=grpo_tiny", "task=countdown:9"], "task.variant", "'3' or '4'"),
+        (["recipe=grpo_tiny", "probe.tasks=[countdown:7]"], "probe.tasks[0].variant", "'3' or '4'"),
+        (["recipe=grpo_tiny", "lr=1"], "lr", "did you mean optim.lr?"),
+        (["recipe=grpo_tiny", "policy.zero=1"], "policy.zero", "0, 2 or 3"),
+        (["recipe=grpo_tiny", "rollouts.prompts=63", "optim.mini_batches=2"], "rollouts.prompts", "nearest"),
+        (["recipe=grpo_tiny", "probe.base_n=8"], "probe.base_n", "pass@256"),
+        (["recipe=grpo_tiny", "--dryrun"], "--dryrun", "key=value"),
+    ],
+)
+def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: str) -> None:
+    assert advice in mistakes(*arguments)[key]
+
+
+def test_the_batch_must_divide_into_processes() -> None:
+    assert "3 process(es)" in mistakes("recipe=grpo_tiny", world_size=3)["rollouts.prompts"]
+
+
+@pytest.mark.parametrize("arguments", [["recipe=grpo_tin"], ["recipe=grpo_tiny", "optim.lr=x"]])
+def test_the_command_exits_with_2_before_anything_heavy(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "rlvr" / "train.py"), *arguments]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "in the configuration" in done.stderr
+    assert " torch" not in done.stderr
+    assert time.monotonic() - begun < 30  # a hang guard; what counts is that torch stays out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_needs_neither_weights_nor_data(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "rlvr" / "train.py"), "recipe=grpo_qwen7b", "--dry-run"]
+    environment = {"PATH": "", "HF_HUB_OFFLINE": "1", "WORLD_SIZE": "8"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "256 prompts x 8 completions = 2,048 a step" in done.stdout
+    assert "821 problems x 528 samples" in done.stdout
+    assert "69% of all samples" in done.stdout
+    assert "7,615,616,512 parameters" in done.stdout  # as counted in the published weights
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    from rlvr.train import main
+
+    assert main(["--help"]) == 0
+    assert "grpo_tiny" in capsys.readouterr().out
