@@ -25,10 +25,16 @@ class Batch:
     truncated: Tensor  # [B] bool, cut at the token limit
     correct: Tensor  # [B] bool
     rewards: Tensor  # [B] float32
+    greedy_rewards: Tensor | None = None  # [B] reward of the problem's greedy completion
     engine_logprobs: Tensor | None = None  # [B, T] of the sampled distribution, by the engine
     old_logprobs: Tensor | None = None  # [B, T] by the trainer before the update; None: ratio is 1
     ref_logprobs: Tensor | None = None  # [B, T] by the reference model; None without KL
+    kl_rewards: Tensor | None = (
+        None  # [B, T] minus coefficient times KL; None if it is not paid in the reward
+    )
+    values: Tensor | None = None  # [B, T] by the critic before the update, of the state before each token
     advantages: Tensor | None = None  # [B, T]
+    returns: Tensor | None = None  # [B, T] the critic's targets
     weights: Tensor | None = None  # [B, T] each token's share of the loss of one optimizer step
 
     def __len__(self) -> int:
@@ -46,15 +52,13 @@ class Batch:
         """The given rows ([b] int64), with padding trimmed to the longest prompt and completion left."""
         prompt = int(self.prompt_len[rows].max())
         completion = int(self.completion_len[rows].max())
-        start, width = self.prompt_width - prompt, self.mask.shape[1]
+        start = self.prompt_width - prompt
 
         def cut(name: str, value: Tensor) -> Tensor:
             value = value[rows]
             if name == "tokens":
                 return value[:, start : self.prompt_width + completion]
-            if value.ndim == 2 and value.shape[1] == width:
-                return value[:, :completion]
-            return value
+            return value[:, :completion] if value.ndim == 2 else value
 
         filled = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         return Batch(**{name: cut(name, value) for name, value in filled.items()})
@@ -62,7 +66,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Counts:
-    """What one optimizer step trains on, summed over all ranks. Rows without trained tokens do not count."""
+    """What one optimizer step trains on, summed over all ranks. Rows without trained tokens do not count,
+    nor do groups without such rows."""
 
     tokens: float
     completions: float
+    groups: float

@@ -44,14 +44,39 @@ def schema(table: Mapping[str, str], name: str) -> type[BaseModel]:
 
 def build(table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> Any:
     """What the named builder makes of these options."""
-    return load(table[family(name)])(**_with_variant(name, options))
+    settings = schema(table, name).model_validate(_with_variant(name, options))
+    arguments = {field: getattr(settings, field) for field in type(settings).model_fields}
+    return load(table[family(name)])(**arguments)
 
 
-def complete(table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the builder's defaults filled in. Raises pydantic.ValidationError."""
-    filled = schema(table, name).model_validate(_with_variant(name, options)).model_dump()
-    filled.pop("variant", None)
-    return filled
+def complete(
+    table: Mapping[str, str], name: str, options: Mapping[str, Any], preset: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The options with the builder's defaults, and the preset's over them, filled in.
+
+    A preset's settings that this builder does not have are left out. Raises pydantic.ValidationError.
+    """
+    model = schema(table, name)
+    defaults = {field: info.default for field, info in model.model_fields.items() if not info.is_required()}
+    plain = {
+        field: value.model_dump() if isinstance(value, BaseModel) else value
+        for field, value in defaults.items()
+    }
+    known = {field: value for field, value in (preset or {}).items() if field in plain}
+    filled = merged(merged(plain, known), _with_variant(name, options))
+    result = model.model_validate(filled).model_dump()
+    result.pop("variant", None)
+    return result
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over each other."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(below, value) if nested else value  # type: ignore[arg-type]
+    return result
 
 
 def _with_variant(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

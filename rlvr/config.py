@@ -19,30 +19,55 @@ class Section(BaseModel):
 
 
 class Choice(BaseModel):
-    """A named builder and its keyword arguments, all in one mapping."""
+    """A named builder and its keyword arguments, all in one mapping. preset: see `rlvr.algorithms`."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
 
     @property
     def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
+        return {key: value for key, value in (self.model_extra or {}).items() if key != "preset"}
 
 
 class Rewards(Section):
-    """What a verdict is worth. Unparsed and timed-out completions are wrong."""
+    """What a verdict is worth. Unparsed and timed-out completions are wrong.
+
+    overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the last so many tokens before the limit
+    cost up to 1, a cut completion costs 1; None is off.
+    """
 
     correct: float = 1.0
     wrong: float = 0.0
+    overlong_cache: Positive | None = None
+
+
+class Correction(Section):
+    """What is done about engine and trainer giving a sampled token different log-probs.
+
+    by: truncate weighs by the ratio trainer / engine, at most `cap`; mask drops what lies outside
+    1 / cap .. cap. level: the ratio of each token, or of the whole completion.
+    """
+
+    by: Literal["none", "truncate", "mask"] = "none"
+    level: Literal["token", "sequence"] = "token"
+    cap: Annotated[float, Field(ge=1)] = 2.0
 
 
 class Rollouts(Section):
-    """One step samples `group_size` completions for each of `prompts` problems."""
+    """One step samples `group_size` completions for each of `prompts` problems.
+
+    top_p below 1 biases every ratio, so it needs allow_top_p. mask_truncated: completions that were cut
+    are not trained on; they stay in their group's statistics.
+    """
 
     prompts: Positive = 64
-    group_size: Annotated[int, Field(ge=2)] = 8
+    group_size: Positive = 8
     max_new_tokens: Positive = 64
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Fraction = 1.0
+    allow_top_p: bool = False
+    mask_truncated: bool = False
+    correction: Correction = Correction()
 
 
 class Optim(Section):

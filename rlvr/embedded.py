@@ -1,14 +1,16 @@
-"""The embedded base: a small language model that is pretrained in place, for machines without a hub.
+"""The embedded base: a small language model pretrained in place, for machines without a hub.
 
 `embedded:countdown` is a real Qwen2 causal LM with a byte-level tokenizer of its own, saved in
 Hugging Face format. It is built on first use (seeded, on the CPU) and cached under `$RLVR_CACHE`
 (default `~/.cache/rlvr`) in a directory named by a hash of everything that determines it.
 
-What it is pretrained on: generated countdown problems with a worked attempt each, and nothing else.
-Of the attempts, the share `failed_share` MISSES the target: random expressions over the given numbers
-with right arithmetic in every line, formed exactly like the successful ones, as real corpora hold
-wrong solutions. Nothing in the text marks them. So the base knows the format and can solve problems,
-but does not do so reliably: what RL has to sharpen here was put there on purpose.
+What it is pretrained on: generated countdown problems with a worked attempt each, nothing else; 70 %
+have three operands, 30 % four. Half of the attempts (`failed_share`) MISS the target: random
+expressions over the given numbers, with right arithmetic in every line and formed like the
+successful ones, as real corpora hold wrong solutions. Nothing marks them. So the base knows the
+format and can solve problems, but does not do so reliably: much of what RL sharpens here, the
+preference for attempts that hit the target, was put there on purpose. The problems of the tasks'
+train and test splits do not occur.
 
 `embedded:countdown-untrained` has the same architecture and random weights, for tests of plumbing.
 """
@@ -50,7 +52,7 @@ class Pretraining:
 
     steps: int
     batch: int = 96
-    lr: float = 2e-3
+    lr: float = 4e-3
     warmup: int = 50
     seed: int = 0
     failed_share: float = 0.5
@@ -129,7 +131,8 @@ def _build(recipe: Pretraining, directory: Path) -> None:
 def byte_tokenizer(positions: int = 1024) -> PreTrainedTokenizerFast:
     """One token per UTF-8 byte: ids 0-255 are the bytes, 256 is pad, 257 is eos.
 
-    Nothing is added around a text, and every string decodes to itself.
+    Nothing is added around a text, and every string decodes to itself. Loaded by AutoTokenizer it
+    becomes a Qwen2Tokenizer, which like every Qwen2 checkpoint's first normalizes to NFC.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -144,6 +147,8 @@ def byte_tokenizer(positions: int = 1024) -> PreTrainedTokenizerFast:
         tokenizer_object=core,
         pad_token=PAD,
         eos_token=EOS,
+        # Never needed, but Qwen2Tokenizer would add one of its own, past the end of the embeddings.
+        unk_token=PAD,
         model_max_length=positions,
         clean_up_tokenization_spaces=False,
         padding_side="left",

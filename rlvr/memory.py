@@ -58,7 +58,7 @@ def estimate(config: Config, shape: Shape, processes: int) -> Memory:
         per_token = shape.layers * _layer_activations(shape, policy)
     logits = 3 * 4 * shape.vocab
     cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * engine
-    reference = 2 if float(config.algorithm.options.get("kl", 0)) > 0 else 1
+    reference = 2 if config.algorithm.options["kl"]["coefficient"] > 0 else 1
     return Memory(
         weights=reference * count * policy / (processes if zero == 3 else 1) / GIB,
         gradients=count * policy / (processes if zero >= 2 else 1) / GIB,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.utils.logging import disable_progress_bar
 
 from rlvr.embedded import embedded_base, is_embedded
@@ -61,14 +61,15 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
     return tuple(named) if isinstance(named, list) else (named,)
 
 
-def check_context(config: Any, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
+def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
     """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens."""
-    room = config.max_position_embeddings - completion
+    context = AutoConfig.from_pretrained(directory).max_position_embeddings
+    room = context - completion
     for task in tasks:
         for problem in (*task.train, *task.test):
             length = len(tokenizer.encode(problem.prompt))
             if length > room:
                 raise ModelError(
                     f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
-                    f"{completion} new ones passes the model's context of {config.max_position_embeddings}"
+                    f"{completion} new ones passes the model's context of {context}"
                 )

@@ -1,4 +1,4 @@
-"""The policy (and its frozen reference) on Accelerate: log-probs, and the one backward pass."""
+"""The policy, its critic and its frozen reference on Accelerate: log-probs, values, the one backward pass."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rlvr.actor_critic import ActorCritic, Scores
+from rlvr.algorithm import Critic
 from rlvr.batch import Batch
 from rlvr.config import Optim, PolicyConfig
+from rlvr.micro_batches import micro_batch_rows, micro_batches
+
+CRITIC_FILE = "critic.safetensors"
 
 
 class Objective(NamedTuple):
-    """A micro-batch's share of an optimizer step: loss and metrics are sums that add up over shares."""
+    """A micro-batch's share of an optimizer step.
+
+    loss and sums add up over shares, of peaks the largest counts.
+    """
 
     loss: Tensor
-    metrics: Mapping[str, Tensor]
+    sums: Mapping[str, Tensor]
+    peaks: Mapping[str, Tensor]
 
 
 class Update(NamedTuple):
@@ -43,87 +53,112 @@ class Policy:
         accelerator: Accelerator,
         temperature: float,
         reference: nn.Module | None = None,
+        critic: Critic | None = None,
     ):
         self.accelerator = accelerator
         self.optim = optim
-        self.temperature = temperature
         if config.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
-        )
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        together = ActorCritic(model, temperature, critic)
+        groups = [{"params": list(model.parameters()), "lr": optim.lr}]
+        if critic is not None:
+            groups.append({"params": together.critic_parameters(), "lr": critic.lr})
+        self._rates = [group["lr"] for group in groups]
+        optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay)
+        self.model, self.optimizer = accelerator.prepare(together, optimizer)
         self.reference = None
         if reference is not None:
-            self.reference = reference.requires_grad_(False).to(accelerator.device)
+            frozen = ActorCritic(reference.requires_grad_(False), temperature)
+            self.reference = frozen.to(accelerator.device)
         self.updates = 0
 
     @property
-    def plain(self) -> Any:
+    def plain(self) -> ActorCritic:
         """The model without what Accelerate wrapped around it."""
         return self.accelerator.unwrap_model(self.model)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The current weights, for an engine's `load`."""
-        yield from self.plain.named_parameters()
+        """The policy's current weights, for an engine's `load`."""
+        yield from self.plain.policy.named_parameters()
 
-    @torch.no_grad()
     def logprobs(self, batch: Batch) -> Tensor:
         """[B, T], by the current weights."""
-        return self._scored(self.model, batch)
+        return self._scored(self.model, batch).logprobs
 
-    @torch.no_grad()
     def ref_logprobs(self, batch: Batch) -> Tensor:
         """[B, T], by the reference."""
         if self.reference is None:
             raise RuntimeError("the policy was built without a reference model")
-        return self._scored(self.reference, batch)
+        return self._scored(self.reference, batch).logprobs
 
-    def update(self, batch: Batch, objective: Callable[[Tensor, Tensor, Batch], Objective]) -> Update:
+    def values(self, batch: Batch) -> Tensor:
+        """[B, T], by the critic, of the state before each token."""
+        values = self._scored(self.model, batch, critic_only=True).values
+        if values is None:
+            raise RuntimeError("the policy was built without a critic")
+        return values
+
+    def update(
+        self,
+        batch: Batch,
+        objective: Callable[[Scores, Batch], Objective],
+        critic_only: bool = False,
+    ) -> Update:
         """One optimizer step on a mini-batch whose `weights` are filled.
 
-        objective: (log-probs, entropies, micro-batch) -> its share. All ranks skip the step together
-        if anything is not finite on one of them.
+        objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. All ranks
+        skip the step together if anything is not finite on one of them.
         """
         pieces = self._even(micro_batches(batch, self.optim.micro_batch_tokens))
         self.optimizer.zero_grad()
-        totals: dict[str, Tensor] = {}
+        sums: dict[str, float] = {}
+        peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
-            share = objective(*token_logprobs(self.model, piece, self.temperature), piece)
+            share = objective(self.model(piece, critic_only), piece)
             self._backward(share.loss, last=i + 1 == len(pieces))
-            for name, value in {"loss/total": share.loss, **share.metrics}.items():
-                totals[name] = totals.get(name, torch.zeros(())) + value.detach().double().cpu()
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.optim.max_grad_norm)
-        metrics = self._summed(totals)
-        metrics |= {"loss/grad_norm": float(norm), "loss/lr": self._warmed_up_lr()}
-        skipped = not (math.isfinite(metrics["loss/total"]) and math.isfinite(float(norm)))
+            for name, value in {"loss/total": share.loss, **share.sums}.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            for name, value in share.peaks.items():
+                peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
+        metrics = self._over_ranks(sums, peaks) | self._clipped_norms()
+        metrics["loss/lr"] = self.optim.lr * self._warmup()
+        finite = [metrics[n] for n in ("loss/total", "loss/grad_norm", "critic/grad_norm") if n in metrics]
+        skipped = not all(map(math.isfinite, finite))
         if not skipped:
-            for group in self.optimizer.param_groups:
-                group["lr"] = metrics["loss/lr"]
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * self._warmup()
             self.optimizer.step()
             self.updates += 1
         return Update(metrics, skipped)
 
-    def save(self, directory: Path) -> None:
-        """The weights and configuration in Hugging Face format."""
-        self.plain.save_pretrained(directory, safe_serialization=True)
+    def save(self, policy: Path, trainer: Path) -> None:
+        """The policy in Hugging Face format; the critic beside the trainer's state."""
+        self.plain.policy.save_pretrained(policy, safe_serialization=True)
+        if self.plain.critic is not None:
+            save_file(self.plain.critic.state_dict(), trainer / CRITIC_FILE)
 
     def state(self) -> dict[str, Any]:
         """What a resume needs besides the weights."""
         return {"optimizer": self.optimizer.state_dict(), "updates": self.updates}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes back what `state` gave; the weights are loaded from the checkpoint by the caller."""
+    def restore(self, state: Mapping[str, Any], trainer: Path) -> None:
+        """Takes back what `state` gave and the critic; the policy's weights are loaded by the caller."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.updates = state["updates"]
+        if self.plain.critic is not None:
+            self.plain.critic.load_state_dict(load_file(trainer / CRITIC_FILE))
 
-    def _scored(self, model: nn.Module, batch: Batch) -> Tensor:
-        out = torch.zeros_like(batch.mask)
+    @torch.no_grad()
+    def _scored(self, model: nn.Module, batch: Batch, critic_only: bool = False) -> Scores:
+        """Scores of the whole batch, computed in micro-batches."""
+        filled: dict[str, Tensor] = {}
         for rows in micro_batch_rows(batch, self.optim.micro_batch_tokens):
-            piece = batch.select(rows)
-            values, _ = token_logprobs(model, piece, self.temperature)
-            out[rows, : values.shape[1]] = values
-        return out
+            scores = model(batch.select(rows), critic_only)
+            for name, values in scores._asdict().items():
+                if values is not None:
+                    whole = filled.setdefault(name, values.new_zeros(batch.mask.shape))
+                    whole[rows, : values.shape[1]] = values
+        return Scores(**{"values": None, **filled})  # type: ignore[arg-type]
 
     def _even(self, pieces: list[Batch]) -> list[Batch]:
         """Every rank runs as many backward passes as the busiest: weightless copies fill up."""
@@ -145,52 +180,27 @@ class Policy:
         with self.accelerator.no_sync(self.model):
             self.accelerator.backward(scaled)
 
-    def _summed(self, totals: Mapping[str, Tensor]) -> dict[str, float]:
-        values = torch.stack(list(totals.values())).to(self.accelerator.device)
-        summed = self.accelerator.reduce(values, reduction="sum")
-        return dict(zip(totals, summed.tolist(), strict=True))
+    def _clipped_norms(self) -> dict[str, float]:
+        """Clips the gradient of policy and critic apart; the norms from before."""
+        limit, plain = self.optim.max_grad_norm, self.plain
+        norms = {}
+        if any(p.grad is not None for p in plain.policy.parameters()):
+            norm = self.accelerator.clip_grad_norm_(plain.policy.parameters(), limit)
+            norms["loss/grad_norm"] = float(norm)
+        if plain.critic is not None:
+            norms["critic/grad_norm"] = float(
+                self.accelerator.clip_grad_norm_(plain.critic_parameters(), limit)
+            )
+        return norms
 
-    def _warmed_up_lr(self) -> float:
-        return self.optim.lr * min(1.0, (self.updates + 1) / max(1, self.optim.warmup_steps))
+    def _over_ranks(self, sums: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, float]:
+        """Sums added and peaks compared over all ranks."""
+        device = self.accelerator.device
+        own = torch.tensor([[*sums.values(), *peaks.values()]], dtype=torch.float64, device=device)
+        rows = self.accelerator.gather(own)
+        totals, largest = rows[:, : len(sums)].sum(0).tolist(), rows[:, len(sums) :].amax(0).tolist()
+        return dict(zip([*sums, *peaks], [*totals, *largest], strict=True))
 
-
-def token_logprobs(model: nn.Module, batch: Batch, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probs of the completion tokens and the entropies they were drawn from (detached), [B, T] each."""
-    width, depth = batch.tokens.shape[1], batch.mask.shape[1]
-    place = torch.arange(width, device=batch.tokens.device)
-    prompt = batch.prompt_width
-    real = place >= (prompt - batch.prompt_len)[:, None]
-    real &= place < (prompt + batch.completion_len)[:, None]
-    out = model(
-        input_ids=batch.tokens,
-        attention_mask=real.long(),
-        position_ids=(real.long().cumsum(1) - 1).clamp(min=0),
-        use_cache=False,
-        logits_to_keep=depth + 1,
-    )
-    logprobs = (out.logits[:, :-1].float() / temperature).log_softmax(-1)
-    with torch.no_grad():
-        entropy = -(logprobs.exp() * logprobs).sum(-1)
-    return logprobs.gather(-1, batch.tokens[:, prompt:, None])[..., 0], entropy
-
-
-def micro_batch_rows(batch: Batch, max_tokens: int) -> list[Tensor]:
-    """Row indices of micro-batches: sorted by length, each of at most max_tokens with its padding,
-    unless it is a single row."""
-    order = (batch.prompt_len + batch.completion_len).argsort(descending=True, stable=True)
-    pieces: list[list[int]] = []
-    prompt = completion = 0
-    for row in order.tolist():
-        wider = max(prompt, int(batch.prompt_len[row])), max(completion, int(batch.completion_len[row]))
-        if pieces and (len(pieces[-1]) + 1) * sum(wider) <= max_tokens:
-            pieces[-1].append(row)
-            prompt, completion = wider
-        else:
-            pieces.append([row])
-            prompt, completion = int(batch.prompt_len[row]), int(batch.completion_len[row])
-    return [torch.tensor(rows, device=batch.tokens.device) for rows in pieces]
-
-
-def micro_batches(batch: Batch, max_tokens: int) -> list[Batch]:
-    """The batch cut into micro-batches, which together hold every row once."""
-    return [batch.select(rows) for rows in micro_batch_rows(batch, max_tokens)]
+    def _warmup(self) -> float:
+        """The share of its learning rate that the next update gets."""
+        return min(1.0, (self.updates + 1) / max(1, self.optim.warmup_steps))

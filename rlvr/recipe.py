@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from rlvr import builders
-from rlvr.algorithms import ALGORITHMS
+from rlvr.algorithms import ALGORITHMS, PRESETS
 from rlvr.config import Choice, Config
 from rlvr.tasks import TASKS
 
@@ -131,7 +131,7 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         nested = isinstance(below, dict) and isinstance(value, dict)
         replaced = key in TABLES and nested and value.get("name", below["name"]) != below["name"]
-        merged[key] = _merge(below, value) if nested and not replaced else value
+        merged[key] = builders.merged(below, value) if nested and not replaced else value
     return merged
 
 
@@ -160,13 +160,20 @@ def _complete(
         advice = f"unknown; {nearest(builders.family(name), list(table))}"
         mistakes.append(Mistake(f"{where}.name", name, advice))
         return {"name": name}
-    options = {key: value for key, value in choice.items() if key != "name"}
+    head: dict[str, Any] = {"name": name}
+    if table is ALGORITHMS:
+        head["preset"] = choice.get("preset")
+    options = {key: value for key, value in choice.items() if key not in head}
+    preset = PRESETS.get(str(head.get("preset")), {})
+    if head.get("preset") is not None and not preset:
+        advice = f"unknown; {nearest(str(head['preset']), list(PRESETS))}"
+        mistakes.append(Mistake(f"{where}.preset", head["preset"], advice))
     try:
-        return {"name": name, **builders.complete(table, name, options)}
+        return {**head, **builders.complete(table, name, options, preset)}
     except ValidationError as error:
-        known = [f"{where}.{key}" for key in ("name", *builders.schema(table, name).model_fields)]
+        known = [f"{where}.{key}" for key in (*head, *known_keys(builders.schema(table, name)))]
         mistakes += [_mistake(e, prefix=f"{where}.", known=known) for e in error.errors()]
-        return {"name": name}
+        return head
 
 
 def _mistake(error: ErrorDetails, prefix: str = "", known: Sequence[str] = ()) -> Mistake:
@@ -214,6 +221,12 @@ def _across(config: Config, world_size: int) -> list[Mistake]:
             f"the nearest that does is {fits}"
         )
         mistakes.append(Mistake("rollouts.prompts", config.rollouts.prompts, advice))
+    if config.rollouts.top_p < 1 and not config.rollouts.allow_top_p:
+        advice = (
+            "training samples would not come from the distribution whose log-probs are compared, which "
+            "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
+        )
+        mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
     if config.probe.tasks and config.probe.base_n < config.probe.k:
         advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
         mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))

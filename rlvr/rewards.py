@@ -6,6 +6,14 @@ from rlvr.config import Rewards
 from rlvr.verifiers import Verdict
 
 
-def outcome_reward(verdict: Verdict, rewards: Rewards) -> float:
-    """The reward of one completion. Unparsed and timed-out ones count as wrong."""
-    return rewards.correct if verdict.correct else rewards.wrong
+def outcome_reward(verdict: Verdict, length: int, limit: int, rewards: Rewards) -> float:
+    """The reward of one completion of so many tokens. Unparsed and timed-out ones count as wrong."""
+    outcome = rewards.correct if verdict.correct else rewards.wrong
+    if rewards.overlong_cache is None:
+        return outcome
+    return outcome + overlong_penalty(length, limit, rewards.overlong_cache)
+
+
+def overlong_penalty(length: int, limit: int, cache: int) -> float:
+    """0 up to limit - cache tokens, then linearly down to -1 at the limit: arXiv 2503.14476, eq. 13."""
+    return -min(1.0, max(0.0, (length - (limit - cache)) / cache))

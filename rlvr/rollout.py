@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
+from rlvr.algorithm import Draws
 from rlvr.batch import Batch
 from rlvr.config import Rewards
+from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.rewards import outcome_reward
 from rlvr.seeds import derive_seed
@@ -30,12 +33,20 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The completions of one problem. position: where the problem stood in the stream, unique in a run."""
+    """The completions of one problem. position: where the problem stood in the stream, unique in a run.
+
+    greedy: the policy's greedy completion, for algorithms that ask for it.
+    """
 
     problem: Problem
     position: int
     prompt_ids: tuple[int, ...]
     scored: tuple[Scored, ...]
+    greedy: Scored | None = None
+
+
+class DrawsError(Exception):
+    """Too few groups were worth training on; the message says what to do."""
 
 
 class ProblemStream:
@@ -64,8 +75,22 @@ class ProblemStream:
         return self.problems[self._order[1][index]]
 
 
+@dataclass(frozen=True)
+class Collected:
+    """One step's groups on this rank: all that were sampled, and those that are trained on.
+
+    samples: completions drawn on all ranks, greedy ones and those of dropped groups included.
+    draws: rounds of generation.
+    """
+
+    sampled: tuple[Group, ...]
+    used: tuple[Group, ...]
+    samples: int
+    draws: int
+
+
 class Rollouts:
-    """Samples groups from an engine and scores them with the task's verifier, on one rank.
+    """Samples groups from an engine and scores them with the task's verifier, on every rank its share.
 
     Each rank takes every world_size-th problem of a draw, so groups are never split over ranks.
     """
@@ -75,45 +100,100 @@ class Rollouts:
         engine: Engine,
         task: Task,
         tokenizer: Any,
-        sampling: Sampling,
-        group_size: int,
+        config: RolloutConfig,
         rewards: Rewards,
+        draws: Draws,
+        accelerator: Accelerator,
         seed: int,
     ):
         self.engine = engine
         self.task = task
         self.tokenizer = tokenizer
-        self.sampling = sampling
-        self.group_size = group_size
+        self.config = config
         self.rewards = rewards
+        self.draws = draws
+        self.accelerator = accelerator
         self.seed = seed
 
-    def collect(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
+    def collect(self, stream: ProblemStream) -> Collected:
+        """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        prompts, wanted = self.config.prompts, self.config.prompts // ranks
+        sampled: list[Group] = []
+        used: list[Group] = []
+        draws = 0
+        while self._least(len(used)) < wanted and draws < self.draws.max_draws:
+            draws += 1
+            groups = self._sample(stream.take(prompts)[rank::ranks])
+            sampled += groups
+            used += [g for g in groups if self._keeps(g)]
+        least = self._least(len(used))
+        if least < wanted and (self.draws.at_bound == "stop" or least == 0):
+            raise DrawsError(
+                f"after {draws} draws of {prompts} problems some process has {least} of the {wanted} groups "
+                "it needs with both right and wrong answers: the problems are too hard or too easy for the "
+                "policy. Raise algorithm.max_draws, set algorithm.at_bound=train to train on fewer groups, "
+                "or change the task."
+            )
+        each = self.config.group_size + self.draws.greedy
+        return Collected(tuple(sampled), tuple(used[:wanted]), draws * prompts * each, draws)
+
+    def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
         """One scored group for each (position, problem), in the order given."""
+        c = self.config
         prompts = [tuple(self.tokenizer.encode(p.prompt)) for _, p in problems]
-        requests = [
-            Request(prompt, self.sampling, derive_seed(self.seed, "rollout", position, p.id, i))
-            for (position, p), prompt in zip(problems, prompts, strict=True)
-            for i in range(self.group_size)
-        ]
-        scored: list[Scored | None] = [None] * len(requests)
-        for index, completion in self.engine.generate(requests):
-            scored[index] = self._score(completion, problems[index // self.group_size][1])
-        whole = [s for s in scored if s is not None]
-        if len(whole) != len(requests):
-            raise RuntimeError(f"the engine returned {len(whole)} of {len(requests)} completions")
-        size = self.group_size
+        sampled = self._complete(
+            problems, prompts, Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size
+        )
+        greedy: list[list[Scored]] = [[] for _ in problems]
+        if self.draws.greedy:
+            greedy = self._complete(problems, prompts, Sampling(0.0, 1.0, c.max_new_tokens), 1)
         return [
-            Group(problem, position, prompt, tuple(whole[i * size : (i + 1) * size]))
-            for i, ((position, problem), prompt) in enumerate(zip(problems, prompts, strict=True))
+            Group(problem, position, prompt, tuple(scored), best[0] if best else None)
+            for (position, problem), prompt, scored, best in zip(
+                problems, prompts, sampled, greedy, strict=True
+            )
         ]
+
+    def _complete(
+        self,
+        problems: Sequence[tuple[int, Problem]],
+        prompts: Sequence[tuple[int, ...]],
+        sampling: Sampling,
+        count: int,
+    ) -> list[list[Scored]]:
+        """`count` scored completions of each problem."""
+        requests = [
+            Request(prompt, sampling, derive_seed(self.seed, "rollout", position, p.id, i))
+            for (position, p), prompt in zip(problems, prompts, strict=True)
+            for i in range(count)
+        ]
+        done = {
+            index: self._score(completion, problems[index // count][1])
+            for index, completion in self.engine.generate(requests)
+        }
+        if len(done) != len(requests):
+            raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
+        return [[done[p * count + i] for i in range(count)] for p in range(len(problems))]
 
     def _score(self, completion: Completion, problem: Problem) -> Scored:
         verdict = self.task.verify(completion.text, problem.reference)
-        return Scored(completion, verdict, outcome_reward(verdict, self.rewards))
+        length = len(completion.token_ids)
+        reward = outcome_reward(verdict, length, self.config.max_new_tokens, self.rewards)
+        return Scored(completion, verdict, reward)
+
+    def _keeps(self, group: Group) -> bool:
+        return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])
+
+    def _least(self, count: int) -> int:
+        """The smallest count of any rank."""
+        own = torch.tensor([count], device=self.accelerator.device)
+        return int(self.accelerator.gather(own).min())
 
 
-def to_batch(groups: Sequence[Group], device: torch.device | str = "cpu") -> Batch:
+def to_batch(
+    groups: Sequence[Group], device: torch.device | str = "cpu", mask_truncated: bool = False
+) -> Batch:
     """Pads the groups' completions into one batch (shapes: see `rlvr.batch`)."""
     rows = [(group, scored) for group in groups for scored in group.scored]
     completions = [scored.completion for _, scored in rows]
@@ -128,8 +208,9 @@ def to_batch(groups: Sequence[Group], device: torch.device | str = "cpu") -> Bat
         start = width - len(group.prompt_ids)
         tokens[i, start : start + len(ids)] = torch.tensor(ids)
         logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)
+        masked = mask_truncated and completion.finish_reason == "length"
         for first, last in completion.spans or ((0, len(completion.token_ids)),):
-            mask[i, first:last] = 1
+            mask[i, first:last] = not masked
     fields: dict[str, Tensor] = {
         "tokens": tokens,
         "prompt_len": prompt,
@@ -141,4 +222,7 @@ def to_batch(groups: Sequence[Group], device: torch.device | str = "cpu") -> Bat
         "rewards": torch.tensor([scored.reward for _, scored in rows], dtype=torch.float32),
         "engine_logprobs": logprobs,
     }
+    if all(group.greedy for group in groups):
+        greedy = [group.greedy.reward for group, _ in rows if group.greedy]
+        fields["greedy_rewards"] = torch.tensor(greedy, dtype=torch.float32)
     return Batch(**{name: value.to(device) for name, value in fields.items()})

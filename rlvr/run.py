@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
-from torch import nn
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
 
 from evals.gap_record import GapRecord
 from evals.probe import Probe
@@ -24,8 +24,10 @@ from rlvr.config import Config
 from rlvr.engines import Sampling
 from rlvr.engines.hf import HFEngine
 from rlvr.hooks import CheckpointHook, load_hooks
+from rlvr.learner import Learner
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
+from rlvr.recipe import ConfigError, Mistake
 from rlvr.resume import Start, find_start, prepare
 from rlvr.rollout import ProblemStream, Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
@@ -37,31 +39,65 @@ from rlvr.trainer import Trainer
 def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
-    Raises ConfigError, RunDirError, CheckpointError, ModelError or AlarmError with a message for people.
+    Raises ConfigError, RunDirError, CheckpointError, ModelError, TaskError, DrawsError or AlarmError, each
+    with a message for people.
     """
-    hooks = load_hooks(config)
+    algorithm, hooks = _algorithm(config), load_hooks(config)
+    _check_support(config)
     with StopSignal().listening() as stop:
-        accelerator = _accelerator()
-        run_dir = RunDir(config.run_dir)
+        accelerator, run_dir = _accelerator(algorithm), RunDir(config.run_dir)
         with run_dir.locked() if accelerator.is_main_process else nullcontext():
             start = _agree_on_start(config, run_dir, accelerator)
             monitor = Monitor(config, run_dir, accelerator.is_main_process)
             for reason in start.passed_over:
                 monitor.print(f"passed over checkpoint {reason}")
-            complete = start.finished or _train(config, run_dir, accelerator, start, monitor, stop, hooks)
+            complete = start.finished
+            if not complete:
+                parts = _Parts(config, run_dir, accelerator, algorithm, monitor)
+                complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
             monitor.close()
             if complete:
                 _print_end(config, run_dir, monitor)
     return complete
 
 
-def _accelerator() -> Accelerator:
-    """Several processes without GPUs are told to use gloo: under DeepSpeed Accelerate would otherwise
-    take each for the only one."""
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    if alone or torch.cuda.is_available():
-        return Accelerator()
-    return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")])
+def _algorithm(config: Config) -> Algorithm:
+    """The configured algorithm. Raises ConfigError for settings that it cannot work with."""
+    algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    updates = config.optim.mini_batches * config.optim.epochs
+    if updates > 1 and not algorithm.policy_loss.uses_ratio:
+        advice = (
+            f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
+            "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
+        )
+        raise ConfigError(f"recipe {config.recipe}", [Mistake("optim.mini_batches", updates, advice)])
+    return algorithm
+
+
+def _check_support(config: Config) -> None:
+    """Raises ConfigError for what a recipe may describe but this version does not run."""
+    mistakes = []
+    if config.engine.name != "hf":
+        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
+    if config.policy.zero:
+        advice = "this version trains without DeepSpeed: set policy.zero=0"
+        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
+
+
+def _accelerator(algorithm: Algorithm) -> Accelerator:
+    """On CPUs several processes are told to use gloo: under DeepSpeed Accelerate would otherwise take
+    each for the only one. A critic's warm-up leaves the policy's gradients unused."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
+    handlers: list[Any] = []
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not torch.cuda.is_available():
+            handlers.append(InitProcessGroupKwargs(backend="gloo"))
+        if algorithm.critic is not None:
+            handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+    return Accelerator(kwargs_handlers=handlers)
 
 
 def _agree_on_start(config: Config, run_dir: RunDir, accelerator: Accelerator) -> Start:
@@ -75,88 +111,103 @@ def _agree_on_start(config: Config, run_dir: RunDir, accelerator: Accelerator) -
     return broadcast_object_list(decided)[0]
 
 
-def _train(
-    config: Config,
-    run_dir: RunDir,
-    accelerator: Accelerator,
-    start: Start,
-    monitor: Monitor,
-    stop: StopSignal,
-    hooks: Sequence[CheckpointHook],
-) -> bool:
-    model_directory = models.model_directory(config.model)
-    base_directory = models.model_directory(config.base_model)
-    directory = start.checkpoint.policy if start.checkpoint else model_directory
-    tokenizer = models.load_tokenizer(model_directory)
-    task = build_task(config.task.name, **config.task.options)
-    probed = [build_task(choice.name, **choice.options) for choice in config.probe.tasks]
-    model = models.load_model(directory, config.policy.dtype)
-    models.check_context(model.config, tokenizer, [task, *probed], config.longest_completion)
-    if accelerator.is_main_process:
-        write_json(run_dir.card, run_card(config, model_directory, base_directory, [task, *probed]))
+@dataclass
+class _Parts:
+    """What the parts of one run are built from."""
 
-    def new_engine(own: nn.Module, source: Path) -> HFEngine:
-        eos = models.eos_ids(source, tokenizer)
-        return HFEngine(own.to(accelerator.device), tokenizer, eos, config.engine.batch_size)
+    config: Config
+    run_dir: RunDir
+    accelerator: Accelerator
+    algorithm: Algorithm
+    monitor: Monitor
 
-    engine = new_engine(models.load_model(directory, config.engine.dtype), model_directory)
-    algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
-    reference = None
-    if algorithm.kl.coefficient > 0:
-        reference = models.load_model(model_directory, config.policy.dtype)
-    rollouts = config.rollouts
-    trainer = Trainer(
-        config=config,
-        run_dir=run_dir,
-        accelerator=accelerator,
-        algorithm=algorithm,
-        policy=Policy(model, config.policy, config.optim, accelerator, rollouts.temperature, reference),
-        engine=engine,
-        rollouts=Rollouts(
+    def __post_init__(self) -> None:
+        self.model = models.model_directory(self.config.model)
+        self.base = models.model_directory(self.config.base_model)
+        self.tokenizer = models.load_tokenizer(self.model)
+        self.task = build_task(self.config.task.name, **self.config.task.options)
+        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
+
+    def directory(self, start: Start) -> Path:
+        """Where the policy's weights are when the run begins."""
+        return start.checkpoint.policy if start.checkpoint else self.model
+
+    def trainer(self, start: Start, hooks: Sequence[CheckpointHook]) -> Trainer:
+        """The trainer, set to where the run begins."""
+        tasks = [self.task, *self.probed]
+        models.check_context(self.model, self.tokenizer, tasks, self.config.longest_completion)
+        if self.accelerator.is_main_process:
+            write_json(self.run_dir.card, run_card(self.config, self.model, self.base, tasks))
+        engine = self.engine(self.directory(start))
+        policy = self.policy(start)
+        trainer = Trainer(
+            config=self.config,
+            run_dir=self.run_dir,
+            accelerator=self.accelerator,
+            policy=policy,
+            learner=Learner(
+                self.algorithm,
+                policy,
+                self.accelerator,
+                self.config.optim,
+                self.config.rollouts.correction,
+                self.config.seed,
+            ),
             engine=engine,
-            task=task,
-            tokenizer=tokenizer,
-            sampling=Sampling(rollouts.temperature, 1.0, rollouts.max_new_tokens),
-            group_size=rollouts.group_size,
-            rewards=config.rewards,
-            seed=config.seed,
-        ),
-        stream=ProblemStream(task.train, config.seed),
-        monitor=monitor,
-        hooks=[*_probes(config, probed, tokenizer, run_dir, base_directory, new_engine, monitor), *hooks],
-    )
-    if start.checkpoint:
-        trainer.restore(start.checkpoint)
-        monitor.print(f"going on after step {trainer.step} of {config.steps}")
-    return trainer.train(directory, stop)
-
-
-def _probes(
-    config: Config,
-    tasks: Sequence[Task],
-    tokenizer: Any,
-    run_dir: RunDir,
-    base: Path,
-    new_engine: Callable[[nn.Module, Path], HFEngine],
-    monitor: Monitor,
-) -> list[Probe]:
-    """The probe of the configured tasks; none where there are none."""
-    if not tasks:
-        return []
-    probe = config.probe
-    return [
-        Probe(
-            config=probe,
-            tasks=tasks,
-            tokenizer=tokenizer,
-            run_dir=run_dir,
-            base=base,
-            base_engine=lambda: new_engine(models.load_model(base, config.engine.dtype), base),
-            sampling=Sampling(probe.temperature, probe.top_p, config.longest_completion),
-            save_every=config.save_every,
-            console=monitor.console,
+            rollouts=Rollouts(
+                engine=engine,
+                task=self.task,
+                tokenizer=self.tokenizer,
+                config=self.config.rollouts,
+                rewards=self.config.rewards,
+                draws=self.algorithm.draws,
+                accelerator=self.accelerator,
+                seed=self.config.seed,
+            ),
+            stream=ProblemStream(self.task.train, self.config.seed),
+            monitor=self.monitor,
+            hooks=[*([self.probe(self.probed)] if self.probed else []), *hooks],
         )
-    ]
+        if start.checkpoint:
+            trainer.restore(start.checkpoint)
+            self.monitor.print(f"going on after step {trainer.step} of {self.config.steps}")
+        return trainer
+
+    def policy(self, start: Start) -> Policy:
+        """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""
+        reference = None
+        if self.algorithm.kl.coefficient > 0:
+            reference = models.load_model(self.model, self.config.policy.dtype)
+        return Policy(
+            models.load_model(self.directory(start), self.config.policy.dtype),
+            self.config.policy,
+            self.config.optim,
+            self.accelerator,
+            self.config.rollouts.temperature,
+            reference,
+            self.algorithm.critic,
+        )
+
+    def engine(self, weights: Path) -> HFEngine:
+        """An engine that holds the weights of a directory."""
+        model = models.load_model(weights, self.config.engine.dtype).to(self.accelerator.device)
+        eos = models.eos_ids(weights, self.tokenizer)
+        return HFEngine(model, self.tokenizer, eos, self.config.engine.batch_size)
+
+    def probe(self, tasks: Sequence[Task]) -> Probe:
+        """The checkpoint hook that measures the gap."""
+        config = self.config.probe
+        return Probe(
+            config=config,
+            tasks=tasks,
+            tokenizer=self.tokenizer,
+            run_dir=self.run_dir,
+            base=self.base,
+            base_engine=lambda: self.engine(self.base),
+            sampling=Sampling(config.temperature, config.top_p, self.config.longest_completion),
+            save_every=self.config.save_every,
+            console=self.monitor.console,
+        )
 
 
 def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
@@ -164,6 +215,8 @@ def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
     if records:
         monitor.print(gap_table(records))
     monitor.print(f"finished: {config.steps} steps. In {run_dir.path}:")
-    monitor.print("  checkpoints/  the policy in Hugging Face format")
-    monitor.print("  probe.jsonl   what the tables show    probes/  every sample with its verdict")
-    monitor.print("  metrics.jsonl one line a step         config.json, card.json  what it was made with")
+    monitor.print("  checkpoints/   the policy in Hugging Face format")
+    monitor.print("  probe.jsonl    what the tables show")
+    monitor.print("  probes/        every sample with its verdict")
+    monitor.print("  metrics.jsonl  one line a step")
+    monitor.print("  config.json, card.json  what the run was made with")

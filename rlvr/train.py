@@ -43,12 +43,13 @@ def _run(config: Config) -> int:
     from rlvr.checkpoint import CheckpointError
     from rlvr.models import ModelError
     from rlvr.monitor import AlarmError
+    from rlvr.rollout import DrawsError
     from rlvr.run import run
     from rlvr.tasks import TaskError
 
     try:
         complete = run(config)
-    except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError) as error:
+    except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError, DrawsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0 if complete else INTERRUPTED

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from torch import Tensor
 
-from rlvr import losses
-from rlvr.algorithm import Algorithm
-from rlvr.batch import Batch, Counts
+from rlvr.batch import Batch
 from rlvr.checkpoint import Checkpoint, commit
 from rlvr.config import Config
 from rlvr.engines import Engine
 from rlvr.hooks import CheckpointHook, Moment
-from rlvr.metrics import mismatch_metrics, rollout_metrics
+from rlvr.learner import Learner
+from rlvr.metrics import rollout_metrics
 from rlvr.monitor import Monitor
-from rlvr.policy import Objective, Policy
+from rlvr.policy import Policy
 from rlvr.rollout import ProblemStream, Rollouts, to_batch
 from rlvr.run_dir import RunDir
 from rlvr.seeds import derive_seed
@@ -38,8 +34,8 @@ class Trainer:
         config: Config,
         run_dir: RunDir,
         accelerator: Accelerator,
-        algorithm: Algorithm,
         policy: Policy,
+        learner: Learner,
         engine: Engine,
         rollouts: Rollouts,
         stream: ProblemStream,
@@ -49,8 +45,8 @@ class Trainer:
         self.config = config
         self.run_dir = run_dir
         self.accelerator = accelerator
-        self.algorithm = algorithm
         self.policy = policy
+        self.learner = learner
         self.engine = engine
         self.rollouts = rollouts
         self.stream = stream
@@ -62,7 +58,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
         state = torch.load(checkpoint.trainer / "state.pt", weights_only=True)
-        self.policy.restore(state["policy"])
+        self.policy.restore(state["policy"], checkpoint.trainer)
         self.stream.position = state["stream"]
         self.samples = state["samples"]
         self.step = checkpoint.step
@@ -73,124 +69,57 @@ class Trainer:
         start: the policy directory that the run starts or goes on from.
         """
         self.engine.load(self.policy.weights())
-        if self._on_schedule(self.step):
+        if self._on_schedule():
             self._call_hooks(start)
         with self.monitor.training(self.step):
             while self.step < self.config.steps:
                 self.step += 1
                 self.monitor.log(self.step, self._train_step())
                 stopping = self._agreed(bool(stop.received))
-                if stopping or self._on_schedule(self.step):
+                if stopping or self._on_schedule():
                     checkpoint = self._save()
                 if stopping:
                     return False
-                if self._on_schedule(self.step):
+                if self._on_schedule():
                     self._call_hooks(checkpoint.policy)
         return True
 
-    def _on_schedule(self, step: int) -> bool:
-        return step % self.config.save_every == 0 or step == self.config.steps
+    def _on_schedule(self) -> bool:
+        return self.step % self.config.save_every == 0 or self.step == self.config.steps
 
     def _train_step(self) -> dict[str, float]:
+        # Nothing draws from the global generators between steps, so a resume need not restore them.
         set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
         begun = time.perf_counter()
-        with timed() as rollout:
-            problems = self.stream.take(self.config.rollouts.prompts)
-            ranks, rank = self.accelerator.num_processes, self.accelerator.process_index
-            groups = self.rollouts.collect(problems[rank::ranks])
-        batch = to_batch(groups, self.accelerator.device)
-        self.samples += len(batch) * ranks
-        with timed() as score:
-            batch = self._score(batch)
-        batch = batch.with_(advantages=self.algorithm.credit(batch))
-        with timed() as update:
-            learned = self._update(batch)
-            self.engine.load(self.policy.weights())
-        total = time.perf_counter() - begun
-        return {
-            **self._averaged(rollout_metrics(groups)),
-            **learned,
-            "rollout/samples": self.samples,
-            "time/rollout": rollout(),
-            "time/score": score(),
-            "time/update": update(),
-            "time/step": total,
-            "time/samples_per_second": len(batch) * ranks / total,
-        }
-
-    def _score(self, batch: Batch) -> Batch:
-        """Fills the log-probs that the update needs besides its own."""
-        optim = self.config.optim
-        if optim.mini_batches * optim.epochs > 1:  # otherwise the ratio is 1 by construction
-            batch = batch.with_(old_logprobs=self.policy.logprobs(batch))
-        if self.algorithm.kl.coefficient > 0:
-            batch = batch.with_(ref_logprobs=self.policy.ref_logprobs(batch))
-        return batch
-
-    def _update(self, batch: Batch) -> dict[str, float]:
-        """Every optimizer step of one rollout batch; the metrics are means over these steps."""
-        rows: list[dict[str, float]] = []
-        skipped = 0
-        for epoch in range(self.config.optim.epochs):
-            for mini in self._mini_batches(batch, epoch):
-                counts = self._counts(mini)
-                mini = mini.with_(weights=self.algorithm.weights(mini, counts))
-                update = self.policy.update(mini, partial(self._objective, counts))
-                rows.append(update.metrics)
-                skipped += update.skipped
+        collected = self.rollouts.collect(self.stream)
+        self.samples += collected.samples
+        rolled_out = time.perf_counter()
+        mask_truncated = self.config.rollouts.mask_truncated
+        batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
+        scored = time.perf_counter()
+        learned, skipped = self.learner.update(self.learner.credit(batch), self.step)
         if skipped:
             self._keep_evidence(batch)
-        means = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        self.engine.load(self.policy.weights())
+        ended = time.perf_counter()
         return {
-            **means,
-            "rollout/entropy": rows[0]["rollout/entropy"],
-            "mismatch/mean": rows[0]["mismatch/mean"],
-            "loss/skipped": skipped / len(rows),
+            **self._averaged(rollout_metrics(collected)),
+            **learned,
+            "rollout/samples": self.samples,
+            "rollout/draws": collected.draws,
+            "time/rollout": rolled_out - begun,
+            "time/score": scored - rolled_out,
+            "time/update": ended - scored,
+            "time/step": ended - begun,
+            "time/samples_per_second": collected.samples / (ended - begun),
         }
-
-    def _objective(self, counts: Counts, logprobs: Tensor, entropy: Tensor, batch: Batch) -> Objective:
-        """The loss of one micro-batch, and metrics that add up over micro-batches."""
-        per_token = self.algorithm.policy_loss(logprobs, batch)
-        kl = torch.zeros_like(per_token)
-        if batch.ref_logprobs is not None:
-            kl = losses.kl(logprobs, batch.ref_logprobs, self.algorithm.kl.estimator)
-        policy_loss = (batch.weights * per_token).sum()
-        kl_loss = (batch.weights * kl).sum()
-        share = batch.mask / counts.tokens
-        metrics = {
-            "loss/policy": policy_loss,
-            "loss/kl": kl_loss,
-            "rollout/entropy": (share * entropy).sum(),
-            **mismatch_metrics(logprobs, batch, share),
-            **{
-                f"loss/{name}": (share * value).sum()
-                for name, value in self.algorithm.diagnostics(logprobs, batch).items()
-            },
-        }
-        return Objective(policy_loss + self.algorithm.kl.coefficient * kl_loss, metrics)
-
-    def _mini_batches(self, batch: Batch, epoch: int) -> Iterator[Batch]:
-        """The rank's groups cut into mini-batches, in a new order each epoch; the order is the same on
-        no two ranks, the sizes are the same on all."""
-        parts = self.config.optim.mini_batches
-        if parts == 1:
-            yield batch
-            return
-        labels = batch.group.unique()
-        seed = derive_seed(self.config.seed, "mini-batches", self.step, epoch)
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-        for chosen in labels[order.to(labels.device)].chunk(parts):
-            yield batch.select(torch.isin(batch.group, chosen).nonzero()[:, 0])
-
-    def _counts(self, batch: Batch) -> Counts:
-        trained = torch.stack([batch.mask.sum(), batch.mask.any(1).sum()]).double()
-        tokens, completions = self.accelerator.reduce(trained, reduction="sum").tolist()
-        return Counts(tokens=max(tokens, 1.0), completions=max(completions, 1.0))
 
     def _averaged(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        values = torch.tensor(list(metrics.values()), device=self.accelerator.device)
-        means = self.accelerator.reduce(values.double(), reduction="mean")
-        return dict(zip(metrics, means.tolist(), strict=True))
+        """Means over ranks, which all sample equally many completions."""
+        device = self.accelerator.device
+        values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
+        means = self.accelerator.reduce(values, reduction="mean").tolist()
+        return dict(zip(metrics, means, strict=True))
 
     def _agreed(self, received: bool) -> bool:
         """Whether any rank was told to stop."""
@@ -205,7 +134,7 @@ class Trainer:
         return checkpoint
 
     def _write(self, checkpoint: Checkpoint) -> None:
-        self.policy.save(checkpoint.policy)
+        self.policy.save(checkpoint.policy, checkpoint.trainer)
         self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
         state: dict[str, Any] = {
             "policy": self.policy.state(),
@@ -223,16 +152,7 @@ class Trainer:
         last = self.step == self.config.steps
         moment = Moment(self.step, self.samples, policy, self.engine, last)
         for hook in self.hooks:
-            with timed() as seconds:
-                metrics = dict(hook(moment))
-            if metrics:
-                self.monitor.mirror_metrics(self.step, {**metrics, "time/probe": seconds()})
-
-
-@contextmanager
-def timed() -> Iterator[Any]:
-    """Gives a function that tells the seconds since the block began, or that it took."""
-    begun = time.perf_counter()
-    end: list[float] = []
-    yield lambda: (end[0] if end else time.perf_counter()) - begun
-    end.append(time.perf_counter())
+            begun = time.perf_counter()
+            if metrics := dict(hook(moment)):
+                seconds = time.perf_counter() - begun
+                self.monitor.mirror_metrics(self.step, {**metrics, "time/probe": seconds})

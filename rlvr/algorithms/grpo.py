@@ -6,32 +6,34 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Kl
+from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.batch import Batch
 
 
 def grpo(
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2,
-    clip_high: Annotated[float, Field(gt=0)] = 0.2,
+    clip: Clip = Clip(),
     eps: Annotated[float, Field(ge=0)] = 1e-6,
     std_ddof: Literal[0, 1] = 1,
-    kl: Annotated[float, Field(ge=0)] = 0.04,
+    scale_by_std: bool = True,
+    normalisation: Normalisation = "sequence_mean",
+    length: Annotated[int, Field(ge=1)] | None = None,
+    kl: Kl = Kl(coefficient=0.04, estimator="k3", paid="loss"),
 ) -> Algorithm:
     """Rewards normalised in their group, PPO clip, mean over tokens then completions, k3 in the loss.
 
     The paper leaves eps and the ddof of the standard deviation open: here 1e-6 and 1.
+    verl: eps 1e-6, token mean, dual clip 3 (preset paper_era_verl). OpenRLHF: eps 1e-9, token mean.
+    TRL: eps 1e-4, token mean by default ("dapo"). Dr. GRPO (arXiv 2503.20783): scale_by_std false,
+    normalisation fixed_length with the token limit as length.
     """
     from rlvr import advantages, losses
 
-    return Algorithm(
-        name="grpo",
-        credit=lambda b: b.mask * advantages.group_normalised(b.rewards, b.group, eps, std_ddof)[:, None],
-        policy_loss=lambda logprobs, b: losses.ppo_clip(
-            logprobs, b.old_logprobs, b.advantages, clip_low, clip_high
-        ),
-        weights=lambda b, counts: losses.sequence_mean(b.mask, counts.completions),
-        kl=Kl(kl, "k3"),
-        uses_ratio=True,
-        diagnostics=lambda logprobs, b: {
-            "clip_fraction": losses.clipped_share(logprobs, b.old_logprobs, b.advantages, clip_low, clip_high)
-        },
-    )
+    def credit(b: Batch) -> Credit:
+        rewards = advantages.sequence_rewards(b)
+        if scale_by_std:
+            advantage = advantages.group_normalised(rewards, b.group, eps, std_ddof)
+        else:
+            advantage = advantages.group_centred(rewards, b.group)
+        return Credit(advantage[:, None] * b.mask)
+
+    return Algorithm("grpo", credit, losses.PpoClip(clip), losses.Weights(normalisation, length), kl)

@@ -3,8 +3,8 @@
 The variant is the number of operands: "3" is in-domain for RL, "4" out-of-domain. A problem is a
 multiset of numbers and a target; the hash of that pair assigns it to exactly one split (pretrain,
 train or test), so the splits of all variants and the embedded base's pretraining share no problem.
-Problems are drawn by evaluating a random expression, so every one is solvable, and targets with many
-solutions are the more frequent. Generated solutions use + - * and positive integers only; the
+Problems are drawn by evaluating a random expression, so every one is solvable, and targets with
+many solutions are the more frequent. Generated solutions use + - * and positive integers only; the
 verifier accepts / and any intermediate value as well.
 """
 
@@ -26,16 +26,19 @@ VARIANTS = ("3", "4")
 LARGEST_NUMBER = 15
 LARGEST_TARGET = 99
 LARGEST_VALUE = 400
-# Of 100 hash buckets, the first ten are for test, the next thirty for train, the rest for pretraining.
+# Of 100 hash buckets, ten are for test, the next thirty for train, the rest for pretraining.
 TEST_BUCKETS = 10
 TRAIN_BUCKETS = 30
 TRAIN_PROBLEMS = 1800
 TEST_PROBLEMS = 200
+# Bounds on the search for distinct problems, where a split holds fewer than were asked for.
+DRAWS_PER_PROBLEM = 50
+MOST_PROBLEMS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """An expression with its working: `steps` such as "14+7=21", one per operator, and its value."""
+    """An expression with its value and `steps` such as "14+7=21", one per operator."""
 
     steps: tuple[str, ...]
     expression: str
@@ -83,10 +86,11 @@ def _combine(rng: random.Random, numbers: tuple[int, ...]) -> Solution | None:
         if (left[0], len(left[1])) < (right[0], len(right[1])):
             left, right = right, left
         operator = rng.choice("+-*")
-        value = {"+": left[0] + right[0], "-": left[0] - right[0], "*": left[0] * right[0]}[operator]
+        a, b = left[0], right[0]
+        value = a + b if operator == "+" else a - b if operator == "-" else a * b
         if not 0 < value <= LARGEST_VALUE:
             return None
-        steps.append(f"{left[0]}{operator}{right[0]}={value}")
+        steps.append(f"{a}{operator}{b}={value}")
         text = f"{_bracket(left[1])}{operator}{_bracket(right[1])}"
         terms.append((value, text))
     return Solution(tuple(steps), terms[0][1], terms[0][0])
@@ -108,9 +112,16 @@ def _draw(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, .
 
 
 def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
+    """The first `count` distinct problems of the split's stream; ValueError where it has fewer."""
     rng = random.Random(f"countdown/{operands}/{split}")
     problems: dict[str, Problem] = {}
+    draws = 0
     while len(problems) < count:
+        draws += 1
+        if draws > DRAWS_PER_PROBLEM * count + DRAWS_PER_PROBLEM or count > MOST_PROBLEMS:
+            raise ValueError(
+                f"countdown:{operands} has fewer than {split}_problems={count}, {len(problems)} were found"
+            )
         numbers, solution = _draw(rng, operands, split)
         name = problem_id(numbers, solution.value)
         reference = {"numbers": list(numbers), "target": solution.value}
@@ -123,7 +134,8 @@ def countdown(
 ) -> Task:
     """The countdown task with `variant` operands; the same problems on every machine.
 
-    A smaller split is a prefix of a larger one. Raises ValueError for an unknown variant.
+    A smaller split is a prefix of a larger one. Raises ValueError for an unknown variant and for
+    more problems than there are (three operands: about 2000 to train on and 600 to test).
     """
     if variant not in VARIANTS:
         raise ValueError(f"countdown variant {variant!r}: allowed are {', '.join(VARIANTS)}")
@@ -140,7 +152,7 @@ def countdown(
 def pretraining_texts(seed: int, failed_share: float, four_share: float) -> Iterator[tuple[str, str]]:
     """Endless (prompt, completion) pairs over problems of the pretrain split, seeded.
 
-    failed_share: share of attempts, of the same form and with right arithmetic, that miss the target.
+    failed_share: share of attempts that miss the target, alike in form and with right arithmetic.
     four_share: share of problems with four operands, the others have three.
     """
     rng = random.Random(f"countdown/texts/{seed}")

@@ -1,8 +1,8 @@
 """Countdown verifier: parses the answer expression and checks it with exact arithmetic.
 
-The answer is read by a tokenizer and a recursive-descent parser of our own, never by `eval`. Length,
-literal size and nesting are bounded, so no answer can hang the caller or exhaust its stack, and the
-verdict needs no worker process.
+The answer is read by a tokenizer and a recursive-descent parser of our own, never by `eval`.
+Length, literal size and nesting are bounded, so no answer can hang the caller or exhaust its stack,
+and the verdict needs no worker process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class MalformedExpression(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A parsed answer: its value (None where it divides by zero) and its literals, left to right."""
+    """A parsed answer: its value (None where it divides by zero), its literals left to right."""
 
     value: Fraction | None
     literals: tuple[int, ...]

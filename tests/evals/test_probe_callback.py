@@ -21,10 +21,10 @@ def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:
 
     task = build_task("countdown:3")
 
-    def reward(prompts: list[str], completions: list[str], reference: list[object], **_: object) -> list[float]:
-        return [
-            task.verify(text, known).score for text, known in zip(completions, reference, strict=True)
-        ]
+    def reward(
+        prompts: list[str], completions: list[str], reference: list[object], **_: object
+    ) -> list[float]:
+        return [task.verify(text, known).score for text, known in zip(completions, reference, strict=True)]
 
     callback = ProbeCallback(
         tasks=[task],

@@ -32,7 +32,7 @@ def test_the_studys_numbers() -> None:
     assert (config.model, config.task.name) == ("Qwen/Qwen2.5-7B", "omni_math_rule")
     assert (config.rollouts.prompts, config.rollouts.group_size) == (256, 8)
     assert (config.rollouts.max_new_tokens, config.optim.lr) == (8192, 1e-6)
-    assert (config.algorithm.options["kl"], config.policy.zero) == (0.0, 3)
+    assert (config.algorithm.options["kl"]["coefficient"], config.policy.zero) == (0.0, 3)
     assert (config.probe.temperature, config.probe.top_p, config.probe.k) == (0.6, 0.95, 256)
 
 
@@ -40,7 +40,7 @@ def test_arguments_override_the_recipe() -> None:
     config = load_config(["recipe=grpo_tiny", "optim.lr=2e-6", "seed=3", "task=countdown:4"])
     assert (config.optim.lr, config.seed, config.task.name) == (2e-6, 3, "countdown:4")
     assert config.run_dir == "runs/grpo_tiny-s3"
-    assert config.algorithm.options["clip_low"] == 0.2
+    assert config.algorithm.options["clip"]["low"] == 0.2
 
 
 def test_all_mistakes_at_once() -> None:
@@ -60,13 +60,15 @@ def test_all_mistakes_at_once() -> None:
         ([], "recipe", "give recipe=NAME with one of"),
         (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo?"),
         (["recipe=grpo_tiny", "algorithm.gae_lambda=1"], "algorithm.gae_lambda", "keys of algorithm"),
-        (["recipe=grpo_tiny", "algorithm.clip_lo=1"], "algorithm.clip_lo", "did you mean algorithm.clip_low"),
+        (["recipe=grpo_tiny", "algorithm.clip.lo=1"], "algorithm.clip.lo", "did you mean algorithm.clip.low"),
         (["recipe=grpo_tiny", "task=countdwn:3"], "task.name", "did you mean countdown?"),
         (["recipe=grpo_tiny", "task=countdown:9"], "task.variant", "'3' or '4'"),
         (["recipe=grpo_tiny", "probe.tasks=[countdown:7]"], "probe.tasks[0].variant", "'3' or '4'"),
         (["recipe=grpo_tiny", "lr=1"], "lr", "did you mean optim.lr?"),
         (["recipe=grpo_tiny", "policy.zero=1"], "policy.zero", "0, 2 or 3"),
         (["recipe=grpo_tiny", "rollouts.prompts=63", "optim.mini_batches=2"], "rollouts.prompts", "nearest"),
+        (["recipe=grpo_tiny", "rollouts.top_p=0.9"], "rollouts.top_p", "allow_top_p=true"),
+        (["recipe=grpo_tiny", "algorithm.preset=verl"], "algorithm.preset", "paper_era_verl"),
         (["recipe=grpo_tiny", "probe.base_n=8"], "probe.base_n", "pass@256"),
         (["recipe=grpo_tiny", "--dryrun"], "--dryrun", "key=value"),
     ],

@@ -1,0 +1,30 @@
+"""Pass@k training with analytic advantages, arXiv 2508.10751, section 2.4: optimises pass@k itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.batch import Batch
+
+
+def passk(
+    k: Annotated[int, Field(ge=1)] = 4,
+    clip: Clip = Clip(),
+    normalisation: Normalisation = "token_mean",
+    kl: Kl = Kl(),
+) -> Algorithm:
+    """A completion's advantage is its share in the pass@k of its group; needs k <= rollouts.group_size.
+
+    It goes by verdicts, so `rewards.*` do not matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO,
+    which the paper trains with.
+    """
+    from rlvr import advantages, losses
+
+    def credit(b: Batch) -> Credit:
+        advantage = advantages.pass_at_k_advantage(b.correct, b.group, k)
+        return Credit(advantage.to(b.mask.dtype)[:, None] * b.mask)
+
+    return Algorithm("passk", credit, losses.PpoClip(clip), losses.Weights(normalisation), kl)

@@ -1,0 +1,37 @@
+"""REINFORCE++ and REINFORCE++-baseline, arXiv 2501.03262, eq. 1 to 8."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation, Whitening
+from rlvr.batch import Batch
+
+
+def reinforce_pp(
+    baseline: bool = False,
+    gamma: Annotated[float, Field(ge=0, le=1)] = 1.0,
+    clip: Clip = Clip(),
+    whitening: Whitening = Whitening(by="tokens", ddof=1),
+    normalisation: Normalisation = "token_mean",
+    kl: Kl = Kl(coefficient=0.0, estimator="k1", paid="reward"),
+) -> Algorithm:
+    """Return-to-go of token rewards, whitened over the global batch, with PPO's clip; KL in the reward.
+
+    baseline: the variant for several completions a prompt (eq. 6 to 8): R minus the group's mean instead
+    of the return, whitened likewise; the paper pays its KL as k2 in the loss (kl.estimator=k2 kl.paid=loss).
+    verl whitens tokens with ddof 1, OpenRLHF with ddof 0; the paper does not say.
+    """
+    from rlvr import advantages, losses
+
+    def credit(b: Batch) -> Credit:
+        if baseline:
+            return Credit(advantages.group_centred(advantages.sequence_rewards(b), b.group)[:, None] * b.mask)
+        token_rewards = advantages.rewards_at_end(b.rewards, b.mask, b.kl_rewards)
+        return Credit(advantages.return_to_go(token_rewards, b.mask, gamma))
+
+    return Algorithm(
+        "reinforce_pp", credit, losses.PpoClip(clip), losses.Weights(normalisation), kl, whitening
+    )

@@ -1,0 +1,104 @@
+"""A small random model and random rollouts, equal in every process that asks for them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from rlvr import builders
+from rlvr.algorithm import Algorithm
+from rlvr.algorithms import ALGORITHMS
+from rlvr.batch import Batch
+from rlvr.config import Correction, Optim, PolicyConfig
+from rlvr.engines import Completion
+from rlvr.learner import Learner
+from rlvr.policy import Policy
+from rlvr.rollout import Group, Scored, to_batch
+from rlvr.tasks import Problem
+from rlvr.verifiers import Status, Verdict
+
+VOCABULARY = 40
+GREEDY_RIGHT = (True, False, False, True)
+
+
+def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
+    """A Qwen2 of two layers with random weights, large enough to make log-probs differ."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128, tie_word_embeddings=True,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config).to(dtype).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model
+
+
+def toy_groups(groups: int = 4, size: int = 4, seed: int = 0) -> list[Group]:
+    """Random completions of 1 to 9 tokens for prompts of 2 to 6, some right, some cut."""
+    rng = random.Random(seed)
+    made = []
+    for position in range(groups):
+        prompt = tuple(rng.randrange(2, VOCABULARY) for _ in range(rng.randint(2, 6)))
+        scored = []
+        for index in range(size):
+            ids = tuple(rng.randrange(2, VOCABULARY) for _ in range(rng.randint(1, 9)))
+            right = rng.random() < 0.4 or index == 0
+            reason = "length" if rng.random() < 0.2 else "stop"
+            logprobs = tuple(-3.5 + 0.2 * rng.random() for _ in ids)
+            verdict = Verdict(Status.CORRECT if right else Status.WRONG, float(right))
+            completion = Completion(ids, logprobs, "", reason)  # type: ignore[arg-type]
+            scored.append(Scored(completion, verdict, float(right)))
+        greedy = Scored(scored[0].completion, scored[0].verdict, float(GREEDY_RIGHT[position % 4]))
+        made.append(Group(Problem(str(position), "", None), position, prompt, tuple(scored), greedy))
+    return made
+
+
+def toy_algorithm(name: str, **options: Any) -> Algorithm:
+    return builders.build(ALGORITHMS, name, builders.complete(ALGORITHMS, name, options))
+
+
+def toy_learner(
+    algorithm: Algorithm,
+    model: nn.Module,
+    accelerator: Accelerator | None = None,
+    reference: nn.Module | None = None,
+    temperature: float = 1.0,
+    correction: Correction = Correction(),  # noqa: B008
+    **optim: Any,
+) -> Learner:
+    """A learner whose updates leave their gradient, unclipped, on the parameters."""
+    accelerator = accelerator or Accelerator(cpu=True)
+    settings = Optim(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
+    policy = Policy(model, PolicyConfig(), settings, accelerator, temperature, reference, algorithm.critic)
+    return Learner(algorithm, policy, accelerator, settings, correction, seed=0)
+
+
+def learn(learner: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """One training step on a batch: its metrics and the gradient of its last update."""
+    metrics, _ = learner.update(learner.credit(learner.score(batch)), step=1)
+    return metrics, gradient(learner.policy.plain)
+
+
+def gradient(model: nn.Module) -> dict[str, Tensor]:
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+def toy_batch(groups: list[Group] | None = None) -> Batch:
+    return to_batch(groups or toy_groups())
+
+
+def assert_equal_gradients(one: Mapping[str, Tensor], other: Mapping[str, Tensor], tolerance: float) -> None:
+    """|g - g'| / |g| of every tensor; both sides have the same ones, and not all are zero."""
+    assert one.keys() == other.keys()
+    assert sum(float(g.norm()) for g in one.values()) > 0
+    for name, g in one.items():
+        distance = float((g - other[name]).norm()) / max(float(g.norm()), 1e-30)
+        assert distance < tolerance or float((g - other[name]).norm()) < 1e-14, f"{name}: {distance}"
