@@ -9,7 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/cpu.in)
 EDITABLE := $(PIP) --quiet --no-deps --no-build-isolation -e .
 # Every value that accelerate would otherwise fill in and warn about. It takes a GPU where there is one.
-LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no
+LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+  --num_cpu_threads_per_process $(shell nproc)
 
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help

@@ -32,6 +32,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlvr.progress import progress
 from rlvr.tasks.countdown import pretraining_texts
 
 if TYPE_CHECKING:
@@ -213,20 +214,18 @@ def pretrain(recipe: Pretraining) -> Qwen2ForCausalLM:
 
 def _optimize(model: Qwen2ForCausalLM, recipe: Pretraining) -> None:
     import torch
-    from tqdm import tqdm
 
     texts = pretraining_texts(recipe.seed, recipe.failed_share, recipe.four_share)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.01)
     model.train()
-    progress = tqdm(range(recipe.steps), desc="pretraining the embedded base", unit="step")
-    for step in progress:
-        optimizer.param_groups[0]["lr"] = recipe.lr * _schedule(step, recipe)
-        loss = _accumulate(model, list(islice(texts, recipe.batch)))
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if step % 10 == 0:
-            progress.set_postfix(loss=f"{loss:.3f}")
+    with progress("pretraining the base", recipe.steps) as display:
+        for step in range(recipe.steps):
+            optimizer.param_groups[0]["lr"] = recipe.lr * _schedule(step, recipe)
+            loss = _accumulate(model, list(islice(texts, recipe.batch)))
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            display.advance(1, f"loss {loss:.3f}")
 
 
 def _accumulate(model: Qwen2ForCausalLM, pairs: list[tuple[str, str]]) -> float:

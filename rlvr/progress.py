@@ -22,7 +22,7 @@ class Display:
         self._first = completed
         self._begun = self._last_line = time.monotonic()
         self._bar = Progress(
-            TextColumn(f"{title:<24}"),
+            TextColumn(f"{title:<20}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("ETA"),

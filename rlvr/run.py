@@ -39,8 +39,8 @@ from rlvr.trainer import Trainer
 def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
-    Raises ConfigError, RunDirError, CheckpointError, ModelError, TaskError, DrawsError or AlarmError, each
-    with a message for people.
+    Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
+    ModelError, TaskError, DrawsError or AlarmError, each with a message for people.
     """
     algorithm, hooks = _algorithm(config), load_hooks(config)
     _check_support(config)

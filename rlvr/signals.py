@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a request to finish the step, save and exit."""
+"""SIGTERM and SIGINT: a training step is finished and saved, anything else stops at once."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Interrupted(Exception):
+    """A signal came while nothing was under way that must be finished."""
+
+
 class StopSignal:
-    """`received` is the number of the first signal, 0 before it. A second SIGINT ends the process at once."""
+    """`received` tells whether a signal came. A second SIGINT during a step ends the process at once."""
 
     def __init__(self) -> None:
-        self.received = 0
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.received = self.received or number
+        self.received = False
+        self._finishing = False
 
     @contextmanager
     def listening(self) -> Iterator[StopSignal]:
-        """Catches both signals within the block; main thread only."""
+        """Catches both signals within the block, where they raise Interrupted; main thread only."""
         numbers = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, self._receive) for number in numbers}
         try:
@@ -29,3 +29,19 @@ class StopSignal:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Within the block a signal is only noted."""
+        self._finishing = True
+        try:
+            yield
+        finally:
+            self._finishing = False
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        again, self.received = self.received, True
+        if not self._finishing:
+            raise Interrupted
+        if again and number == signal.SIGINT:
+            raise KeyboardInterrupt

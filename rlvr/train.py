@@ -45,10 +45,13 @@ def _run(config: Config) -> int:
     from rlvr.monitor import AlarmError
     from rlvr.rollout import DrawsError
     from rlvr.run import run
+    from rlvr.signals import Interrupted
     from rlvr.tasks import TaskError
 
     try:
         complete = run(config)
+    except Interrupted:
+        complete = False
     except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError, DrawsError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

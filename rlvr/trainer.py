@@ -64,7 +64,7 @@ class Trainer:
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
-        """Trains until `steps` or until stopped; True if the run is complete.
+        """Trains until `steps` or until stopped; True if the run is complete. Raises Interrupted.
 
         start: the policy directory that the run starts or goes on from.
         """
@@ -73,11 +73,12 @@ class Trainer:
             self._call_hooks(start)
         with self.monitor.training(self.step):
             while self.step < self.config.steps:
-                self.step += 1
-                self.monitor.log(self.step, self._train_step())
-                stopping = self._agreed(bool(stop.received))
-                if stopping or self._on_schedule():
-                    checkpoint = self._save()
+                with stop.finishing():
+                    self.step += 1
+                    self.monitor.log(self.step, self._train_step())
+                    stopping = self._agreed(stop.received)
+                    if stopping or self._on_schedule():
+                        checkpoint = self._save()
                 if stopping:
                     return False
                 if self._on_schedule():

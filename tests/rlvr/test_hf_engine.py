@@ -16,10 +16,14 @@ from rlvr.models import eos_ids, load_model, load_tokenizer
 from rlvr.policy import Policy
 from rlvr.rollout import Group, Scored, to_batch
 from rlvr.seeds import derive_seed, uniforms
-from rlvr.tasks import Problem
+from rlvr.tasks import Problem, build_task
 from rlvr.verifiers import Status, Verdict
 
-PROMPTS = ["3 4 5\n", "a much longer prompt than the first one: ", "é\n"]
+# Of different lengths, so that padding matters.
+PROMPTS = [
+    build_task(name).test[i].prompt
+    for name, i in (("countdown:3", 0), ("countdown:4", 1), ("countdown:3", 2))
+]
 
 
 @pytest.fixture
