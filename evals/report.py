@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 
 from evals.estimators.gap import closed_fraction
 from evals.gap_record import GapRecord
 
 
-def probe_table(records: Sequence[GapRecord], step: int) -> Table:
+def probe_table(records: Sequence[GapRecord], step: int) -> Group:
     """One column a task, at one step."""
     rows = [r for r in records if r.step == step]
     title = "The base model" if step == 0 else f"Probe after step {step}"
     return _table(title, rows, [r.task for r in rows])
 
 
-def gap_table(records: Sequence[GapRecord]) -> Table:
+def gap_table(records: Sequence[GapRecord]) -> Group:
     """Before training and at the last probe, two columns a task."""
     last = max(r.step for r in records)
     tasks = dict.fromkeys(r.task for r in records)
@@ -27,12 +28,9 @@ def gap_table(records: Sequence[GapRecord]) -> Table:
     return _table("The gap before and after", rows, heads)
 
 
-def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Table:
+def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Group:
     k = records[0].gap_k
-    table = Table(
-        title=title, title_justify="left", title_style="bold", caption=_caption(records[0]),
-        caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
-    )  # fmt: skip
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("points of 100")
     for head in heads:
         table.add_column(head, justify="right")
@@ -45,7 +43,7 @@ def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Ta
         row = [column[i] for column in cells]
         if any(row):
             table.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
-    return table
+    return Group("", table, _caption(records[0]), "")
 
 
 def _cells(r: GapRecord, k: int) -> list[str]:
@@ -76,8 +74,8 @@ def _caption(r: GapRecord) -> str:
     return (
         f"{r.num_problems} problems, {r.n} samples each (base {r.base_n}), temperature "
         f"{s['temperature']}, top-p {s['top_p']}.\n"
-        "\\[a, b]: 95 % interval over problems, paired. gained / lost: problems that only\n"
-        f"the policy / only the base solves in {r.n} samples."
+        "\\[a, b]: 95 % interval over problems, paired. gained / lost: problems that only the\n"
+        f"policy / only the base solves in {r.n} samples."
     )
 
 

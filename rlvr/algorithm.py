@@ -30,11 +30,14 @@ class Kl(Settings):
     """The penalty for leaving the reference model; with coefficient 0 there is no reference model.
 
     estimator: see `rlvr.losses.kl`. paid: added to the loss per token, or subtracted from the reward.
+    by_ratio: in the loss, weighed by the ratio to the old policy, which makes k3's gradient that of the
+    reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
     """
 
     coefficient: Coefficient = 0.0
     estimator: Literal["k1", "k2", "k3"] = "k3"
     paid: Literal["loss", "reward"] = "loss"
+    by_ratio: bool = False
 
 
 class Clip(Settings):

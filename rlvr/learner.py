@@ -112,6 +112,8 @@ class Learner:
         if kl.coefficient > 0:
             per_token = losses.kl(scores.logprobs, _filled(batch.ref_logprobs), kl.estimator)
             metrics["loss/kl"] = (share * per_token).sum()
+            if kl.by_ratio:
+                per_token = per_token * losses.ratio(scores.logprobs, batch.old_logprobs)
             if kl.paid == "loss" and not critic_only:
                 loss = loss + kl.coefficient * (weights * per_token).sum()
         critic = self.algorithm.critic
