@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -181,7 +180,9 @@ class ProbeCallback(TrainerCallback):
         max_new_tokens: int,
         run_dir: str | Path | None = None,
         batch_size: int = 512,
+        dtype: str = "float32",
     ):
+        self.dtype = dtype
         self.tasks = tasks
         self.base = Path(base)
         self.config = config
@@ -195,14 +196,15 @@ class ProbeCallback(TrainerCallback):
         tokenizer = kwargs["processing_class"]
         run_dir = RunDir(self.run_dir or args.output_dir)
         run_dir.path.mkdir(parents=True, exist_ok=True)
-        self._engine = self._hold(copy.deepcopy(unwrap(kwargs["model"])), tokenizer)
+        # A copy of the live model would not do: trainers patch its methods, which then stay bound to it.
+        self._engine = self._hold(tokenizer)
         self._probe = Probe(
             config=self.config,
             tasks=self.tasks,
             tokenizer=tokenizer,
             run_dir=run_dir,
             base=self.base,
-            base_engine=lambda: self._hold(load_model(self.base, "float32"), tokenizer),
+            base_engine=lambda: self._hold(tokenizer),
             sampling=self.sampling,
             save_every=max(1, int(args.save_steps)),
             console=Console(stderr=True),
@@ -214,22 +216,19 @@ class ProbeCallback(TrainerCallback):
         directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self._measure(state, directory, kwargs["model"])
 
-    def _hold(self, model: Any, tokenizer: Any) -> HFEngine:
+    def _hold(self, tokenizer: Any) -> HFEngine:
+        """An engine with the base's weights."""
+        model = load_model(self.base, self.dtype)
         return HFEngine(model, tokenizer, eos_ids(self.base, tokenizer), self.batch_size)
 
     def _measure(self, state: Any, directory: Path, model: Any) -> None:
         if self._probe is None or self._engine is None:
             raise RuntimeError("the callback was not there when training began")
-        self._engine.load(unwrap(model).named_parameters())
+        self._engine.load(extract_model_from_parallel(model).named_parameters())
         last = state.global_step >= state.max_steps
         moment = Moment(state.global_step, 0, directory, self._engine, last)
         metrics = self._probe(moment)
         state.log_history.append({"step": state.global_step, **metrics})
-
-
-def unwrap(model: Any) -> Any:
-    """The model without DDP or compilation around it."""
-    return extract_model_from_parallel(model)
 
 
 def write_details(directory: Path, task: str, measured: Measurement) -> None:

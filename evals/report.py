@@ -31,12 +31,12 @@ def gap_table(records: Sequence[GapRecord]) -> Group:
 def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Group:
     k = records[0].gap_k
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("points of 100")
+    table.add_column("points of 100", no_wrap=True)
     for head in heads:
         table.add_column(head, justify="right")
     names = (
-        "pass@1", "  change", "", f"pass@{k}", f"base pass@{k}", f"gap: base @{k} - @1", "",
-        "closed by training", "gained / lost", "both / neither", "truncated", "unparsed", "duplicates",
+        "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
+        "closed", "gained / lost", "both / neither", "truncated", "unparsed", "duplicates",
     )  # fmt: skip
     cells = [_cells(r, k) for r in records]
     for i, name in enumerate(names):
@@ -74,8 +74,9 @@ def _caption(r: GapRecord) -> str:
     return (
         f"{r.num_problems} problems, {r.n} samples each (base {r.base_n}), temperature "
         f"{s['temperature']}, top-p {s['top_p']}.\n"
-        "\\[a, b]: 95 % interval over problems, paired. gained / lost: problems that only the\n"
-        f"policy / only the base solves in {r.n} samples."
+        f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
+        "\\[a, b]: 95 % interval over problems, paired.\n"
+        f"gained / lost: problems that only the policy / only the base solves in {r.n} samples."
     )
 
 

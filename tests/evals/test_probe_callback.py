@@ -30,16 +30,16 @@ def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:
         tasks=[task],
         base=base,
         config=ProbeConfig(n=8, base_n=8, final_n=16, k=8, max_problems=3),
-        max_new_tokens=32,
+        max_new_tokens=48,
     )
     arguments = trl.GRPOConfig(
         output_dir=str(tmp_path / "trl"),
         max_steps=3,
         save_steps=2,
-        per_device_train_batch_size=8,
+        per_device_train_batch_size=16,
         num_generations=8,
-        max_completion_length=32,
-        learning_rate=1e-4,
+        max_completion_length=48,
+        learning_rate=1e-3,
         report_to=[],
         use_cpu=True,
         bf16=False,
@@ -64,5 +64,12 @@ def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:
     assert [r["samples_drawn"] for r in records] == [24, 24, 48]
     counts = pd.read_parquet(tmp_path / "trl/probes/step_000003/countdown-3.parquet")
     assert counts["n"].tolist() == [16, 16, 16]
+    texts = [
+        pd.read_parquet(tmp_path / f"trl/probes/step_{step:06d}/countdown-3.samples.parquet")[
+            "text"
+        ].tolist()[:8]
+        for step in (0, 2)
+    ]
+    assert texts[0] != texts[1]
     gaps = [row["probe/gap"] for row in trainer.state.log_history if "probe/gap" in row]
     assert gaps == [r["gap"] for r in records]

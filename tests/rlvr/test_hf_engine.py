@@ -47,7 +47,7 @@ def generate(engine: HFEngine, asked: list[Request]) -> list[Completion]:
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
 def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: float) -> None:
-    asked = requests(engine, 5, temperature=temperature, max_new_tokens=24)
+    asked = requests(engine, 5, temperature=temperature, max_new_tokens=60)
     completions = generate(engine, asked)
     scored = [Scored(c, Verdict(Status.WRONG, 0.0), 0.0) for c in completions]
     groups = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ SMALL = (
     "optim.epochs=2",
     "optim.micro_batch_tokens=2000",
     "optim.warmup_steps=3",
-    "algorithm.kl=0.01",
+    "algorithm.kl.coefficient=0.01",
     "probe.max_problems=4",
     "probe.n=8",
     "probe.base_n=16",
@@ -178,13 +179,21 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
 
 
 def test_a_finished_run_prints_its_table_and_more_steps_continue_it(
-    whole: tuple[Path, str], train: Train
+    whole: tuple[Path, str], train: Train, tmp_path: Path
 ) -> None:
-    run, _ = whole
+    run = tmp_path / "run"
+    shutil.copytree(whole[0], run)
     before = (run / "metrics.jsonl").read_text()
-    shown = finish(train(*SMALL, f"run_dir={run}"))
-    assert "The gap before and after" in shown and "training" not in shown
+    shown = finish(train(*SMALL, "run_dir=run"))
+    assert "The gap before and after" in shown
+    assert "ETA" not in shown
     assert (run / "metrics.jsonl").read_text() == before
+    shown = finish(train(*SMALL, "run_dir=run", "steps=7"))
+    assert "going on after step 6 of 7" in shown
+    assert steps(run)[:6] == steps(whole[0]) and steps(run)[6]["step"] == 7
+    assert [r["step"] for r in read_jsonl(run / "probe.jsonl")][-2:] == [7, 7]
+    shown = finish(train(*SMALL, "run_dir=run", "steps=5"), status=1)
+    assert "has 7 steps, more than steps=5" in shown
 
 
 def test_another_configuration_is_refused(whole: tuple[Path, str], train: Train) -> None:
