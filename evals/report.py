@@ -76,7 +76,7 @@ def _caption(r: GapRecord) -> str:
         f"{s['temperature']}, top-p {s['top_p']}.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
-        f"gained / lost: problems that only the policy / only the base solves in {r.n} samples."
+        f"gained / lost: solved in {r.n} samples by the policy alone / by the base alone."
     )
 
 

@@ -116,6 +116,7 @@ class Algorithm:
     whitening: done after it, over all ranks.
     weights: (Batch, Counts) -> each token's share of the loss [B, T]; made once per optimizer step, so
     the gradient does not depend on micro-batches, padding or the number of ranks.
+    smallest_group: completions a problem that it needs.
     """
 
     name: str
@@ -126,3 +127,4 @@ class Algorithm:
     whitening: Whitening = Whitening(by="none")
     draws: Draws = Draws()
     critic: Critic | None = None
+    smallest_group: int = 1

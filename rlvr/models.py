@@ -45,6 +45,16 @@ def load_model(directory: Path, dtype: str) -> nn.Module:
     return AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
 
 
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model in training mode, which gradient checkpointing needs, with every dropout set to 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+    return model.train()
+
+
 def load_tokenizer(directory: Path) -> Any:
     return AutoTokenizer.from_pretrained(directory)
 

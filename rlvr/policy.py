@@ -17,6 +17,7 @@ from rlvr.algorithm import Critic
 from rlvr.batch import Batch
 from rlvr.config import Optim, PolicyConfig
 from rlvr.micro_batches import micro_batch_rows, micro_batches
+from rlvr.models import without_dropout
 
 CRITIC_FILE = "critic.safetensors"
 
@@ -58,7 +59,7 @@ class Policy:
         self.accelerator = accelerator
         self.optim = optim
         if config.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
         groups = [{"params": list(model.parameters()), "lr": optim.lr}]
         if critic is not None:

@@ -64,13 +64,20 @@ def run(config: Config) -> bool:
 def _algorithm(config: Config) -> Algorithm:
     """The configured algorithm. Raises ConfigError for settings that it cannot work with."""
     algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    mistakes = []
     updates = config.optim.mini_batches * config.optim.epochs
     if updates > 1 and not algorithm.policy_loss.uses_ratio:
         advice = (
             f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
         )
-        raise ConfigError(f"recipe {config.recipe}", [Mistake("optim.mini_batches", updates, advice)])
+        mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    size = config.rollouts.group_size
+    if size < algorithm.smallest_group:
+        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
+        mistakes.append(Mistake("rollouts.group_size", size, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
     return algorithm
 
 

@@ -72,13 +72,14 @@ def toy_learner(
     reference: nn.Module | None = None,
     temperature: float = 1.0,
     correction: Correction = Correction(),  # noqa: B008
+    settings: PolicyConfig = PolicyConfig(),  # noqa: B008
     **optim: Any,
 ) -> Learner:
     """A learner whose updates leave their gradient, unclipped, on the parameters."""
     accelerator = accelerator or Accelerator(cpu=True)
-    settings = Optim(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
-    policy = Policy(model, PolicyConfig(), settings, accelerator, temperature, reference, algorithm.critic)
-    return Learner(algorithm, policy, accelerator, settings, correction, seed=0)
+    optimizer = Optim(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
+    policy = Policy(model, settings, optimizer, accelerator, temperature, reference, algorithm.critic)
+    return Learner(algorithm, policy, accelerator, optimizer, correction, seed=0)
 
 
 def learn(learner: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, Tensor]]:

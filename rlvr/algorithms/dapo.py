@@ -37,6 +37,7 @@ def dapo(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
+        smallest_group=2,
         draws=Draws(
             keep=lambda correct: any(correct) and not all(correct), max_draws=max_draws, at_bound=at_bound
         ),

@@ -36,4 +36,11 @@ def grpo(
             advantage = advantages.group_centred(rewards, b.group)
         return Credit(advantage[:, None] * b.mask)
 
-    return Algorithm("grpo", credit, losses.PpoClip(clip), losses.Weights(normalisation, length), kl)
+    return Algorithm(
+        name="grpo",
+        credit=credit,
+        policy_loss=losses.PpoClip(clip),
+        weights=losses.Weights(normalisation, length),
+        kl=kl,
+        smallest_group=2,
+    )

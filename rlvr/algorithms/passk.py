@@ -27,4 +27,11 @@ def passk(
         advantage = advantages.pass_at_k_advantage(b.correct, b.group, k)
         return Credit(advantage.to(b.mask.dtype)[:, None] * b.mask)
 
-    return Algorithm("passk", credit, losses.PpoClip(clip), losses.Weights(normalisation), kl)
+    return Algorithm(
+        name="passk",
+        credit=credit,
+        policy_loss=losses.PpoClip(clip),
+        weights=losses.Weights(normalisation),
+        kl=kl,
+        smallest_group=max(2, k),
+    )

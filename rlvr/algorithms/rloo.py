@@ -29,4 +29,5 @@ def rloo(
         policy_loss=losses.PpoClip(clip) if loss == "ppo_clip" else losses.Reinforce(),
         weights=losses.Weights(normalisation),
         kl=kl,
+        smallest_group=2,
     )

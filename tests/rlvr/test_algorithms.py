@@ -22,7 +22,7 @@ from toys import (
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
-from rlvr.config import Correction
+from rlvr.config import Correction, PolicyConfig
 from rlvr.rollout import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
@@ -159,6 +159,20 @@ def test_masked_truncated_rows_leave_the_denominator_and_stay_in_the_statistics(
     torch.testing.assert_close(credited.advantages, whole.advantages * batch.mask)
     weights = algorithm.weights(batch, learner._counts(batch))
     assert weights.sum().item() == pytest.approx(1.0)
+
+
+def test_gradient_checkpointing_changes_nothing_but_is_done() -> None:
+    """Its mark is that every layer runs again in the backward pass."""
+    runs, gradients = [], []
+    for settings in (PolicyConfig(), PolicyConfig(gradient_checkpointing=True)):
+        model, calls = toy_model(), []
+        model.model.layers[0].self_attn.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
+        _, gradient_ = learn(toy_learner(algorithm, model, settings=settings), toy_batch())
+        runs.append(len(calls))
+        gradients.append(gradient_)
+    assert runs == [1, 2]
+    assert_equal_gradients(*gradients, 1e-12)
 
 
 class TestCritic:

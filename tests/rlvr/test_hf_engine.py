@@ -45,7 +45,7 @@ def generate(engine: HFEngine, asked: list[Request]) -> list[Completion]:
     return [answers[i] for i in range(len(asked))]
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.6, 1.7])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: float) -> None:
     asked = requests(engine, 5, temperature=temperature, max_new_tokens=60)
     completions = generate(engine, asked)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rlvr.algorithms import ALGORITHMS
 from rlvr.recipe import ConfigError, load_config, recipe_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,32 @@ def mistakes(*arguments: str, world_size: int = 1) -> dict[str, str]:
 def test_every_recipe_is_valid(name: str) -> None:
     config = load_config([f"recipe={name}"])
     assert config.run_dir == f"runs/{name}-s0"
+    assert config.algorithm.name == name.partition("_tiny")[0].partition("_qwen7b")[0]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("size", ["tiny", "qwen7b"])
+def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size: str) -> None:
+    ours = load_config([f"recipe={algorithm}_{size}"]).model_dump()
+    grpo = load_config([f"recipe=grpo_{size}"]).model_dump()
+    different = {key for key in ours if ours[key] != grpo[key]}
+    assert different <= {"recipe", "run_dir", "algorithm", "rewards"}
+    assert ("rewards" in different) == (algorithm == "dapo")
+    lines = (ROOT / "recipes" / f"{algorithm}_{size}.yaml").read_text().splitlines()
+    assert len([line for line in lines if not line.startswith(("#", "defaults"))]) <= 5
+
+
+def test_the_preset_sets_what_verl_did_and_what_a_recipe_gives_wins() -> None:
+    options = load_config(["recipe=rloo_qwen7b"]).algorithm.options
+    assert (options["loss"], options["normalisation"], options["clip"]["dual"]) == (
+        "ppo_clip",
+        "token_mean",
+        3.0,
+    )
+    own = load_config(["recipe=rloo_qwen7b", "algorithm.normalisation=sequence_sum"]).algorithm.options
+    assert (own["normalisation"], own["loss"]) == ("sequence_sum", "ppo_clip")
+    dapo = load_config(["recipe=dapo_qwen7b"]).algorithm.options
+    assert dapo["clip"] == {"low": 0.2, "high": 0.28, "dual": 3.0}
 
 
 def test_the_studys_numbers() -> None:
@@ -75,6 +102,26 @@ def test_all_mistakes_at_once() -> None:
 )
 def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: str) -> None:
     assert advice in mistakes(*arguments)[key]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["algorithm=rloo", "optim.epochs=2"], "algorithm.loss=ppo_clip"),
+        (["rollouts.group_size=1"], "grpo needs 2 or more"),
+        (["algorithm=passk", "algorithm.k=16"], "passk needs 16 or more"),
+        (["engine.name=vllm"], "generates with hf alone"),
+        (["policy.zero=3"], "set policy.zero=0"),
+    ],
+)
+def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from rlvr.train import main
+
+    assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_batch_must_divide_into_processes() -> None:

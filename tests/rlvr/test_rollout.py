@@ -1,0 +1,156 @@
+"""Collecting rollouts: seeds, greedy completions, dynamic sampling with its bound, tensors, rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from accelerate import Accelerator
+from toys import toy_algorithm
+
+from rlvr.algorithm import Draws
+from rlvr.config import Rewards
+from rlvr.config import Rollouts as RolloutConfig
+from rlvr.engines import Completion, Request
+from rlvr.metrics import rollout_metrics
+from rlvr.rewards import outcome_reward
+from rlvr.rollout import DrawsError, ProblemStream, Rollouts, to_batch
+from rlvr.tasks import Problem, Task
+from rlvr.verifiers import Status, StringVerifier, Verdict
+
+PROBLEMS = [Problem(f"p{i}", "x" * (1 + i % 3), i) for i in range(7)]
+
+
+class Letters:
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) for c in text]
+
+
+class Fake:
+    """Answers 'right' to a share of requests that depends on the seed; greedy ones say 'greedy'."""
+
+    name, dtype = "fake", "float32"
+
+    def __init__(self, share: float):
+        self.share = share
+        self.asked: list[Request] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        self.asked += requests
+        for i, r in reversed(list(enumerate(requests))):
+            text = "right" if r.seed % 1000 < 1000 * self.share else "wrong"
+            text = "greedy" if r.sampling.temperature == 0 else text
+            length = 1 + r.seed % 5
+            yield i, Completion((7,) * length, (-1.0,) * length, text, "length" if length == 5 else "stop")
+
+
+def verify(text: str, reference: object) -> tuple[Status, str]:
+    return (Status.CORRECT if text in ("right", "greedy") else Status.WRONG), text
+
+
+TASK = Task("toy", PROBLEMS, [], StringVerifier("toy-1", verify), "plain", "toy")
+
+
+def rollouts(engine: Fake, draws: Draws, **config: float) -> Rollouts:
+    settings = RolloutConfig(**{"prompts": 4, "group_size": 4, "max_new_tokens": 5, **config})
+    return Rollouts(engine, TASK, Letters(), settings, Rewards(), draws, Accelerator(cpu=True), seed=3)
+
+
+def test_every_sample_has_its_own_seed_even_when_problems_come_again() -> None:
+    engine, stream = Fake(0.5), ProblemStream(PROBLEMS, seed=0)
+    collecting = rollouts(engine, Draws())
+    first, second = collecting.collect(stream), collecting.collect(stream)
+    assert stream.position == 8
+    assert len({r.seed for r in engine.asked}) == len(engine.asked) == 32
+    assert [g.position for g in first.used + second.used] == list(range(8))
+    assert (first.samples, first.draws) == (16, 1)
+
+
+def test_the_stream_passes_over_every_problem_once_an_epoch_in_a_seeded_order() -> None:
+    taken = [p.id for _, p in ProblemStream(PROBLEMS, seed=1).take(14)]
+    assert sorted(taken[:7]) == sorted(taken[7:]) == [p.id for p in PROBLEMS]
+    assert taken[:7] != taken[7:]
+    assert [p.id for _, p in ProblemStream(PROBLEMS, seed=1, position=5).take(9)] == taken[5:]
+    assert [p.id for _, p in ProblemStream(PROBLEMS, seed=2).take(14)] != taken
+
+
+def test_greedy_completions_are_drawn_and_counted() -> None:
+    engine = Fake(0.5)
+    collected = rollouts(engine, toy_algorithm("remax").draws).collect(ProblemStream(PROBLEMS, 0))
+    assert collected.samples == 20
+    assert [r.sampling.temperature for r in engine.asked].count(0) == 4
+    batch = to_batch(collected.used)
+    torch.testing.assert_close(batch.greedy_rewards, torch.ones(16))
+
+
+def test_dynamic_sampling_refills_and_drops_what_is_too_much() -> None:
+    engine, stream = Fake(0.2), ProblemStream(PROBLEMS, seed=0)
+    collected = rollouts(engine, toy_algorithm("dapo").draws).collect(stream)
+    assert collected.draws > 1
+    assert len(collected.used) == 4
+    assert len(collected.sampled) == 4 * collected.draws == stream.position
+    assert collected.samples == 16 * collected.draws == len(engine.asked)
+    for group in collected.used:
+        assert 0 < sum(s.verdict.correct for s in group.scored) < 4
+    assert rollout_metrics(collected)["rollout/used_share"] == 1 / collected.draws
+
+
+def test_the_bound_stops_with_an_explanation_or_trains_on_what_there_is() -> None:
+    stream = ProblemStream(PROBLEMS, seed=0)
+    with pytest.raises(DrawsError, match=r"after 3 draws of 4 problems .* algorithm\.max_draws"):
+        rollouts(Fake(0.0), toy_algorithm("dapo", max_draws=3, at_bound="train").draws).collect(stream)
+    with pytest.raises(DrawsError, match="of the 4 groups"):
+        rollouts(Fake(0.03), toy_algorithm("dapo", max_draws=2).draws).collect(stream)
+    train = toy_algorithm("dapo", max_draws=2, at_bound="train").draws
+    collected = rollouts(Fake(0.06), train, prompts=8).collect(stream)
+    assert 0 < len(collected.used) < 8
+
+
+def test_an_engine_that_loses_a_completion_is_an_error() -> None:
+    class Losing(Fake):
+        def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+            yield from list(super().generate(requests))[1:]
+
+    with pytest.raises(RuntimeError, match="returned 15 of 16"):
+        rollouts(Losing(0.5), Draws()).collect(ProblemStream(PROBLEMS, 0))
+
+
+def test_tensors_stand_where_the_batch_says() -> None:
+    collected = rollouts(Fake(0.5), Draws()).collect(ProblemStream(PROBLEMS, 0))
+    batch = to_batch(collected.used)
+    rows = [(g, s) for g in collected.used for s in g.scored]
+    for i, (group, scored) in enumerate(rows):
+        p, c = len(group.prompt_ids), len(scored.completion.token_ids)
+        start = batch.prompt_width - p
+        assert batch.tokens[i, start : start + p].tolist() == list(group.prompt_ids)
+        assert batch.tokens[i, batch.prompt_width : batch.prompt_width + c].tolist() == [7] * c
+        assert batch.mask[i].sum() == c == batch.completion_len[i]
+    assert batch.truncated.tolist() == [s.completion.finish_reason == "length" for _, s in rows]
+
+
+def test_spans_say_what_is_trained_on_whatever_the_token_ids() -> None:
+    collected = rollouts(Fake(0.5), Draws()).collect(ProblemStream(PROBLEMS, 0))
+    from dataclasses import replace
+
+    group = collected.used[0]
+    completion = Completion((7, 0, 7, 7), (-1.0,) * 4, "", "stop", spans=((0, 1), (3, 4)))
+    scored = replace(group.scored[0], completion=completion)
+    batch = to_batch([replace(group, scored=(scored,))])
+    assert batch.mask.tolist() == [[1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("correct", "length", "cache", "reward"),
+    [
+        (True, 20, None, 1.0),
+        (False, 5, None, -1.0),
+        (True, 12, 8, 1.0),
+        (True, 16, 8, 0.5),
+        (False, 20, 8, -2.0),
+    ],
+)
+def test_rewards(correct: bool, length: int, cache: int | None, reward: float) -> None:
+    verdict = Verdict(Status.CORRECT if correct else Status.UNPARSED, float(correct))
+    rewards = Rewards(correct=1.0, wrong=-1.0, overlong_cache=cache)
+    assert outcome_reward(verdict, length, 20, rewards) == reward
