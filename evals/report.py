@@ -24,7 +24,7 @@ def gap_table(records: Sequence[GapRecord]) -> Group:
     last = max(r.step for r in records)
     tasks = dict.fromkeys(r.task for r in records)
     rows = [r for task in tasks for r in records if r.task == task and r.step in (0, last)]
-    heads = [f"{r.task}\n{'before' if r.step == 0 else f'after {r.step} steps'}" for r in rows]
+    heads = [f"{r.task}\n{'before' if r.step == 0 else f'step {r.step}'}" for r in rows]
     return _table("The gap before and after", rows, heads)
 
 
@@ -60,7 +60,7 @@ def _cells(r: GapRecord, k: int) -> list[str]:
         _points(base_k),
         _points(r.gap),
         _interval(r.gap_low, r.gap_high),
-        "" if is_base or closed is None else f"{closed:.0%}",
+        "" if is_base or closed is None else f"{closed:.1%}",
         "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
         "" if is_base or r.both is None else f"{r.both} / {r.neither}",
         f"{r.truncated:.1%}",

@@ -141,7 +141,7 @@ class MonitorConfig(Section):
 
 
 class Config(Section):
-    """One run. `recipe` is the name it was made from; the rest is explained in docs/recipes.md."""
+    """One run. `recipe` is the name it was made from; `--help` lists every key."""
 
     recipe: str
     model: str

@@ -127,14 +127,14 @@ class Learner:
 
     def _mini_batches(self, batch: Batch, step: int, epoch: int) -> Iterator[Batch]:
         """The rank's groups cut into mini-batches, in a new order each epoch; every rank makes as many."""
-        parts = self.optim.mini_batches
+        labels = batch.group.unique()
+        parts = min(self.optim.mini_batches, len(labels))
         if parts == 1:
             yield batch
             return
-        labels = batch.group.unique()
         seed = derive_seed(self.seed, "mini-batches", step, epoch)
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-        for chosen in labels[order.to(labels.device)].chunk(parts):
+        for chosen in labels[order.to(labels.device)].tensor_split(parts):
             yield batch.select(torch.isin(batch.group, chosen).nonzero()[:, 0])
 
     def _counts(self, batch: Batch) -> Counts:

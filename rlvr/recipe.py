@@ -9,7 +9,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -77,6 +78,35 @@ def recipe_names() -> list[str]:
     files = RECIPES.rglob("*.yaml")
     names = [str(f.relative_to(RECIPES).with_suffix("")) for f in files]
     return sorted(n for n in names if not Path(n).name.startswith("_"))
+
+
+def help_text() -> str:
+    """All recipes, algorithms, tasks and keys, with types and defaults."""
+    lines = [
+        f"recipes:    {', '.join(recipe_names())}",
+        f"algorithms: {', '.join(ALGORITHMS)}",
+        f"tasks:      {', '.join(TASKS)}",
+        f"presets:    {', '.join(PRESETS)} (algorithm.preset)",
+        "",
+        "keys (task.* and algorithm.* by name: see --dry-run for those of a recipe):",
+    ]
+    for key, field in known_keys(Config).items():
+        default = "" if field.is_required() else f" = {field.default!r}"
+        lines.append(f"  {key:<32} {_type_name(field.annotation)}{default}")
+    return "\n".join(lines)
+
+
+def _type_name(kind: Any) -> str:
+    """A type as a person would write it: `int or None`, `one of 0, 2, 3`."""
+    if get_origin(kind) is Literal:
+        return " | ".join(map(str, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        return _type_name(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_type_name, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"[{', '.join('...' if a is ... else _type_name(a) for a in get_args(kind))}]"
+    return "none" if kind is type(None) else kind.__name__
 
 
 def nearest(name: str, known: Sequence[str], label: str = "known") -> str:

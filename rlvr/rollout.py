@@ -136,7 +136,8 @@ class Rollouts:
                 "or change the task."
             )
         each = self.config.group_size + self.draws.greedy
-        return Collected(tuple(sampled), tuple(used[:wanted]), draws * prompts * each, draws)
+        # As many on every rank, so that all make the same mini-batches.
+        return Collected(tuple(sampled), tuple(used[: min(least, wanted)]), draws * prompts * each, draws)
 
     def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
         """One scored group for each (position, problem), in the order given."""

@@ -14,7 +14,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.recipe import ConfigError, load_config, recipe_names  # noqa: E402
+from rlvr.recipe import ConfigError, help_text, load_config  # noqa: E402
 from rlvr.run_dir import RunDirError  # noqa: E402
 
 INTERRUPTED = 130
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 def main(arguments: list[str]) -> int:
     """Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\nrecipes: {', '.join(recipe_names())}")
+        print(f"{__doc__}\n{help_text()}")
         return 0
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     try:
