@@ -63,7 +63,7 @@ def table(runs: Path) -> Iterator[str]:
         )
         cells = [
             algorithm, seed, points(last.at(1)), f"{change} [{low}, {high}]", points(last.at(256)),
-            points(last.gap), f"{metrics[-1]['rollout/samples']:,}", f"{seconds:.0f}",
+            points(last.gap), f"{metrics[-1]['total/samples']:,}", f"{seconds:.0f}",
         ]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
 

@@ -23,7 +23,7 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Plan:
-    """Which samples a measurement needs: indices 0..n-1 of every problem."""
+    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs."""
 
     task: Task
     problems: tuple[Problem, ...]
@@ -122,10 +122,11 @@ def grade(plan: Plan, samples: SampleSet) -> Measurement:
 
 
 def _chunks(plan: Plan) -> Iterator[Sequence[int]]:
-    """Indices of the problems that are drawn together."""
+    """Indices of the problems that are drawn together, each prompt once."""
+    first = list({prompt: i for i, prompt in reversed(list(enumerate(plan.prompts)))}.values())[::-1]
     size = max(1, CHUNK // plan.n)
-    for start in range(0, len(plan.problems), size):
-        yield range(start, min(start + size, len(plan.problems)))
+    for start in range(0, len(first), size):
+        yield first[start : start + size]
 
 
 def _draw(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import PartialState
-from accelerate.utils import extract_model_from_parallel
+from accelerate.utils import broadcast_object_list, extract_model_from_parallel
 from rich.console import Console
 from transformers import TrainerCallback
 
@@ -26,7 +26,7 @@ from rlvr.engines.hf import HFEngine
 from rlvr.hooks import Moment
 from rlvr.models import eos_ids, load_model
 from rlvr.progress import progress
-from rlvr.run_dir import RunDir, append_jsonl, read_jsonl
+from rlvr.run_dir import RunDir, append_jsonl, keep_jsonl, read_jsonl
 from rlvr.tasks import Task
 
 
@@ -65,12 +65,12 @@ class Probe:
         if not self._due(moment):
             return {}
         policy_hash = weight_hash(moment.policy)
-        known = {(row["step"], row["task"]) for row in read_jsonl(self.run_dir.probe)}
+        known = {(r["step"], r["task"], r["policy_hash"]) for r in read_jsonl(self.run_dir.probe)}
         for task in self.tasks:
-            if (moment.step, task.name) not in known:
+            if (moment.step, task.name, policy_hash) not in known:
                 record = self._measure(task, moment, policy_hash)
                 if record is not None:
-                    append_jsonl(self.run_dir.probe, record.row())
+                    self._record(record)
         self.ranks.wait_for_everyone()
         records = self.records()
         if self.ranks.is_main_process:
@@ -80,6 +80,12 @@ class Probe:
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""
         return [GapRecord(**row) for row in read_jsonl(self.run_dir.probe)]
+
+    def _record(self, record: GapRecord) -> None:
+        """Adds a row, in the place of one that another policy left at the same step."""
+        place = (record.step, record.task)
+        keep_jsonl(self.run_dir.probe, lambda row: (row["step"], row["task"]) != place)
+        append_jsonl(self.run_dir.probe, record.row())
 
     def _due(self, moment: Moment) -> bool:
         return moment.last or moment.step // self.save_every % self.config.every == 0
@@ -131,8 +137,7 @@ class Probe:
 
     def _draw(self, plan: Plan, engine: Engine, samples: SampleSet, title: str) -> int:
         """Draws what is missing on all ranks; returns how many samples that were."""
-        missing = len(plan.problems) * plan.n - samples.count(plan.prompts, plan.n)
-        self.ranks.wait_for_everyone()
+        missing = self._missing(plan, samples)
         if missing:
             share = missing // self.ranks.num_processes
             with progress(title, share, self.console) as display:
@@ -141,8 +146,13 @@ class Probe:
         self.ranks.wait_for_everyone()
         return missing
 
+    def _missing(self, plan: Plan, samples: SampleSet) -> int:
+        """How many samples the store lacks; as the main process sees it, since other runs write there too."""
+        wanted = len(set(plan.prompts)) * plan.n
+        return broadcast_object_list([wanted - samples.count(plan.prompts, plan.n)])[0]
+
     def _draw_base(self, plan: Plan, samples: SampleSet) -> int:
-        if samples.count(plan.prompts, plan.n) == len(plan.problems) * plan.n:
+        if self._missing(plan, samples) == 0:
             return 0
         engine = self.base_engine()
         try:
@@ -210,21 +220,22 @@ class ProbeCallback(TrainerCallback):
             console=Console(stderr=True),
         )
         if state.global_step == 0:
-            self._measure(state, self.base, kwargs["model"])
+            self._measure(state, self.base)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._measure(state, directory, kwargs["model"])
+        if self._engine is not None:
+            self._engine.load(extract_model_from_parallel(kwargs["model"]).named_parameters())
+        self._measure(state, directory)
 
     def _hold(self, tokenizer: Any) -> HFEngine:
         """An engine with the base's weights."""
         model = load_model(self.base, self.dtype)
         return HFEngine(model, tokenizer, eos_ids(self.base, tokenizer), self.batch_size)
 
-    def _measure(self, state: Any, directory: Path, model: Any) -> None:
+    def _measure(self, state: Any, directory: Path) -> None:
         if self._probe is None or self._engine is None:
             raise RuntimeError("the callback was not there when training began")
-        self._engine.load(extract_model_from_parallel(model).named_parameters())
         last = state.global_step >= state.max_steps
         moment = Moment(state.global_step, 0, directory, self._engine, last)
         metrics = self._probe(moment)

@@ -15,7 +15,7 @@ from evals.gap_record import GapRecord
 def probe_table(records: Sequence[GapRecord], step: int) -> Group:
     """One column a task, at one step."""
     rows = [r for r in records if r.step == step]
-    title = "The base model" if step == 0 else f"Probe after step {step}"
+    title = "Before training" if step == 0 else f"Probe after step {step}"
     return _table(title, rows, [r.task for r in rows])
 
 
@@ -35,7 +35,7 @@ def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Gr
     for head in heads:
         table.add_column(head, justify="right")
     names = (
-        "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
+        "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
         "closed", "gained / lost", "both / neither", "truncated", "unparsed", "duplicates",
     )  # fmt: skip
     cells = [_cells(r, k) for r in records]
@@ -53,6 +53,7 @@ def _cells(r: GapRecord, k: int) -> list[str]:
         closed = closed_fraction(base_1, base_k, policy_1)
     is_base = r.policy_hash == r.base_hash
     return [
+        f"{r.num_problems} x {r.n}",
         _points(policy_1),
         "" if is_base else _points(r.pass_at_1_change, "+"),
         "" if is_base else _interval(r.change_low, r.change_high, "+"),
@@ -72,11 +73,10 @@ def _cells(r: GapRecord, k: int) -> list[str]:
 def _caption(r: GapRecord) -> str:
     s = r.sampling
     return (
-        f"{r.num_problems} problems, {r.n} samples each (base {r.base_n}), temperature "
-        f"{s['temperature']}, top-p {s['top_p']}.\n"
+        f"temperature {s['temperature']}, top-p {s['top_p']}, {r.base_n} samples a problem of the base.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
-        f"gained / lost: solved in {r.n} samples by the policy alone / by the base alone."
+        "gained / lost: problems solved at least once by the policy alone / base alone."
     )
 
 

@@ -144,6 +144,7 @@ def whitened(values: Tensor, mask: Tensor, total: Tensor, ddof: int, eps: float 
 
     ddof: the variance is the mean square deviation times n / (n - ddof), n the total share.
     """
-    count, mean = total[0], total[1] / total[0]
+    count = total[0].clamp(min=1e-30)  # nothing is trained on: the mask leaves zeros
+    mean = total[1] / count
     variance = (total[2] / count - mean.square()).clamp(min=0) * count / (count - ddof).clamp(min=1)
     return (((values.double() - mean) / (variance + eps).sqrt()) * mask).to(values.dtype)

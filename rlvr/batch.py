@@ -67,8 +67,9 @@ class Batch:
 @dataclass(frozen=True)
 class Counts:
     """What one optimizer step trains on, summed over all ranks. Rows without trained tokens do not count,
-    nor do groups without such rows."""
+    nor do groups without such rows. longest: the token limit of a completion."""
 
     tokens: float
     completions: float
     groups: float
+    longest: int

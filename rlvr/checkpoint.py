@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,7 +36,9 @@ class Checkpoint:
 
 
 def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep_last: int) -> Checkpoint:
-    """Writes checkpoint `step` through `write`, then removes all but the newest keep_last.
+    """Writes checkpoint `step` through `write`, then removes all but the newest keep_last up to it.
+
+    Later ones are those that a resume passed over as damaged, and go too.
 
     Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
     """
@@ -62,8 +65,10 @@ def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep
             f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
             "Free space there and give the same command again to go on."
         ) from error
-    for old in _all(directory)[:-keep_last]:
-        shutil.rmtree(old.path)
+    kept = _all(directory)
+    for other in kept:
+        if other.step > step or other not in [c for c in kept if c.step <= step][-keep_last:]:
+            shutil.rmtree(other.path)
     return final
 
 
@@ -136,9 +141,10 @@ def _sync(path: Path) -> None:
 
 
 def _is_disk_error(error: BaseException | None) -> bool:
-    """Whether an OSError lies at the root: libraries wrap a full disk in errors of their own."""
+    """Whether a full disk lies at the root: libraries wrap it in errors of their own."""
     while error is not None:
-        if isinstance(error, OSError) or "No space left" in str(error) or "os error 28" in str(error):
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if full or "No space left" in str(error) or "os error 28" in str(error):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -168,6 +168,6 @@ class Config(Section):
         return self.base or self.model
 
     @property
-    def longest_completion(self) -> int:
+    def probe_max_new_tokens(self) -> int:
         """Tokens that the probe allows a completion; training's limit unless configured."""
         return self.probe.max_new_tokens or self.rollouts.max_new_tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -13,7 +13,7 @@ from rlvr import advantages, losses
 from rlvr.actor_critic import Scores
 from rlvr.algorithm import Algorithm
 from rlvr.batch import Batch, Counts
-from rlvr.config import Correction, Optim
+from rlvr.config import Optim, Rollouts
 from rlvr.mismatch import correction_factor, mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.policy import Objective, Policy
 from rlvr.seeds import derive_seed
@@ -28,29 +28,29 @@ class Learner:
         policy: Policy,
         accelerator: Accelerator,
         optim: Optim,
-        correction: Correction,
+        rollouts: Rollouts,
         seed: int,
     ):
         self.algorithm = algorithm
         self.policy = policy
         self.accelerator = accelerator
         self.optim = optim
-        self.correction = correction
+        self.rollouts = rollouts
         self.seed = seed
 
     def score(self, batch: Batch) -> Batch:
         """Fills the log-probs and values that credit and update need besides the update's own."""
-        kl = self.algorithm.kl
+        kl, critic = self.algorithm.kl, self.algorithm.critic
         pay = kl.coefficient > 0 and kl.paid == "reward"
-        if pay or self.optim.mini_batches * self.optim.epochs > 1:  # otherwise the ratio is 1
-            batch = batch.with_(old_logprobs=self.policy.logprobs(batch))
+        old = pay or self.optim.mini_batches * self.optim.epochs > 1  # otherwise the ratio is 1
+        if old or critic is not None:
+            scores = self.policy.scores(batch)
+            batch = batch.with_(old_logprobs=scores.logprobs if old else None, values=scores.values)
         if kl.coefficient > 0:
             batch = batch.with_(ref_logprobs=self.policy.ref_logprobs(batch))
         if pay:
             penalty = losses.kl(_filled(batch.old_logprobs), _filled(batch.ref_logprobs), kl.estimator)
             batch = batch.with_(kl_rewards=-kl.coefficient * penalty * batch.mask)
-        if self.algorithm.critic is not None:
-            batch = batch.with_(values=self.policy.values(batch))
         return batch
 
     def credit(self, batch: Batch) -> Batch:
@@ -68,7 +68,7 @@ class Learner:
     def update(self, batch: Batch, step: int) -> tuple[dict[str, float], bool]:
         """Every optimizer step of one rollout batch; returns metrics and whether any step was skipped.
 
-        Losses are means over the steps; entropy and mismatch are those of the first pass, before any step.
+        Losses are means over the steps; entropy and mismatch are means over the first epoch.
         """
         critic = self.algorithm.critic
         critic_only = critic is not None and step <= critic.warmup_steps
@@ -82,10 +82,12 @@ class Learner:
                 update = self.policy.update(mini, objective, critic_only)
                 rows.append(update.metrics)
                 skipped += update.skipped
+        first = _means(rows[: len(rows) // self.optim.epochs])
         metrics = {
-            **{name: sum(row[name] for row in rows) / len(rows) for name in rows[0] if "/" in name},
-            "rollout/entropy": rows[0]["rollout/entropy"],
-            **mismatch_metrics(rows[0]),
+            **{name: value for name, value in _means(rows).items() if "/" in name},
+            "rollout/entropy": first["rollout/entropy"],
+            "mismatch/max": max(row["mismatch/max"] for row in rows),
+            **mismatch_metrics(first),
             **self._explained(batch),
             "loss/skipped": skipped / len(rows),
         }
@@ -100,7 +102,7 @@ class Learner:
         }
         loss = scores.logprobs.sum() * 0.0
         if not critic_only:
-            factor = correction_factor(batch, scores.logprobs, self.correction)
+            factor = correction_factor(batch, scores.logprobs, self.rollouts.correction)
             per_token = factor * self.algorithm.policy_loss(scores.logprobs, batch)
             metrics["loss/policy"] = (weights * per_token).sum()
             loss = loss + metrics["loss/policy"]
@@ -143,7 +145,12 @@ class Learner:
         own = [batch.mask.sum().item(), trained.sum().item(), groups]
         total = torch.tensor(own, dtype=torch.float64, device=self.accelerator.device)
         tokens, completions, groups = self.accelerator.reduce(total, reduction="sum").tolist()
-        return Counts(max(tokens, 1.0), max(completions, 1.0), max(groups, 1.0))
+        return Counts(
+            tokens=max(tokens, 1.0),
+            completions=max(completions, 1.0),
+            groups=max(groups, 1.0),
+            longest=self.rollouts.max_new_tokens,
+        )
 
     def _explained(self, batch: Batch) -> dict[str, float]:
         """1 - Var(returns - values) / Var(returns) over all trained tokens; 0 where returns do not vary."""
@@ -151,8 +158,12 @@ class Learner:
             return {}
         parts = [advantages.moments(x, batch.mask) for x in (batch.returns - batch.values, batch.returns)]
         totals = self.accelerator.reduce(torch.stack(parts), reduction="sum").tolist()
-        rest, whole = (square / count - (total / count) ** 2 for count, total, square in totals)
+        rest, whole = (square / max(n, 1.0) - (total / max(n, 1.0)) ** 2 for n, total, square in totals)
         return {"critic/explained_variance": 1 - rest / whole if whole > 1e-12 else 0.0}
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def _filled(value: Tensor | None) -> Tensor:

@@ -109,16 +109,13 @@ def group_token_mean(mask: Tensor, group: Tensor, groups: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Weights:
-    """A normalisation by its name. length: the constant of `fixed_length`."""
+    """A normalisation by its name; the constant of `fixed_length` is the token limit."""
 
     normalisation: Normalisation
-    length: int | None = None
 
     def __call__(self, batch: Batch, counts: Counts) -> Tensor:
         if self.normalisation == "fixed_length":
-            if self.length is None:
-                raise ValueError("normalisation fixed_length needs a length")
-            return fixed_length(batch.mask, counts.completions, self.length)
+            return fixed_length(batch.mask, counts.completions, counts.longest)
         if self.normalisation == "group_token_mean":
             return group_token_mean(batch.mask, batch.group, counts.groups)
         if self.normalisation == "token_mean":

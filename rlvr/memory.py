@@ -58,12 +58,13 @@ def estimate(config: Config, shape: Shape, processes: int) -> Memory:
         per_token = shape.layers * _layer_activations(shape, policy)
     logits = 3 * 4 * shape.vocab
     cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * engine
-    reference = 2 if config.algorithm.options["kl"]["coefficient"] > 0 else 1
+    reference = 1 if config.algorithm.options["kl"]["coefficient"] > 0 else 0
+    trained = 2 if config.algorithm.options.get("critic", {}).get("trunk") == "copy" else 1
     return Memory(
-        weights=reference * count * policy / (processes if zero == 3 else 1) / GIB,
-        gradients=count * policy / (processes if zero >= 2 else 1) / GIB,
-        optimizer=count * (8 + master) / (processes if zero >= 2 else 1) / GIB,
-        activations=tokens * (per_token + logits) / GIB,
+        weights=(trained + reference) * count * policy / (processes if zero == 3 else 1) / GIB,
+        gradients=trained * count * policy / (processes if zero >= 2 else 1) / GIB,
+        optimizer=trained * count * (8 + master) / (processes if zero >= 2 else 1) / GIB,
+        activations=trained * tokens * (per_token + logits) / GIB,
         engine_weights=count * engine / GIB,
         kv_cache=cached * config.engine.batch_size * config.rollouts.max_new_tokens / GIB,
     )

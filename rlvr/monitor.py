@@ -65,6 +65,8 @@ class Monitor:
     def close(self) -> None:
         if self.mirror is not None:
             self.mirror.close()
+            if self.mirror.failure:
+                self.warn_once("wandb", f"{self.mirror.failure}; the files in the run directory are complete")
 
     def _show(self, metrics: Mapping[str, float]) -> None:
         speed = metrics["time/samples_per_second"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,22 +83,15 @@ class Policy:
         """The policy's current weights, for an engine's `load`."""
         yield from self.plain.policy.named_parameters()
 
-    def logprobs(self, batch: Batch) -> Tensor:
-        """[B, T], by the current weights."""
-        return self._scored(self.model, batch).logprobs
+    def scores(self, batch: Batch) -> Scores:
+        """Log-probs, entropies and values by the current weights, [B, T] each."""
+        return self._scored(self.model, batch)
 
     def ref_logprobs(self, batch: Batch) -> Tensor:
         """[B, T], by the reference."""
         if self.reference is None:
             raise RuntimeError("the policy was built without a reference model")
         return self._scored(self.reference, batch).logprobs
-
-    def values(self, batch: Batch) -> Tensor:
-        """[B, T], by the critic, of the state before each token."""
-        values = self._scored(self.model, batch, critic_only=True).values
-        if values is None:
-            raise RuntimeError("the policy was built without a critic")
-        return values
 
     def update(
         self,
@@ -115,8 +109,9 @@ class Policy:
         sums: dict[str, float] = {}
         peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
-            share = objective(self.model(piece, critic_only), piece)
-            self._backward(share.loss, last=i + 1 == len(pieces))
+            with self._gradient_synced(last=i + 1 == len(pieces)):
+                share = objective(self.model(piece, critic_only), piece)
+                self._backward(share.loss)
             for name, value in {"loss/total": share.loss, **share.sums}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             for name, value in share.peaks.items():
@@ -150,11 +145,11 @@ class Policy:
             self.plain.critic.load_state_dict(load_file(trainer / CRITIC_FILE))
 
     @torch.no_grad()
-    def _scored(self, model: nn.Module, batch: Batch, critic_only: bool = False) -> Scores:
+    def _scored(self, model: nn.Module, batch: Batch) -> Scores:
         """Scores of the whole batch, computed in micro-batches."""
         filled: dict[str, Tensor] = {}
         for rows in micro_batch_rows(batch, self.optim.micro_batch_tokens):
-            scores = model(batch.select(rows), critic_only)
+            scores = model(batch.select(rows))
             for name, values in scores._asdict().items():
                 if values is not None:
                     whole = filled.setdefault(name, values.new_zeros(batch.mask.shape))
@@ -168,18 +163,17 @@ class Policy:
         empty = pieces[0].with_(weights=torch.zeros_like(pieces[0].mask), mask=pieces[0].mask * 0)
         return pieces + [empty] * (most - len(pieces))
 
-    def _backward(self, loss: Tensor, last: bool) -> None:
+    def _gradient_synced(self, last: bool) -> AbstractContextManager[Any]:
+        """Ranks exchange gradients in the last forward and backward pass alone."""
+        return nullcontext() if last else self.accelerator.no_sync(self.model)
+
+    def _backward(self, loss: Tensor) -> None:
         """Adds the gradient of a sum over all ranks' micro-batches.
 
         The only place that knows the scales of others: DDP averages over ranks, so each rank's share is
         multiplied by their number; accumulation is ours, so Accelerate divides by 1.
         """
-        scaled = loss * self.accelerator.num_processes
-        if last:
-            self.accelerator.backward(scaled)
-            return
-        with self.accelerator.no_sync(self.model):
-            self.accelerator.backward(scaled)
+        self.accelerator.backward(loss * self.accelerator.num_processes)
 
     def _clipped_norms(self) -> dict[str, float]:
         """Clips the gradient of policy and critic apart; the norms from before."""

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from rlvr import builders
+from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS, PRESETS
 from rlvr.config import Choice, Config
 from rlvr.tasks import TASKS
@@ -57,7 +58,7 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
     """
     given = _parse(arguments)
     name = given.pop("recipe", None)
-    data = _merge(_read_recipe(name, arguments), given)
+    data = _merge(_read_recipe(name), given)
     data["recipe"] = name
     mistakes = [*_complete_choices(data)]
     try:
@@ -68,6 +69,8 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
         mistakes = [_mistake(e) for e in error.errors()] + mistakes
     else:
         mistakes += _across(config, world_size)
+        if not mistakes:  # it loads torch, which a typo need not wait for
+            mistakes += _of_algorithm(config)
     if mistakes:
         raise ConfigError(f"recipe {name}", mistakes)
     return config
@@ -130,12 +133,11 @@ def _parse(arguments: Sequence[str]) -> dict[str, Any]:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
 
 
-def _read_recipe(name: Any, arguments: Sequence[str], seen: tuple[str, ...] = ()) -> dict[str, Any]:
+def _read_recipe(name: Any, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """A recipe with what its `defaults` names under it."""
     known = recipe_names()
     if name is None:
-        close = [nearest(a.partition("=")[0], ["recipe"], "give") for a in arguments[:1]]
-        advice = "; ".join([f"give recipe=NAME with one of: {', '.join(known)}", *close[:0]])
+        advice = f"give recipe=NAME with one of: {', '.join(known)}"
         raise ConfigError("command line", [Mistake("recipe", None, advice)])
     path = RECIPES / f"{name}.yaml"
     if not path.is_file():
@@ -151,7 +153,7 @@ def _read_recipe(name: Any, arguments: Sequence[str], seen: tuple[str, ...] = ()
         raise ConfigError(str(path), [Mistake(str(path), None, "a recipe is a mapping of keys")])
     data = {str(key): value for key, value in data.items()}
     parent = data.pop("defaults", None)
-    return _merge(_read_recipe(parent, (), (*seen, name)), data) if parent else data
+    return _merge(_read_recipe(parent, (*seen, name)), data) if parent else data
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         below = merged.get(key)
         nested = isinstance(below, dict) and isinstance(value, dict)
-        replaced = key in TABLES and nested and value.get("name", below["name"]) != below["name"]
+        replaced = key in TABLES and nested and value.get("name", below.get("name")) != below.get("name")
         merged[key] = builders.merged(below, value) if nested and not replaced else value
     return merged
 
@@ -180,6 +182,21 @@ def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
             if isinstance(entry, dict)
         ]
     return mistakes
+
+
+def check_support(config: Config) -> None:
+    """Raises ConfigError for what a recipe may describe but this version does not run."""
+    mistakes = []
+    if config.engine.name != "hf":
+        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
+    if config.policy.zero:
+        advice = "this version trains without DeepSpeed: set policy.zero=0"
+        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
+    if config.policy.dtype != "float32":
+        advice = "this version keeps no fp32 copy of the weights, and AdamW on halves stands still: float32"
+        mistakes.append(Mistake("policy.dtype", config.policy.dtype, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
 
 
 def _complete(
@@ -257,7 +274,31 @@ def _across(config: Config, world_size: int) -> list[Mistake]:
             "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
         )
         mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
+    names = [task.name for task in config.probe.tasks]
+    if len(set(names)) < len(names):
+        mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
     if config.probe.tasks and config.probe.base_n < config.probe.k:
         advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
         mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))
+    return mistakes
+
+
+def _of_algorithm(config: Config) -> list[Mistake]:
+    """Settings that the configured algorithm cannot work with."""
+    try:
+        algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    except ValueError as error:
+        return [Mistake("algorithm", config.algorithm.name, str(error))]
+    mistakes = []
+    updates = config.optim.mini_batches * config.optim.epochs
+    if updates > 1 and not algorithm.policy_loss.uses_ratio:
+        advice = (
+            f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
+            "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
+        )
+        mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    size = config.rollouts.group_size
+    if size < algorithm.smallest_group:
+        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
+        mistakes.append(Mistake("rollouts.group_size", size, advice))
     return mistakes

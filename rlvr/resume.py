@@ -8,10 +8,10 @@ from typing import Any
 
 from rlvr.checkpoint import Checkpoint, newest_valid
 from rlvr.config import Config
-from rlvr.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
+from rlvr.run_dir import RunDir, RunDirError, keep_jsonl, write_json
 
 # Keys that may differ between the parts of one run: they do not change what a step computes.
-FREE = ("steps", "keep_last", "monitor")
+FREE = ("run_dir", "resume", "steps", "keep_last", "monitor", "algorithm.max_draws", "algorithm.at_bound")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def find_start(config: Config, run_dir: RunDir) -> Start:
     checkpoint, passed_over = newest_valid(run_dir.checkpoints)
     if checkpoint is not None and checkpoint.step > config.steps:
         raise RunDirError(f"{run_dir.path} has {checkpoint.step} steps, more than steps={config.steps}")
-    return Start(checkpoint, tuple(passed_over), _finished(config, run_dir, checkpoint))
+    return Start(checkpoint, tuple(passed_over), _finished(config, run_dir))
 
 
 def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
@@ -52,18 +52,22 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
 
 
-def _finished(config: Config, run_dir: RunDir, checkpoint: Checkpoint | None) -> bool:
-    if checkpoint is None or checkpoint.step < config.steps:
+def mark_finished(config: Config, run_dir: RunDir) -> None:
+    """Notes that every step is trained and every hook was called."""
+    write_json(run_dir.finished, {"steps": config.steps})
+
+
+def _finished(config: Config, run_dir: RunDir) -> bool:
+    if not run_dir.finished.exists():
         return False
-    probed = {row["task"] for row in read_jsonl(run_dir.probe) if row["step"] == config.steps}
-    return probed >= {task.name for task in config.probe.tasks}
+    return json.loads(run_dir.finished.read_text())["steps"] == config.steps
 
 
 def _comparable(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Dotted keys -> values, without those that may differ."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if prefix == "" and key in (*FREE, "run_dir", "resume"):
+        if prefix + key in FREE:
             continue
         if isinstance(value, dict):
             flat |= _comparable(value, f"{prefix}{key}.")

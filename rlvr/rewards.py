@@ -7,8 +7,8 @@ from rlvr.verifiers import Verdict
 
 
 def outcome_reward(verdict: Verdict, length: int, limit: int, rewards: Rewards) -> float:
-    """The reward of one completion of so many tokens. Unparsed and timed-out ones count as wrong."""
-    outcome = rewards.correct if verdict.correct else rewards.wrong
+    """The reward of one completion of so many tokens: its score between `wrong` and `correct`."""
+    outcome = rewards.wrong + verdict.score * (rewards.correct - rewards.wrong)
     if rewards.overlong_cache is None:
         return outcome
     return outcome + overlong_penalty(length, limit, rewards.overlong_cache)

@@ -18,7 +18,7 @@ from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.rewards import outcome_reward
 from rlvr.seeds import derive_seed
-from rlvr.tasks import Problem, Task
+from rlvr.tasks import Problem, Task, TaskError
 from rlvr.verifiers import Verdict
 
 
@@ -54,7 +54,7 @@ class ProblemStream:
 
     def __init__(self, problems: Sequence[Problem], seed: int, position: int = 0):
         if not problems:
-            raise ValueError("the task has no training problems")
+            raise TaskError("the task has no training problems; it can only be probed")
         self.problems = problems
         self.seed = seed
         self.position = position
@@ -132,8 +132,8 @@ class Rollouts:
             raise DrawsError(
                 f"after {draws} draws of {prompts} problems some process has {least} of the {wanted} groups "
                 "it needs with both right and wrong answers: the problems are too hard or too easy for the "
-                "policy. Raise algorithm.max_draws, set algorithm.at_bound=train to train on fewer groups, "
-                "or change the task."
+                "policy. Give the same command with a larger algorithm.max_draws, or with "
+                "algorithm.at_bound=train to train on fewer groups, to go on from the last checkpoint."
             )
         each = self.config.group_size + self.draws.greedy
         # As many on every rank, so that all make the same mini-batches.

@@ -27,8 +27,7 @@ from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
-from rlvr.recipe import ConfigError, Mistake
-from rlvr.resume import Start, find_start, prepare
+from rlvr.resume import Start, find_start, mark_finished, prepare
 from rlvr.rollout import ProblemStream, Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.signals import StopSignal
@@ -42,8 +41,8 @@ def run(config: Config) -> bool:
     Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
     ModelError, TaskError, DrawsError or AlarmError, each with a message for people.
     """
-    algorithm, hooks = _algorithm(config), load_hooks(config)
-    _check_support(config)
+    algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    hooks = load_hooks(config)
     with StopSignal().listening() as stop:
         accelerator, run_dir = _accelerator(algorithm), RunDir(config.run_dir)
         with run_dir.locked() if accelerator.is_main_process else nullcontext():
@@ -52,45 +51,16 @@ def run(config: Config) -> bool:
             for reason in start.passed_over:
                 monitor.print(f"passed over checkpoint {reason}")
             complete = start.finished
-            if not complete:
-                parts = _Parts(config, run_dir, accelerator, algorithm, monitor)
-                complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
-            monitor.close()
-            if complete:
+            try:
+                if not complete:
+                    parts = _Parts(config, run_dir, accelerator, algorithm, monitor)
+                    complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
+            finally:
+                monitor.close()
+            if complete and accelerator.is_main_process:
+                mark_finished(config, run_dir)
                 _print_end(config, run_dir, monitor)
     return complete
-
-
-def _algorithm(config: Config) -> Algorithm:
-    """The configured algorithm. Raises ConfigError for settings that it cannot work with."""
-    algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
-    mistakes = []
-    updates = config.optim.mini_batches * config.optim.epochs
-    if updates > 1 and not algorithm.policy_loss.uses_ratio:
-        advice = (
-            f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
-            "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
-        )
-        mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
-    size = config.rollouts.group_size
-    if size < algorithm.smallest_group:
-        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
-        mistakes.append(Mistake("rollouts.group_size", size, advice))
-    if mistakes:
-        raise ConfigError(f"recipe {config.recipe}", mistakes)
-    return algorithm
-
-
-def _check_support(config: Config) -> None:
-    """Raises ConfigError for what a recipe may describe but this version does not run."""
-    mistakes = []
-    if config.engine.name != "hf":
-        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
-    if config.policy.zero:
-        advice = "this version trains without DeepSpeed: set policy.zero=0"
-        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
-    if mistakes:
-        raise ConfigError(f"recipe {config.recipe}", mistakes)
 
 
 def _accelerator(algorithm: Algorithm) -> Accelerator:
@@ -142,7 +112,8 @@ class _Parts:
     def trainer(self, start: Start, hooks: Sequence[CheckpointHook]) -> Trainer:
         """The trainer, set to where the run begins."""
         tasks = [self.task, *self.probed]
-        models.check_context(self.model, self.tokenizer, tasks, self.config.longest_completion)
+        longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
+        models.check_context(self.model, self.tokenizer, tasks, longest)
         if self.accelerator.is_main_process:
             write_json(self.run_dir.card, run_card(self.config, self.model, self.base, tasks))
         engine = self.engine(self.directory(start))
@@ -157,7 +128,7 @@ class _Parts:
                 policy,
                 self.accelerator,
                 self.config.optim,
-                self.config.rollouts.correction,
+                self.config.rollouts,
                 self.config.seed,
             ),
             engine=engine,
@@ -211,7 +182,7 @@ class _Parts:
             run_dir=self.run_dir,
             base=self.base,
             base_engine=lambda: self.engine(self.base),
-            sampling=Sampling(config.temperature, config.top_p, self.config.longest_completion),
+            sampling=Sampling(config.temperature, config.top_p, self.config.probe_max_new_tokens),
             save_every=self.config.save_every,
             console=self.monitor.console,
         )

@@ -14,7 +14,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.recipe import ConfigError, help_text, load_config  # noqa: E402
+from rlvr.recipe import ConfigError, check_support, help_text, load_config  # noqa: E402
 from rlvr.run_dir import RunDirError  # noqa: E402
 
 INTERRUPTED = 130
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load_config([a for a in arguments if a != "--dry-run"], processes)
         if "--dry-run" not in arguments:
+            check_support(config)
             return _run(config)
     except ConfigError as error:
         print(f"\n{error}", file=sys.stderr)

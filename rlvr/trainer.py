@@ -98,7 +98,8 @@ class Trainer:
         mask_truncated = self.config.rollouts.mask_truncated
         batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
         scored = time.perf_counter()
-        learned, skipped = self.learner.update(self.learner.credit(batch), self.step)
+        batch = self.learner.credit(batch)
+        learned, skipped = self.learner.update(batch, self.step)
         if skipped:
             self._keep_evidence(batch)
         self.engine.load(self.policy.weights())
@@ -106,7 +107,7 @@ class Trainer:
         return {
             **self._averaged(rollout_metrics(collected)),
             **learned,
-            "rollout/samples": self.samples,
+            "total/samples": self.samples,
             "rollout/draws": collected.draws,
             "time/rollout": rolled_out - begun,
             "time/score": scored - rolled_out,
@@ -156,4 +157,5 @@ class Trainer:
             begun = time.perf_counter()
             if metrics := dict(hook(moment)):
                 seconds = time.perf_counter() - begun
-                self.monitor.mirror_metrics(self.step, {**metrics, "time/probe": seconds})
+                name = f"time/{type(hook).__name__.lower()}"
+                self.monitor.mirror_metrics(self.step, {**metrics, name: seconds})

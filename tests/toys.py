@@ -15,7 +15,7 @@ from rlvr import builders
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
-from rlvr.config import Correction, Optim, PolicyConfig
+from rlvr.config import Optim, PolicyConfig, Rollouts
 from rlvr.engines import Completion
 from rlvr.learner import Learner
 from rlvr.policy import Policy
@@ -71,7 +71,7 @@ def toy_learner(
     accelerator: Accelerator | None = None,
     reference: nn.Module | None = None,
     temperature: float = 1.0,
-    correction: Correction = Correction(),  # noqa: B008
+    rollouts: Rollouts = Rollouts(max_new_tokens=9),  # noqa: B008
     settings: PolicyConfig = PolicyConfig(),  # noqa: B008
     **optim: Any,
 ) -> Learner:
@@ -79,7 +79,7 @@ def toy_learner(
     accelerator = accelerator or Accelerator(cpu=True)
     optimizer = Optim(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
     policy = Policy(model, settings, optimizer, accelerator, temperature, reference, algorithm.critic)
-    return Learner(algorithm, policy, accelerator, optimizer, correction, seed=0)
+    return Learner(algorithm, policy, accelerator, optimizer, rollouts, seed=0)
 
 
 def learn(learner: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, Tensor]]:

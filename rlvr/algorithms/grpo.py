@@ -16,7 +16,6 @@ def grpo(
     std_ddof: Literal[0, 1] = 1,
     scale_by_std: bool = True,
     normalisation: Normalisation = "sequence_mean",
-    length: Annotated[int, Field(ge=1)] | None = None,
     kl: Kl = Kl(coefficient=0.04, estimator="k3", paid="loss"),
 ) -> Algorithm:
     """Rewards normalised in their group, PPO clip, mean over tokens then completions, k3 in the loss.
@@ -24,7 +23,7 @@ def grpo(
     The paper leaves eps and the ddof of the standard deviation open: here 1e-6 and 1.
     verl: eps 1e-6, token mean, dual clip 3 (preset paper_era_verl). OpenRLHF: eps 1e-9, token mean.
     TRL: eps 1e-4, token mean by default ("dapo"). Dr. GRPO (arXiv 2503.20783): scale_by_std false,
-    normalisation fixed_length with the token limit as length.
+    normalisation fixed_length.
     """
     from rlvr import advantages, losses
 
@@ -40,7 +39,7 @@ def grpo(
         name="grpo",
         credit=credit,
         policy_loss=losses.PpoClip(clip),
-        weights=losses.Weights(normalisation, length),
+        weights=losses.Weights(normalisation),
         kl=kl,
         smallest_group=2,
     )

@@ -23,6 +23,9 @@ def passk(
     """
     from rlvr import advantages, losses
 
+    if kl.coefficient and kl.paid == "reward":
+        raise ValueError("passk takes no rewards, so KL cannot be paid in them: set algorithm.kl.paid=loss")
+
     def credit(b: Batch) -> Credit:
         advantage = advantages.pass_at_k_advantage(b.correct, b.group, k)
         return Credit(advantage.to(b.mask.dtype)[:, None] * b.mask)

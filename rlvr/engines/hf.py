@@ -51,6 +51,10 @@ class HFEngine:
         own = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         with torch.no_grad():
             for name, value in weights:
+                if name not in own:
+                    raise ValueError(
+                        f"the engine's model has no weight {name}: adapters must be merged first"
+                    )
                 own[name].copy_(value)
 
     def close(self) -> None:

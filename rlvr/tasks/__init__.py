@@ -24,7 +24,7 @@ TASKS = {
 }
 
 
-class TaskError(Exception):
+class TaskError(ValueError):
     """A task's data cannot be used; the message names file, row and column."""
 
 

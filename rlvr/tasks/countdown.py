@@ -14,9 +14,11 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from rlvr.tasks import Problem, Task
+from pydantic import Field
+
+from rlvr.tasks import Problem, Task, TaskError
 from rlvr.verifiers.countdown import countdown_verifier
 
 Split = Literal["pretrain", "train", "test"]
@@ -112,14 +114,14 @@ def _draw(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, .
 
 
 def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
-    """The first `count` distinct problems of the split's stream; ValueError where it has fewer."""
+    """The first `count` distinct problems of the split's stream; TaskError where it has fewer."""
     rng = random.Random(f"countdown/{operands}/{split}")
     problems: dict[str, Problem] = {}
     draws = 0
     while len(problems) < count:
         draws += 1
         if draws > DRAWS_PER_PROBLEM * count + DRAWS_PER_PROBLEM or count > MOST_PROBLEMS:
-            raise ValueError(
+            raise TaskError(
                 f"countdown:{operands} has fewer than {split}_problems={count}, {len(problems)} were found"
             )
         numbers, solution = _draw(rng, operands, split)
@@ -130,15 +132,17 @@ def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
 
 
 def countdown(
-    variant: Literal["3", "4"] = "3", train_problems: int = TRAIN_PROBLEMS, test_problems: int = TEST_PROBLEMS
+    variant: Literal["3", "4"] = "3",
+    train_problems: Annotated[int, Field(ge=1)] = TRAIN_PROBLEMS,
+    test_problems: Annotated[int, Field(ge=1)] = TEST_PROBLEMS,
 ) -> Task:
     """The countdown task with `variant` operands; the same problems on every machine.
 
-    A smaller split is a prefix of a larger one. Raises ValueError for an unknown variant and for
+    A smaller split is a prefix of a larger one. Raises TaskError for an unknown variant and for
     more problems than there are (three operands: about 2000 to train on and 600 to test).
     """
     if variant not in VARIANTS:
-        raise ValueError(f"countdown variant {variant!r}: allowed are {', '.join(VARIANTS)}")
+        raise TaskError(f"countdown variant {variant!r}: allowed are {', '.join(VARIANTS)}")
     return Task(
         name=f"countdown:{variant}",
         train=_problems(int(variant), "train", train_problems),

@@ -79,6 +79,15 @@ def test_a_larger_n_tops_up(tmp_path: Path) -> None:
     assert samples.count(PLAN.prompts, 300) == 1500
 
 
+def test_equal_prompts_share_their_samples(tmp_path: Path) -> None:
+    twins = replace(PLAN, prompts=(PLAN.prompts[0], *PLAN.prompts[:4]))
+    engine, samples = Counting(), SampleSet(tmp_path, KEY)
+    draw_missing(twins, engine, samples, QUIET)
+    assert len(engine.asked) == 1200 == samples.count(twins.prompts, 300)
+    first, second, *_ = grade(twins, samples).graded
+    assert [g.sample for g in first] == [g.sample for g in second]
+
+
 def test_two_ranks_share_the_work(tmp_path: Path) -> None:
     engines, samples = [Counting(), Counting()], SampleSet(tmp_path, KEY)
     for rank in (0, 1):

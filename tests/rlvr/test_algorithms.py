@@ -22,14 +22,14 @@ from toys import (
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
-from rlvr.config import Correction, PolicyConfig
+from rlvr.config import Correction, PolicyConfig, Rollouts
 from rlvr.rollout import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {"k": 2} if name == "passk" else {}) for name in ALGORITHMS},
     "grpo with KL": ("grpo", {"kl": {"coefficient": 0.1}}),
-    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length", "length": 9}),
+    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length"}),
     "dapo by group": ("dapo", {"normalisation": "group_token_mean"}),
     "rloo with KL": ("rloo", {"kl": {"coefficient": 0.1}}),
     "remax with KL": ("remax", {"kl": {"coefficient": 0.1}}),
@@ -148,6 +148,14 @@ def test_a_reward_that_is_no_number_never_reaches_the_weights(value: float) -> N
         assert torch.equal(tensor, before[key])
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_without_trained_tokens_moves_nothing(case: str) -> None:
+    batch = toy_batch()
+    metrics, found = run(case, batch.with_(mask=torch.zeros_like(batch.mask)))
+    assert all(math.isfinite(v) for v in metrics.values())
+    assert all(g.abs().max() == 0 for g in found.values())
+
+
 def test_masked_truncated_rows_leave_the_denominator_and_stay_in_the_statistics() -> None:
     groups = toy_groups()
     batch = to_batch(groups, mask_truncated=True)
@@ -210,12 +218,14 @@ class TestCritic:
 class TestMismatch:
     def measured(self, correction: Correction) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
         algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
-        return learn(toy_learner(algorithm, toy_model(), correction=correction), toy_batch())
+        return learn(
+            toy_learner(algorithm, toy_model(), rollouts=Rollouts(correction=correction)), toy_batch()
+        )
 
     def test_is_measured(self) -> None:
         learner = toy_learner(toy_algorithm("grpo", kl={"coefficient": 0.0}), toy_model())
         batch = toy_batch()
-        apart = (learner.policy.logprobs(batch) - batch.engine_logprobs)[batch.mask > 0].detach()
+        apart = (learner.policy.scores(batch).logprobs - batch.engine_logprobs)[batch.mask > 0].detach()
         metrics, _ = learn(learner, batch)
         ratio = apart.exp()
         assert metrics["mismatch/mean"] == pytest.approx(apart.abs().mean().item())

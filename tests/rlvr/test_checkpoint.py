@@ -59,6 +59,13 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, damage, said: str) 
     assert newest_valid(tmp_path) == (Checkpoint(20, tmp_path / "step_000020"), [])
 
 
+def test_a_damaged_later_checkpoint_is_not_kept_in_the_place_of_a_whole_one(tmp_path: Path) -> None:
+    commit(tmp_path, 150, write, keep_last=1)
+    (commit(tmp_path, 173, write, keep_last=2).trainer / "state.pt").unlink()
+    commit(tmp_path, 160, write, keep_last=1)
+    assert names(tmp_path) == ["step_000160"]
+
+
 def test_nothing_valid(tmp_path: Path) -> None:
     assert newest_valid(tmp_path / "none") == (None, [])
 

@@ -62,7 +62,7 @@ def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: 
         Accelerator(cpu=True),
         temperature,
     )
-    difference = (policy.logprobs(batch) - batch.engine_logprobs) * batch.mask
+    difference = (policy.scores(batch).logprobs - batch.engine_logprobs) * batch.mask
     assert len({len(c.token_ids) for c in completions}) > 1
     assert difference.abs().max() < 1e-5
 

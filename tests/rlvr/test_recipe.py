@@ -112,6 +112,10 @@ def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: st
         (["algorithm=passk", "algorithm.k=16"], "passk needs 16 or more"),
         (["engine.name=vllm"], "generates with hf alone"),
         (["policy.zero=3"], "set policy.zero=0"),
+        (["policy.dtype=bfloat16"], "AdamW on halves stands still"),
+        (["algorithm=passk", "algorithm.kl.coefficient=0.1", "algorithm.kl.paid=reward"], "kl.paid=loss"),
+        (["probe.tasks=[countdown:3,countdown:3]"], "each task once"),
+        (["task.test_problems=0"], "greater than or equal to 1"),
     ],
 )
 def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(

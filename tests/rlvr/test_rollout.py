@@ -16,7 +16,7 @@ from rlvr.engines import Completion, Request
 from rlvr.metrics import rollout_metrics
 from rlvr.rewards import outcome_reward
 from rlvr.rollout import DrawsError, ProblemStream, Rollouts, to_batch
-from rlvr.tasks import Problem, Task
+from rlvr.tasks import Problem, Task, TaskError
 from rlvr.verifiers import Status, StringVerifier, Verdict
 
 PROBLEMS = [Problem(f"p{i}", "x" * (1 + i % 3), i) for i in range(7)]
@@ -105,6 +105,8 @@ def test_the_bound_stops_with_an_explanation_or_trains_on_what_there_is() -> Non
     train = toy_algorithm("dapo", max_draws=2, at_bound="train").draws
     collected = rollouts(Fake(0.06), train, prompts=8).collect(stream)
     assert 0 < len(collected.used) < 8
+    with pytest.raises(TaskError, match="no training problems"):
+        ProblemStream([], 0)
 
 
 def test_an_engine_that_loses_a_completion_is_an_error() -> None:

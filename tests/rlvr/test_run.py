@@ -117,7 +117,7 @@ def test_the_probe_records(whole: tuple[Path, str]) -> None:
 
 def test_what_a_person_sees(whole: tuple[Path, str]) -> None:
     _, shown = whole
-    for text in ("The base model", "Probe after step 2", "The gap before and after", "finished: 6 steps",
+    for text in ("Before training", "Probe after step 2", "The gap before and after", "finished: 6 steps",
                  "ETA", "reward", "samples/s", "checkpoints/"):  # fmt: skip
         assert text in shown
     assert "Traceback" not in shown and "Warning" not in shown

@@ -113,7 +113,7 @@ def in_ours(
     [
         ("grpo", "group", {"eps": 1e-4}),
         ("dapo", "group", {"eps": 1e-4, "normalisation": "token_mean"}),
-        ("dr_grpo", "none", {"scale_by_std": False, "normalisation": "fixed_length", "length": LONGEST}),
+        ("dr_grpo", "none", {"scale_by_std": False, "normalisation": "fixed_length"}),
     ],
 )
 def test_grpo(
