@@ -1,6 +1,6 @@
 """Does each algorithm learn? Runs every <algorithm>_tiny recipe with two seeds and prints one table.
 
-    python benchmarks/each_learns.py [--seeds 1 2] [--algorithms grpo ppo ...] [--runs runs/each_learns]
+    python benchmarks/each_learns.py [--seeds 1 2] [--algorithms grpo ppo ...] [--steps 80] [--runs DIR]
 
 One shared set of hyper-parameters, equal update steps, a probe before and after. Runs that are finished
 are not repeated, interrupted ones go on.
@@ -26,20 +26,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS))
+    parser.add_argument("--steps", type=int, default=80, help="training steps, the same for all")
     parser.add_argument("--runs", type=Path, default=Path("runs/each_learns"))
     chosen = parser.parse_args()
     for seed in chosen.seeds:
         for algorithm in chosen.algorithms:
-            run(algorithm, seed, chosen.runs)
+            run(algorithm, seed, chosen.steps, chosen.runs)
     print("\n".join(table(chosen.runs)))
     return 0
 
 
-def run(algorithm: str, seed: int, runs: Path) -> None:
+def run(algorithm: str, seed: int, steps: int, runs: Path) -> None:
     """Trains to the end; probes only the base and the last checkpoint."""
     command = [
         sys.executable, str(ROOT / "rlvr" / "train.py"), f"recipe={algorithm}_tiny", f"seed={seed}",
-        f"run_dir={runs / f'{algorithm}-s{seed}'}", "probe.every=1000",
+        f"run_dir={runs / f'{algorithm}-s{seed}'}", f"steps={steps}", f"save_every={steps}", f"probe.tasks=[{TASK}]",
     ]  # fmt: skip
     subprocess.run(command, check=True)
 

@@ -51,7 +51,7 @@ class Batch:
     def select(self, rows: Tensor) -> Batch:
         """The given rows ([b] int64), with padding trimmed to the longest prompt and completion left."""
         prompt = int(self.prompt_len[rows].max())
-        completion = int(self.completion_len[rows].max())
+        completion = max(1, int(self.completion_len[rows].max()))
         start = self.prompt_width - prompt
 
         def cut(name: str, value: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ def to_batch(
     completions = [scored.completion for _, scored in rows]
     prompt = torch.tensor([len(group.prompt_ids) for group, _ in rows])
     length = torch.tensor([len(c.token_ids) for c in completions])
-    width, depth = int(prompt.max()), int(length.max())
+    width, depth = int(prompt.max()), max(1, int(length.max()))
     tokens = torch.zeros(len(rows), width + depth, dtype=torch.int64)
     logprobs = torch.zeros(len(rows), depth)
     mask = torch.zeros(len(rows), depth)

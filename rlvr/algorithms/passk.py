@@ -16,10 +16,8 @@ def passk(
     normalisation: Normalisation = "token_mean",
     kl: Kl = Kl(),
 ) -> Algorithm:
-    """A completion's advantage is its share in the pass@k of its group; needs k <= rollouts.group_size.
-
-    It goes by verdicts, so `rewards.*` do not matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO,
-    which the paper trains with.
+    """A completion's advantage is its share in the pass@k of its group, by verdicts: `rewards.*` do not
+    matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO, which the paper trains with.
     """
     from rlvr import advantages, losses
 

@@ -23,6 +23,7 @@ from toys import (
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
 from rlvr.config import Correction, PolicyConfig, Rollouts
+from rlvr.engines import Completion
 from rlvr.rollout import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
@@ -100,7 +101,7 @@ def test_several_updates_a_batch(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_edge_groups_have_a_defined_result(case: str) -> None:
-    """All right, all wrong, one completion, a completion that is cut, a prompt of one token."""
+    """All right, all wrong, one completion, one that is cut, an empty one, a prompt of one token."""
     groups = toy_groups()
 
     def with_(group: Group, right: bool | None = None, size: int | None = None) -> Group:
@@ -116,12 +117,14 @@ def test_edge_groups_have_a_defined_result(case: str) -> None:
 
     edges = [with_(groups[0], True), with_(groups[1], False), with_(groups[2], size=1), groups[3]]
     edges[3] = replace(edges[3], prompt_ids=(5,))
+    nothing = replace(edges[3].scored[0], completion=Completion((), (), "", "stop"))
+    edges[3] = replace(edges[3], scored=(nothing, *edges[3].scored[1:]))
     name, _ = CASES[case]
     if name == "passk":
         with pytest.raises(ValueError, match="groups of at least 2"):
             run(case, to_batch(edges))
         edges[2] = groups[2]
-    metrics, found = run(case, to_batch(edges))
+    metrics, found = run(case, to_batch(edges), micro_batch_tokens=1)
     assert all(math.isfinite(v) for v in metrics.values())
     assert all(g.isfinite().all() for g in found.values())
 

@@ -196,6 +196,19 @@ def test_a_finished_run_prints_its_table_and_more_steps_continue_it(
     assert "has 7 steps, more than steps=5" in shown
 
 
+def test_ppo_goes_on_with_its_critic_to_the_bit(train: Train, tmp_path: Path, base: Path) -> None:
+    """And a run of two steps that is given two more equals one of four."""
+    arguments = ["recipe=ppo_tiny", *SMALL[3:], "save_every=2", "probe.tasks=[]"]
+    finish(train(*arguments, "steps=4", "run_dir=whole"))
+    finish(train(*arguments, "steps=2", "run_dir=parts"))
+    finish(train(*arguments, "steps=4", "run_dir=parts"))
+    assert steps(tmp_path / "parts") == steps(tmp_path / "whole")
+    last = [contents(tmp_path / run / "checkpoints/step_000004") for run in ("parts", "whole")]
+    assert last[0] == last[1]
+    assert "trainer/critic.safetensors" in last[0]
+    assert "critic/explained_variance" in steps(tmp_path / "whole")[0]
+
+
 def test_another_configuration_is_refused(whole: tuple[Path, str], train: Train) -> None:
     shown = finish(train(*SMALL, f"run_dir={whole[0]}", "optim.lr=5e-5", "seed=4"), status=1)
     assert "optim.lr: 0.0001 there, 5e-05 now" in shown

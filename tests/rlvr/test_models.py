@@ -1,0 +1,38 @@
+"""Models and what they must have room for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from rlvr.models import ModelError, check_context, eos_ids, load_tokenizer, model_directory, without_dropout
+from rlvr.tasks import Problem, Task, build_task
+
+
+def test_a_prompt_that_fills_the_context_is_found_before_the_model_loads(untrained: Path) -> None:
+    tokenizer, task = load_tokenizer(untrained), build_task("countdown:3")
+    check_context(untrained, tokenizer, [task], completion=1000)
+    long = Task("long", [Problem("p1", "x" * 1000, None)], [], task.verify, "plain", "toy")
+    with pytest.raises(ModelError, match=r"problem p1: the prompt has 1000 tokens.*context of 1024"):
+        check_context(untrained, tokenizer, [task, long], completion=64)
+
+
+def test_a_model_that_is_nowhere() -> None:
+    with pytest.raises(ModelError, match=r"(?s)neither a directory nor .* embedded:countdown"):
+        model_directory("nobody/nothing")
+
+
+def test_eos_ids_come_from_the_generation_configuration(untrained: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(untrained)
+    assert eos_ids(untrained, tokenizer) == (257,)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [5, 7]}')
+    assert eos_ids(tmp_path, tokenizer) == (5, 7)
+    assert eos_ids(tmp_path / "none", tokenizer) == (257,)
+
+
+def test_dropout_is_off_in_training_mode() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    assert without_dropout(model).training
+    assert model[1].p == 0
