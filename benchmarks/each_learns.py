@@ -40,7 +40,8 @@ def run(algorithm: str, seed: int, steps: int, runs: Path) -> None:
     """Trains to the end; probes only the base and the last checkpoint."""
     command = [
         sys.executable, str(ROOT / "rlvr" / "train.py"), f"recipe={algorithm}_tiny", f"seed={seed}",
-        f"run_dir={runs / f'{algorithm}-s{seed}'}", f"steps={steps}", f"save_every={steps}", f"probe.tasks=[{TASK}]",
+        f"run_dir={runs / f'{algorithm}-s{seed}'}", f"steps={steps}", f"save_every={steps}",
+        f"probe.tasks=[{TASK}]",
     ]  # fmt: skip
     subprocess.run(command, check=True)
 

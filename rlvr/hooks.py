@@ -10,7 +10,7 @@ from typing import Protocol
 from rlvr.builders import load
 from rlvr.config import Config
 from rlvr.engines import Engine
-from rlvr.recipe import ConfigError, Mistake
+from rlvr.mistakes import ConfigError, Mistake
 
 
 @dataclass(frozen=True)

@@ -5,50 +5,24 @@ Runs before torch is imported, so that a typo costs no time.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 from yaml import YAMLError
 
 from rlvr import builders
-from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS, PRESETS
-from rlvr.config import Choice, Config
+from rlvr.config import Config
+from rlvr.config_checks import across_keys, of_algorithm
+from rlvr.mistakes import ConfigError, Mistake, known_keys, nearest, of_error
 from rlvr.tasks import TASKS
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 TABLES: dict[str, Mapping[str, str]] = {"task": TASKS, "algorithm": ALGORITHMS}
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing that is wrong: where, what was given (None: nothing), and what to do."""
-
-    key: str
-    given: Any
-    advice: str
-
-    def __str__(self) -> str:
-        given = "" if self.given is None else f" = {self.given!r}"
-        return f"  {self.key}{given}\n      {self.advice}"
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; the message lists every mistake."""
-
-    def __init__(self, where: str, mistakes: Sequence[Mistake]):
-        self.mistakes = tuple(mistakes)
-        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
-        lines = "\n".join(str(m) for m in mistakes)
-        super().__init__(f"{count} in the configuration ({where})\n{lines}")
 
 
 def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
@@ -66,11 +40,11 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
             data["run_dir"] = f"runs/{name}-s{data.get('seed', 0)}"
         config = Config.model_validate(data)
     except ValidationError as error:
-        mistakes = [_mistake(e) for e in error.errors()] + mistakes
+        mistakes = [of_error(e, list(known_keys(Config))) for e in error.errors()] + mistakes
     else:
-        mistakes += _across(config, world_size)
+        mistakes += across_keys(config, world_size)
         if not mistakes:  # it loads torch, which a typo need not wait for
-            mistakes += _of_algorithm(config)
+            mistakes += of_algorithm(config)
     if mistakes:
         raise ConfigError(f"recipe {name}", mistakes)
     return config
@@ -81,43 +55,6 @@ def recipe_names() -> list[str]:
     files = RECIPES.rglob("*.yaml")
     names = [str(f.relative_to(RECIPES).with_suffix("")) for f in files]
     return sorted(n for n in names if not Path(n).name.startswith("_"))
-
-
-def help_text() -> str:
-    """All recipes, algorithms, tasks and keys, with types and defaults."""
-    lines = [
-        f"recipes:    {', '.join(recipe_names())}",
-        f"algorithms: {', '.join(ALGORITHMS)}",
-        f"tasks:      {', '.join(TASKS)}",
-        f"presets:    {', '.join(PRESETS)} (algorithm.preset)",
-        "",
-        "keys (task.* and algorithm.* by name: see --dry-run for those of a recipe):",
-    ]
-    for key, field in known_keys(Config).items():
-        default = "" if field.is_required() else f" = {field.default!r}"
-        lines.append(f"  {key:<32} {_type_name(field.annotation)}{default}")
-    return "\n".join(lines)
-
-
-def _type_name(kind: Any) -> str:
-    """A type as a person would write it: `int or None`, `one of 0, 2, 3`."""
-    if get_origin(kind) is Literal:
-        return " | ".join(map(str, get_args(kind)))
-    if get_origin(kind) is Annotated:
-        return _type_name(get_args(kind)[0])
-    if get_origin(kind) in (Union, UnionType):
-        return " | ".join(map(_type_name, get_args(kind)))
-    if get_origin(kind) is tuple:
-        return f"[{', '.join('...' if a is ... else _type_name(a) for a in get_args(kind))}]"
-    return "none" if kind is type(None) else kind.__name__
-
-
-def nearest(name: str, known: Sequence[str], label: str = "known") -> str:
-    """'did you mean X?' where one name is close, else the list of all."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"{label}: {', '.join(known)}"
 
 
 def _parse(arguments: Sequence[str]) -> dict[str, Any]:
@@ -184,21 +121,6 @@ def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
     return mistakes
 
 
-def check_support(config: Config) -> None:
-    """Raises ConfigError for what a recipe may describe but this version does not run."""
-    mistakes = []
-    if config.engine.name != "hf":
-        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
-    if config.policy.zero:
-        advice = "this version trains without DeepSpeed: set policy.zero=0"
-        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
-    if config.policy.dtype != "float32":
-        advice = "this version keeps no fp32 copy of the weights, and AdamW on halves stands still: float32"
-        mistakes.append(Mistake("policy.dtype", config.policy.dtype, advice))
-    if mistakes:
-        raise ConfigError(f"recipe {config.recipe}", mistakes)
-
-
 def _complete(
     choice: dict[str, Any], where: str, table: Mapping[str, str], mistakes: list[Mistake]
 ) -> dict[str, Any]:
@@ -219,86 +141,5 @@ def _complete(
         return {**head, **builders.complete(table, name, options, preset)}
     except ValidationError as error:
         known = [f"{where}.{key}" for key in (*head, *known_keys(builders.schema(table, name)))]
-        mistakes += [_mistake(e, prefix=f"{where}.", known=known) for e in error.errors()]
+        mistakes += [of_error(e, known, prefix=f"{where}.") for e in error.errors()]
         return head
-
-
-def _mistake(error: ErrorDetails, prefix: str = "", known: Sequence[str] = ()) -> Mistake:
-    key = prefix + ".".join(str(part) for part in error["loc"])
-    known = known or list(known_keys(Config))
-    if error["type"] == "extra_forbidden":
-        return Mistake(key, error["input"], f"unknown key; {_nearest_key(key, known)}")
-    if error["type"] == "missing":
-        return Mistake(key, None, "is missing and has no default")
-    return Mistake(key, error["input"], error["msg"][0].lower() + error["msg"][1:])
-
-
-def _nearest_key(key: str, known: Sequence[str]) -> str:
-    """Prefers a key of the same name elsewhere, then a close one, then lists the group's keys."""
-    group, _, leaf = key.rpartition(".")
-    elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
-    siblings = [k for k in known if k.rpartition(".")[0] == group]
-    if siblings and group:
-        return nearest(key, siblings, f"keys of {group}")
-    return nearest(key, known, "known keys")
-
-
-def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Every dotted key of a configuration model -> its field."""
-    keys: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Choice:
-            keys |= known_keys(kind, f"{prefix}{name}.")
-        else:
-            keys[prefix + name] = field
-    return keys
-
-
-def _across(config: Config, world_size: int) -> list[Mistake]:
-    """What only shows when several keys are held together."""
-    mistakes = []
-    parts = world_size * config.optim.mini_batches
-    if config.rollouts.prompts % parts:
-        fits = max(parts, round(config.rollouts.prompts / parts) * parts)
-        advice = (
-            f"must divide into {world_size} process(es) x {config.optim.mini_batches} mini-batch(es): "
-            f"the nearest that does is {fits}"
-        )
-        mistakes.append(Mistake("rollouts.prompts", config.rollouts.prompts, advice))
-    if config.rollouts.top_p < 1 and not config.rollouts.allow_top_p:
-        advice = (
-            "training samples would not come from the distribution whose log-probs are compared, which "
-            "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
-        )
-        mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
-    names = [task.name for task in config.probe.tasks]
-    if len(set(names)) < len(names):
-        mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
-    if config.probe.tasks and config.probe.base_n < config.probe.k:
-        advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
-        mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))
-    return mistakes
-
-
-def _of_algorithm(config: Config) -> list[Mistake]:
-    """Settings that the configured algorithm cannot work with."""
-    try:
-        algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
-    except ValueError as error:
-        return [Mistake("algorithm", config.algorithm.name, str(error))]
-    mistakes = []
-    updates = config.optim.mini_batches * config.optim.epochs
-    if updates > 1 and not algorithm.policy_loss.uses_ratio:
-        advice = (
-            f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
-            "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
-        )
-        mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
-    size = config.rollouts.group_size
-    if size < algorithm.smallest_group:
-        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
-        mistakes.append(Mistake("rollouts.group_size", size, advice))
-    return mistakes

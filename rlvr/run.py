@@ -64,17 +64,18 @@ def run(config: Config) -> bool:
 
 
 def _accelerator(algorithm: Algorithm) -> Accelerator:
-    """On CPUs several processes are told to use gloo: under DeepSpeed Accelerate would otherwise take
-    each for the only one. A critic's warm-up leaves the policy's gradients unused."""
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
+    """Several processes without GPUs must be told so, and to use gloo, or each takes itself for the only one.
+    A critic's warm-up leaves the policy's gradients unused."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    on_cpu = not torch.cuda.is_available()
     handlers: list[Any] = []
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        if not torch.cuda.is_available():
-            handlers.append(InitProcessGroupKwargs(backend="gloo"))
-        if algorithm.critic is not None:
-            handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
-    return Accelerator(kwargs_handlers=handlers)
+    if on_cpu:
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
+    if several and on_cpu:
+        handlers.append(InitProcessGroupKwargs(backend="gloo"))
+    if several and algorithm.critic is not None:
+        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
+    return Accelerator(cpu=several and on_cpu, kwargs_handlers=handlers)
 
 
 def _agree_on_start(config: Config, run_dir: RunDir, accelerator: Accelerator) -> Start:

@@ -14,7 +14,10 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.recipe import ConfigError, check_support, help_text, load_config  # noqa: E402
+from rlvr.config_checks import check_support  # noqa: E402
+from rlvr.help import help_text  # noqa: E402
+from rlvr.mistakes import ConfigError  # noqa: E402
+from rlvr.recipe import load_config  # noqa: E402
 from rlvr.run_dir import RunDirError  # noqa: E402
 
 INTERRUPTED = 130

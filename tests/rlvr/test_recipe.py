@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.recipe import ConfigError, load_config, recipe_names
+from rlvr.mistakes import ConfigError
+from rlvr.recipe import load_config, recipe_names
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -207,6 +208,35 @@ def test_ppo_goes_on_with_its_critic_to_the_bit(train: Train, tmp_path: Path, ba
     assert last[0] == last[1]
     assert "trainer/critic.safetensors" in last[0]
     assert "critic/explained_variance" in steps(tmp_path / "whole")[0]
+
+
+@pytest.mark.distributed
+def test_two_processes_train_and_probe_as_one_does(train: Train, tmp_path: Path, base: Path) -> None:
+    arguments = [*SMALL, "steps=2", "save_every=1", "optim.epochs=1", "optim.mini_batches=1"]
+    finish(train(*arguments, "run_dir=one", RLVR_STORE=str(tmp_path / "store-one")))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    script = str(Path(__file__).resolve().parents[2] / "rlvr" / "train.py")
+    done = subprocess.run(
+        [sys.executable, *launcher, script, *arguments, "run_dir=two"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("finished: 2 steps") == 1
+    one, two = (pd.DataFrame(steps(tmp_path / run)) for run in ("one", "two"))
+    same = ["step", "rollout/reward", "rollout/correct", "rollout/length", "total/samples"]
+    pd.testing.assert_frame_equal(one[same], two[same])
+    learned = [name for name in one if name.startswith("loss/")]
+    pd.testing.assert_frame_equal(one[learned], two[learned], rtol=1e-3, atol=1e-6)
+    assert two["mismatch/max"].max() < 1e-4
+    first, second = (read_jsonl(tmp_path / run / "probe.jsonl") for run in ("one", "two"))
+    assert [(r["step"], r["task"], r["samples_drawn"]) for r in first] == [
+        (r["step"], r["task"], r["samples_drawn"]) for r in second
+    ]
+    assert first[0]["pass_at_k"] == second[0]["pass_at_k"]
 
 
 def test_another_configuration_is_refused(whole: tuple[Path, str], train: Train) -> None:

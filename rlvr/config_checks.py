@@ -1,0 +1,71 @@
+"""What only shows when several keys of a configuration are held together."""
+
+from __future__ import annotations
+
+from rlvr import builders
+from rlvr.algorithm import Algorithm
+from rlvr.algorithms import ALGORITHMS
+from rlvr.config import Config
+from rlvr.mistakes import ConfigError, Mistake
+
+
+def across_keys(config: Config, world_size: int) -> list[Mistake]:
+    """Mistakes between keys that need no algorithm. world_size: the number of training processes."""
+    mistakes = []
+    parts = world_size * config.optim.mini_batches
+    if config.rollouts.prompts % parts:
+        fits = max(parts, round(config.rollouts.prompts / parts) * parts)
+        advice = (
+            f"must divide into {world_size} process(es) x {config.optim.mini_batches} mini-batch(es): "
+            f"the nearest that does is {fits}"
+        )
+        mistakes.append(Mistake("rollouts.prompts", config.rollouts.prompts, advice))
+    if config.rollouts.top_p < 1 and not config.rollouts.allow_top_p:
+        advice = (
+            "training samples would not come from the distribution whose log-probs are compared, which "
+            "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
+        )
+        mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
+    names = [task.name for task in config.probe.tasks]
+    if len(set(names)) < len(names):
+        mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
+    if config.probe.tasks and config.probe.base_n < config.probe.k:
+        advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
+        mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))
+    return mistakes
+
+
+def of_algorithm(config: Config) -> list[Mistake]:
+    """Settings that the configured algorithm cannot work with."""
+    try:
+        algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    except ValueError as error:
+        return [Mistake("algorithm", config.algorithm.name, str(error))]
+    mistakes = []
+    updates = config.optim.mini_batches * config.optim.epochs
+    if updates > 1 and not algorithm.policy_loss.uses_ratio:
+        advice = (
+            f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
+            "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
+        )
+        mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    size = config.rollouts.group_size
+    if size < algorithm.smallest_group:
+        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
+        mistakes.append(Mistake("rollouts.group_size", size, advice))
+    return mistakes
+
+
+def check_support(config: Config) -> None:
+    """Raises ConfigError for what a recipe may describe but this version does not run."""
+    mistakes = []
+    if config.engine.name != "hf":
+        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
+    if config.policy.zero:
+        advice = "this version trains without DeepSpeed: set policy.zero=0"
+        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
+    if config.policy.dtype != "float32":
+        advice = "this version keeps no fp32 copy of the weights, and AdamW on halves stands still: float32"
+        mistakes.append(Mistake("policy.dtype", config.policy.dtype, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
