@@ -14,14 +14,14 @@ from rlvr.algorithms import ALGORITHMS
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_it_learns_in_sixty_steps(
+def test_it_learns_in_forty_steps(
     algorithm: str, train: Callable[..., subprocess.Popen[str]], tmp_path: Path, base: Path
 ) -> None:
     arguments = [
         f"recipe={algorithm}_tiny",
         "seed=1",
-        "steps=60",
-        "save_every=60",
+        "steps=40",
+        "save_every=40",
         "probe.tasks=[]",
         "run_dir=run",
     ]
