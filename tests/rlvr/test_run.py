@@ -81,7 +81,7 @@ def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
 
 def test_the_run_directory(whole: tuple[Path, str]) -> None:
     run, _ = whole
-    names = {p.name for p in run.iterdir()} - {".lock"}
+    names = {p.name for p in run.iterdir() if not p.name.startswith(".")}
     assert names == {
         "config.json", "card.json", "metrics.jsonl", "probe.jsonl", "probes", "checkpoints"
     }  # fmt: skip
