@@ -33,11 +33,22 @@ class StopSignal:
     @contextmanager
     def finishing(self) -> Iterator[None]:
         """Within the block a signal is only noted."""
-        self._finishing = True
+        before, self._finishing = self._finishing, True
         try:
             yield
         finally:
-            self._finishing = False
+            self._finishing = before
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the block a signal raises Interrupted again, one that came before it too."""
+        before, self._finishing = self._finishing, False
+        try:
+            if self.received:
+                raise Interrupted
+            yield
+        finally:
+            self._finishing = before
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received, True

@@ -71,18 +71,18 @@ class Trainer:
         self.engine.load(self.policy.weights())
         if self._on_schedule():
             self._call_hooks(start)
-        with self.monitor.training(self.step):
+        with self.monitor.training(self.step), stop.finishing():
             while self.step < self.config.steps:
-                with stop.finishing():
-                    self.step += 1
-                    self.monitor.log(self.step, self._train_step())
-                    stopping = self._agreed(stop.received)
-                    if stopping or self._on_schedule():
-                        checkpoint = self._save()
+                self.step += 1
+                self.monitor.log(self.step, self._train_step())
+                stopping = self._agreed(stop.received)
+                if stopping or self._on_schedule():
+                    checkpoint = self._save()
                 if stopping:
                     return False
                 if self._on_schedule():
-                    self._call_hooks(checkpoint.policy)
+                    with stop.at_once():  # the checkpoint is there, and a probe goes on where it stopped
+                        self._call_hooks(checkpoint.policy)
         return True
 
     def _on_schedule(self) -> bool:
