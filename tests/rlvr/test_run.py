@@ -246,9 +246,10 @@ def test_another_configuration_is_refused(whole: tuple[Path, str], train: Train)
 
 
 def test_a_live_run_is_refused(train: Train, tmp_path: Path, base: Path) -> None:
-    first = train(*SMALL, "run_dir=run")
+    endless = [*SMALL, "steps=10000", "save_every=10000", "probe.tasks=[]", "run_dir=run"]
+    first = train(*endless)
     wait_for_steps(tmp_path / "run", 1, first)
-    shown = finish(train(*SMALL, "run_dir=run"), status=1)
+    shown = finish(train(*endless), status=1)
     assert f"is in use by process {first.pid}" in shown
     first.kill()
     first.communicate()
