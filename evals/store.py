@@ -18,6 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlvr.run_dir import write_bytes
+
 SCHEMA = pa.schema(
     [
         ("problem", pa.string()),
@@ -105,24 +107,16 @@ class SampleSet:
         self.directory.mkdir(parents=True, exist_ok=True)
         key = self.directory / "key.json"
         if not key.exists():
-            self._replace(key, json.dumps(asdict(self.key), indent=1).encode())
+            write_bytes(key, json.dumps(asdict(self.key), indent=1).encode())
         columns: dict[str, list[Any]] = {n: [getattr(s, n) for s in samples] for n in SCHEMA.names}
         identity = ",".join(f"{s.prompt}/{s.index}" for s in samples)
         shard = self.directory / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.table(columns, schema=SCHEMA), buffer, compression="zstd")
-        self._replace(shard, buffer.getvalue().to_pybytes())
+        write_bytes(shard, buffer.getvalue().to_pybytes())
 
     def _read(self, columns: list[str]) -> pa.Table:
         shards = sorted(self.directory.glob("*.parquet"))
         tables = [pq.read_table(shard, columns=columns) for shard in shards]
         empty = pa.schema([SCHEMA.field(name) for name in columns]).empty_table()
         return pa.concat_tables([empty, *tables])
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)

@@ -65,9 +65,10 @@ def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep
             f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
             "Free space there and give the same command again to go on."
         ) from error
-    kept = _all(directory)
-    for other in kept:
-        if other.step > step or other not in [c for c in kept if c.step <= step][-keep_last:]:
+    every = _all(directory)
+    kept = [c for c in every if c.step <= step][-keep_last:]
+    for other in every:
+        if other not in kept:
             shutil.rmtree(other.path)
     return final
 
