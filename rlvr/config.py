@@ -96,22 +96,48 @@ class Shape(Section):
     tied: bool = False
 
 
+class Lora(Section):
+    """Low-rank adapters (arXiv 2106.09685) on every linear layer but the head; the rest is frozen.
+
+    quantized: the frozen weights are held in 4 bits (QLoRA, arXiv 2305.14314), which needs a GPU.
+    """
+
+    rank: Positive = 32
+    alpha: Annotated[float, Field(gt=0)] = 64.0
+    quantized: bool = False
+
+
 class PolicyConfig(Section):
-    """zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed."""
+    """zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed. dtype: of the computation; with bfloat16
+    an fp32 copy of what is trained is kept. lora: null trains every weight."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     zero: Literal[0, 2, 3] = 0
     gradient_checkpointing: bool = False
+    lora: Lora | None = None
     shape: Shape | None = None
 
 
 class EngineConfig(Section):
-    """batch_size: completions generated at once (hf). mode: where vLLM runs."""
+    """batch_size: completions generated at once (hf; the most at once with vllm).
+
+    mode: vLLM runs in each training process (colocate), or elsewhere and is reached at `url` (server).
+    memory_share: of a GPU's memory, for vLLM's weights and KV cache (colocate).
+    transfer: how new weights reach a server: over NCCL through `nccl_port`, or as files in the run
+    directory, which both must then see. timeout: seconds that a server may leave a request unanswered
+    before the run stops; generation may take `generation_timeout`.
+    """
 
     name: Literal["hf", "vllm"] = "hf"
     mode: Literal["colocate", "server"] = "colocate"
     dtype: Literal["float32", "bfloat16"] = "float32"
     batch_size: Positive = 512
+    memory_share: Fraction = 0.4
+    url: str = "http://localhost:8000"
+    transfer: Literal["nccl", "files"] = "nccl"
+    nccl_port: Positive = 51216
+    timeout: Annotated[float, Field(gt=0)] = 30.0
+    generation_timeout: Annotated[float, Field(gt=0)] = 1800.0
 
 
 class ProbeConfig(Section):
