@@ -49,7 +49,7 @@ def load_model(directory: Path, dtype: str) -> nn.Module:
     for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, key, None) not in (None, 1.0):
             raise ModelError(
-                f"{directory}: models with {key} are not supported, its log-probs would be wrong"
+                f"{directory}: models with {key} are not supported"
             )
     return model
 

@@ -62,7 +62,7 @@ class _TokenLogprobs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        """slope: [N], the loss's derivative by each log-prob; d log-prob / d logits = onehot - probabilities."""
+        """slope: [N], of the loss by each log-prob; d log-prob / d logits = onehot - probabilities."""
         hidden, weight, bias, tokens, totals = ctx.saved_tensors
         matrix = weight.to(ctx.dtype)
         to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
