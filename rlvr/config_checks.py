@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rlvr import builders
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
@@ -54,6 +56,31 @@ def of_algorithm(config: Config) -> list[Mistake]:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
         mistakes.append(Mistake("rollouts.group_size", size, advice))
     return mistakes
+
+
+def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:
+    """Where `accelerate launch` was told another ZeRO stage than the recipe's.
+
+    environ: as the launcher left it. A launch file that leaves DeepSpeed out, or its stage, contradicts
+    nothing but a recipe that is to run without.
+    """
+    if environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        return []
+    zero = config.policy.zero
+    if file := environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE"):
+        advice = (
+            f"the launch file names a DeepSpeed configuration, {file}, which would not be read: the run "
+            "makes its own from the recipe. Take deepspeed_config_file out of the launch file"
+        )
+        return [Mistake("policy.zero", zero, advice)]
+    stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
+    if stage == str(zero) or (stage is None and zero):
+        return []
+    launched = "with DeepSpeed" if stage is None else f"with ZeRO stage {stage}"
+    fits = f"policy.zero={stage} or " if stage in ("2", "3") else ""
+    file = f"launch/*_zero{zero}.yaml" if zero else "launch/gpu1.yaml"
+    advice = f"`accelerate launch` was started {launched}: give {fits}a launch file for this stage ({file})"
+    return [Mistake("policy.zero", zero, advice)]
 
 
 def check_support(config: Config) -> None:

@@ -14,7 +14,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.config_checks import check_support  # noqa: E402
+from rlvr.config_checks import check_support, launch_stage_mistake  # noqa: E402
 from rlvr.help import help_text  # noqa: E402
 from rlvr.mistakes import ConfigError  # noqa: E402
 from rlvr.recipe import load_config  # noqa: E402
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
     try:
         config = load_config([a for a in arguments if a != "--dry-run"], processes)
         if "--dry-run" not in arguments:
+            if mistakes := launch_stage_mistake(config, os.environ):
+                raise ConfigError(f"recipe {config.recipe}", mistakes)
             check_support(config)
             return _run(config)
     except ConfigError as error:
