@@ -37,7 +37,7 @@ class Gpus:
         return self.gib * (1 - RESERVE)
 
     def __str__(self) -> str:
-        return f"{self.count} x {self.gib:g} GiB"
+        return f"{self.count} x {self.gib:.4g} GiB"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def check_fit(config: Config, shape: Shape, gpus: Gpus) -> Fit:
 
 
 def _faults(config: Config, memory: Memory, gpus: Gpus) -> tuple[str, ...]:
-    room = f"of {gpus.gib:g} GiB, {gpus.usable:.1f} of them usable"
+    room = f"of {gpus.gib:.4g} GiB, {gpus.usable:.1f} of them usable"
     faults = []
     if memory.training > gpus.usable:
         faults.append(f"training needs {memory.training:.1f} {room}")

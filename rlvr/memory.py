@@ -112,6 +112,12 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
     )
 
 
+def checkpoint(config: Config, shape: Shape) -> float:
+    """GiB on disk of one checkpoint: what is trained, and its optimizer with the fp32 copies."""
+    width, master = (BYTES[config.policy.dtype], 4) if config.policy.zero else (4, 0)
+    return _trained(config, shape) * (width + 8 + master) / GIB
+
+
 def shares_gpus(config: Config) -> bool:
     """Whether vLLM takes its share of the training GPUs, and sleeps while they train."""
     return config.engine.name == "vllm" and config.engine.mode == "colocate"
