@@ -80,7 +80,8 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
     """Per GPU, with the states that ZeRO shards divided by the number of processes.
 
     gpu: GiB of each; without it vLLM's share is unknown and its KV cache that of `engine.batch_size`
-    completions, as the hf engine's always is. Prompts and what adapters add to the activations are left out.
+    completions, as the hf engine's always is. Gradients are summed in fp32. Prompts and what adapters add
+    to the activations are left out.
     """
     zero = config.policy.zero
     all_shards, some_shards = (processes if zero == 3 else 1), (processes if zero else 1)
@@ -102,7 +103,7 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
         kv_cache = max(config.engine.memory_share * gpu - held, 0.0)
     return Memory(
         weights=weights / GIB,
-        gradients=trained * width / some_shards / GIB,
+        gradients=trained * 4 / some_shards / GIB,
         optimizer=trained * (8 + master) / some_shards / GIB,
         activations=_activations(config, shape) / GIB,
         engine_weights=held,
@@ -146,7 +147,8 @@ def _frozen_bytes(config: Config, shape: Shape) -> float:
     """The base under adapters, which is the reference too, or the reference where KL has a price."""
     count, width = parameters(shape), BYTES[config.policy.dtype]
     if config.policy.lora is None:
-        return count * width if config.algorithm.options["kl"]["coefficient"] > 0 else 0
+        held = width if config.policy.zero else 4  # as the trained weights are
+        return count * held if config.algorithm.options["kl"]["coefficient"] > 0 else 0
     linears = shape.layers * sum(inputs * outputs for inputs, outputs in _linears(shape))
     return (count - linears) * width + linears * (QUANTIZED if config.policy.lora.quantized else width)
 

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,40 @@ def test_the_trainer_refuses_a_file_of_another_stage(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "started with ZeRO stage 2: give policy.zero=2 or a launch file" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+SAVES_LATE = """
+import os, signal, sys, time
+def save(*_):
+    time.sleep(8)
+    open(os.path.join(sys.argv[1], "saved" + os.environ["RANK"]), "w").close()
+    os._exit(130)
+signal.signal(signal.SIGTERM, save)
+open(os.path.join(sys.argv[1], "ready" + os.environ["RANK"]), "w").close()
+time.sleep(120)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+@pytest.mark.parametrize(("patience", "saved"), [("1", 0), ("60", 2)])
+def test_how_long_a_signalled_launch_waits_is_what_the_slurm_scripts_set(
+    patience: str, saved: int, tmp_path: Path
+) -> None:
+    """A run that needs 8 s to save gets them by TORCH_ELASTIC_SHUTDOWN_TIMEOUT."""
+    script = tmp_path / "late.py"
+    script.write_text(SAVES_LATE)
+    file = ROOT / "launch" / "cpu_zero2.yaml"
+    command = [*ACCELERATE, "--config_file", str(file), "--main_process_port", str(free_port())]
+    environment = {**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": patience}
+    launcher = subprocess.Popen(
+        [*command, str(script), str(tmp_path)], env=environment, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("ready*"))) < 2:
+        assert time.monotonic() < deadline and launcher.poll() is None
+        time.sleep(0.1)
+    launcher.terminate()
+    launcher.communicate(timeout=60)
+    assert launcher.returncode != 0
+    assert len(list(tmp_path.glob("saved*"))) == saved

@@ -124,18 +124,18 @@ def test_a_layers_activations_are_what_autograd_keeps(weights: str, autocast: bo
 
 
 def test_what_zero_shards() -> None:
-    """bfloat16: 2 bytes of weights and gradients, 4 of fp32 weights and 8 of moments a parameter."""
+    """bfloat16: 2 bytes of weights, 4 of gradients, 4 of fp32 weights and 8 of moments a parameter."""
     count = parameters(SEVEN_B) / GIB
     whole, two, three = (estimate(configured(f"policy.zero={z}"), SEVEN_B, 8) for z in (0, 2, 3))
     assert (whole.weights, whole.gradients, whole.optimizer) == pytest.approx(
         ((4 + 2) * count, 4 * count, 8 * count)
     )
     assert (two.weights, two.gradients, two.optimizer) == pytest.approx(
-        (2 * count, 2 * count / 8, 12 * count / 8)
+        (2 * count, 4 * count / 8, 12 * count / 8)
     )
     gathered = 2 * GATHERED / GIB
     assert (three.weights, three.gradients, three.optimizer) == pytest.approx(
-        (2 * count / 8 + gathered, 2 * count / 8, 12 * count / 8)
+        (2 * count / 8 + gathered, 4 * count / 8, 12 * count / 8)
     )
 
 
@@ -144,6 +144,11 @@ def test_a_reference_and_a_critic_are_counted() -> None:
     reference = estimate(configured("policy.zero=2", "algorithm.kl.coefficient=0.1"), SEVEN_B, 8)
     assert reference.weights - plain.weights == pytest.approx(2 * parameters(SEVEN_B) / GIB)
     assert reference.optimizer == plain.optimizer
+    alone = [
+        estimate(configured("policy.zero=0", f"algorithm.kl.coefficient={c}"), SEVEN_B, 1).weights
+        for c in (0, 1)
+    ]
+    assert alone[1] - alone[0] == pytest.approx(4 * parameters(SEVEN_B) / GIB)  # in fp32, as the policy
     lora = [
         estimate(configured("policy.lora.rank=8", f"algorithm.kl.coefficient={c}"), SEVEN_B, 8)
         for c in (0, 1)
