@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from rlvr import builders
@@ -65,9 +67,35 @@ def of_algorithm(config: Config) -> list[Mistake]:
     return mistakes
 
 
+def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:
+    """Where `accelerate launch` was told another ZeRO stage than the recipe's.
+
+    environ: as the launcher left it. A launch file that leaves DeepSpeed out, or its stage, contradicts
+    nothing but a recipe that is to run without.
+    """
+    if environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        return []
+    zero = config.policy.zero
+    if file := environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE"):
+        advice = (
+            f"the launch file names a DeepSpeed configuration, {file}, which would not be read: the run "
+            "makes its own from the recipe. Take deepspeed_config_file out of the launch file"
+        )
+        return [Mistake("policy.zero", zero, advice)]
+    stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
+    if stage == str(zero) or (stage is None and zero):
+        return []
+    launched = "with DeepSpeed" if stage is None else f"with ZeRO stage {stage}"
+    fits = f"policy.zero={stage} or " if stage in ("2", "3") else ""
+    file = f"launch/*_zero{zero}.yaml" if zero else "launch/gpu1.yaml"
+    advice = f"`accelerate launch` was started {launched}: give {fits}a launch file for this stage ({file})"
+    return [Mistake("policy.zero", zero, advice)]
+
+
 def check_support(config: Config) -> None:
-    """Raises ConfigError for what this machine lacks: packages that the configuration needs, or a GPU."""
-    mistakes = []
+    """Raises ConfigError for packages that the configuration needs and this machine lacks, and for a
+    launch with another ZeRO stage than the recipe's."""
+    mistakes = launch_stage_mistake(config, os.environ)
     needs = [
         ("engine.name", config.engine.name, config.engine.name == "vllm", "vllm", "vllm"),
         ("engine.mode", config.engine.mode, config.engine.mode == "server", "trl", "vllm"),

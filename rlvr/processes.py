@@ -27,6 +27,7 @@ def make_accelerator(policy: PolicyConfig, optim: Optim, has_critic: bool = Fals
     if several and has_critic and not policy.zero:
         handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
     if policy.zero:
+        os.environ["ACCELERATE_USE_CPU"] = "false"  # else Accelerate would leave DeepSpeed out
         if "RANK" not in os.environ:
             _stand_alone()
         plugin = DeepSpeedPlugin(hf_ds_config=deepspeed_config(policy, optim))

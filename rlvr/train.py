@@ -1,5 +1,6 @@
-"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run]
+"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run[=8x80]]
 
+--dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB whether it fits on them.
 The command line: reads the configuration, before anything heavy is imported, and hands it to `rlvr.run`.
 """
 
@@ -14,7 +15,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.config_checks import check_support  # noqa: E402
+from rlvr.config_checks import check_support, launch_stage_mistake  # noqa: E402
+from rlvr.fit import Gpus  # noqa: E402
 from rlvr.help import help_text  # noqa: E402
 from rlvr.mistakes import ConfigError  # noqa: E402
 from rlvr.recipe import load_config  # noqa: E402
@@ -28,10 +30,14 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\n{help_text()}")
         return 0
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    dry = [a for a in arguments if a.partition("=")[0] == "--dry-run"]
     try:
-        config = load_config([a for a in arguments if a != "--dry-run"], processes)
-        if "--dry-run" not in arguments:
+        gpus = Gpus.parse(dry[0].partition("=")[2]) if dry and dry[0] != "--dry-run" else None
+        processes = gpus.count if gpus else int(os.environ.get("WORLD_SIZE", "1"))
+        config = load_config([a for a in arguments if a not in dry], processes)
+        if not dry:
+            if mistakes := launch_stage_mistake(config, os.environ):
+                raise ConfigError(f"recipe {config.recipe}", mistakes)
             check_support(config)
             return _run(config)
     except ConfigError as error:
@@ -39,7 +45,7 @@ def main(arguments: list[str]) -> int:
         return 2
     from rlvr.dry_run import describe
 
-    print(describe(config, processes))
+    print(describe(config, processes, gpus))
     return 0
 
 
