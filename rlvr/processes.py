@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DeepSpeedPlugin
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from transformers.integrations import unset_hf_deepspeed_config
 
 from rlvr.config import Optim, PolicyConfig
 
@@ -28,15 +29,20 @@ def make_accelerator(policy: PolicyConfig, optim: Optim, has_critic: bool = Fals
         handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
     if policy.zero:
         os.environ["ACCELERATE_USE_CPU"] = "false"  # else Accelerate would leave DeepSpeed out
+        # What a launch file says of DeepSpeed was held against the recipe by `rlvr.config_checks`.
+        os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
         if "RANK" not in os.environ:
             _stand_alone()
         plugin = DeepSpeedPlugin(hf_ds_config=deepspeed_config(policy, optim))
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=several and on_cpu and not policy.zero,  # DeepSpeed is told otherwise
         mixed_precision="bf16" if policy.dtype == "bfloat16" else "no",
         kwargs_handlers=handlers,
         deepspeed_plugin=plugin,
     )
+    # Else every model that loads would be sharded, the engine's too.
+    unset_hf_deepspeed_config()
+    return accelerator
 
 
 def _stand_alone() -> None:
