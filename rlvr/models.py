@@ -114,15 +114,21 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
     return tuple(named) if isinstance(named, list) else (named,)
 
 
-def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
-    """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens."""
+def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:
+    """Tokens of the longest prompt with a completion of so many tokens.
+
+    Raises ModelError for the first prompt that leaves no room for one.
+    """
     context = AutoConfig.from_pretrained(directory).max_position_embeddings
     room = context - completion
+    longest = 0
     for task in tasks:
         for problem in (*task.train, *task.test):
             length = len(tokenizer.encode(problem.prompt))
+            longest = max(longest, length)
             if length > room:
                 raise ModelError(
                     f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
                     f"{completion} new ones passes the model's context of {context}"
                 )
+    return longest + completion

@@ -19,7 +19,7 @@ from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.card import run_card
 from rlvr.config import Config
-from rlvr.engines import Sampling
+from rlvr.engines import Engine, Sampling
 from rlvr.engines.hf import HFEngine
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
@@ -99,7 +99,7 @@ class _Parts:
         """The trainer, set to where the run begins."""
         tasks = [self.task, *self.probed]
         longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
-        models.check_context(self.model, self.tokenizer, tasks, longest)
+        self.longest = models.check_context(self.model, self.tokenizer, tasks, longest)
         if self.accelerator.is_main_process:
             write_json(self.run_dir.card, run_card(self.config, self.model, self.base, tasks))
         engine = self.engine(self.model)
@@ -156,11 +156,24 @@ class _Parts:
             adapters,
         )
 
-    def engine(self, weights: Path) -> HFEngine:
+    def engine(self, weights: Path) -> Engine:
         """An engine that holds the weights of a directory."""
-        model = models.load_model(weights, self.config.engine.dtype).to(self.accelerator.device)
+        config = self.config.engine
         eos = models.eos_ids(weights, self.tokenizer)
-        return HFEngine(model, self.tokenizer, eos, self.config.engine.batch_size)
+        if config.name == "hf":
+            model = models.load_model(weights, config.dtype).to(self.accelerator.device)
+            return HFEngine(model, self.tokenizer, eos, config.batch_size)
+        from rlvr.engines.vllm import VLLMEngine
+
+        return VLLMEngine(
+            weights,
+            self.tokenizer,
+            eos,
+            config.dtype,
+            self.longest,
+            config.batch_size,
+            config.memory_share,
+        )
 
     def probe(self, tasks: Sequence[Task]) -> Probe:
         """The checkpoint hook that measures the gap."""

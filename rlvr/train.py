@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def _run(config: Config) -> int:
     from rlvr.checkpoint import CheckpointError
+    from rlvr.engines import EngineError
     from rlvr.models import ModelError
     from rlvr.monitor import AlarmError
     from rlvr.rollout import DrawsError
@@ -62,7 +63,15 @@ def _run(config: Config) -> int:
         complete = run(config)
     except Interrupted:
         complete = False
-    except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError, DrawsError) as error:
+    except (
+        RunDirError,
+        CheckpointError,
+        ModelError,
+        TaskError,
+        AlarmError,
+        DrawsError,
+        EngineError,
+    ) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0 if complete else INTERRUPTED

@@ -97,6 +97,7 @@ class Trainer:
         begun = time.perf_counter()
         collected = self.rollouts.collect(self.stream)
         self.samples += collected.samples
+        self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
         batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
