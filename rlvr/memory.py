@@ -93,6 +93,7 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
     if _autocast(config):
         weights += trained * 2  # the casts of a pass
     master = 4 if zero else 0
+    buckets = 2 if processes > 1 and not zero else 1  # DDP's are a second copy of the gradients
     longest = config.rollouts.max_new_tokens
     if config.probe.tasks:
         longest = max(longest, config.probe_max_new_tokens)
@@ -103,7 +104,7 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
         kv_cache = max(config.engine.memory_share * gpu - held, 0.0)
     return Memory(
         weights=weights / GIB,
-        gradients=trained * 4 / some_shards / GIB,
+        gradients=trained * 4 * buckets / some_shards / GIB,
         optimizer=trained * (8 + master) / some_shards / GIB,
         activations=_activations(config, shape) / GIB,
         engine_weights=held,

@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
         if not dry:
             if mistakes := launch_stage_mistake(config, os.environ):
                 raise ConfigError(f"recipe {config.recipe}", mistakes)
+            os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)  # with it the run's own would be refused
             check_support(config)
             return _run(config)
     except ConfigError as error:

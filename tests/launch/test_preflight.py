@@ -82,7 +82,7 @@ def test_what_nvidia_smi_says_is_read(programs: Callable[..., None]) -> None:
 
 
 def test_memory() -> None:
-    holds(needs.check_memory(config(), [H100] * 8, 100), "ok", "at most 47.", "of 79.6 GiB")
+    holds(needs.check_memory(config(), [H100] * 8, 100), "ok", "at most 49.7 of 79.6 GiB")
     found = needs.check_memory(config("policy.zero=0"), [H100] * 8, 100)
     holds(found, "fault", "8 x 79.6 GiB", "training needs", "policy.zero=3")
     holds(needs.check_memory(config(), [], 24), "fault", "no GPU")

@@ -128,7 +128,7 @@ def test_what_zero_shards() -> None:
     count = parameters(SEVEN_B) / GIB
     whole, two, three = (estimate(configured(f"policy.zero={z}"), SEVEN_B, 8) for z in (0, 2, 3))
     assert (whole.weights, whole.gradients, whole.optimizer) == pytest.approx(
-        ((4 + 2) * count, 4 * count, 8 * count)
+        ((4 + 2) * count, (4 + 4) * count, 8 * count)  # the casts of a pass, DDP's buckets
     )
     assert (two.weights, two.gradients, two.optimizer) == pytest.approx(
         (2 * count, 4 * count / 8, 12 * count / 8)
