@@ -15,7 +15,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
 from rlvr.config import Config  # noqa: E402
-from rlvr.config_checks import check_support, launch_stage_mistake  # noqa: E402
+from rlvr.config_checks import check_support  # noqa: E402
 from rlvr.fit import Gpus  # noqa: E402
 from rlvr.help import help_text  # noqa: E402
 from rlvr.mistakes import ConfigError  # noqa: E402
@@ -36,9 +36,6 @@ def main(arguments: list[str]) -> int:
         processes = gpus.count if gpus else int(os.environ.get("WORLD_SIZE", "1"))
         config = load_config([a for a in arguments if a not in dry], processes)
         if not dry:
-            if mistakes := launch_stage_mistake(config, os.environ):
-                raise ConfigError(f"recipe {config.recipe}", mistakes)
-            os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)  # with it the run's own would be refused
             check_support(config)
             return _run(config)
     except ConfigError as error:
