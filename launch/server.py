@@ -18,6 +18,7 @@ def serve_command(config: Config) -> list[str]:
     """The server samples from the distribution whose log-probs it gives, as `engine.dtype` computes it."""
     command = ["vllm", "serve", _model(config.model), "--dtype", config.engine.dtype]
     command += ["--max-num-seqs", str(config.engine.batch_size), "--logprobs-mode", "processed_logprobs"]
+    command += ["--generation-config", "vllm"]  # a model's own top-k or penalty would bias every log-prob
     if config.engine.transfer == "nccl":
         command += ["--weight-transfer-config", '{"backend": "nccl"}']
     return command

@@ -19,7 +19,7 @@ from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.card import run_card
 from rlvr.config import Config
-from rlvr.engines import Engine, Sampling
+from rlvr.engines import Engine, EngineError, Sampling
 from rlvr.engines.hf import HFEngine
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
@@ -163,17 +163,23 @@ class _Parts:
         if config.name == "hf":
             model = models.load_model(weights, config.dtype).to(self.accelerator.device)
             return HFEngine(model, self.tokenizer, eos, config.batch_size)
+        if config.mode == "server":
+            from rlvr.engines.vllm_server import VLLMServerEngine
+
+            names = [self.config.model, str(self.model), str(self.model.resolve())]
+            return VLLMServerEngine(config, names, self.tokenizer, eos, self.longest, self.run_dir.exchange)
         from rlvr.engines.vllm import VLLMEngine
 
-        return VLLMEngine(
-            weights,
-            self.tokenizer,
-            eos,
-            config.dtype,
-            self.longest,
-            config.batch_size,
-            config.memory_share,
-        )
+        return VLLMEngine(weights, self.tokenizer, eos, config, self.longest)
+
+    def base_engine(self) -> Engine:
+        """An engine for the base alone, beside the live one."""
+        if self.config.engine.mode == "server":
+            raise EngineError(
+                "the store lacks samples of the base, and the server holds the policy: measure the base with "
+                "a run of its own in the same $RLVR_STORE, with engine.mode=colocate and steps=1"
+            )
+        return self.engine(self.base)
 
     def probe(self, tasks: Sequence[Task]) -> Probe:
         """The checkpoint hook that measures the gap."""
@@ -184,7 +190,7 @@ class _Parts:
             tokenizer=self.tokenizer,
             run_dir=self.run_dir,
             base=self.base,
-            base_engine=lambda: self.engine(self.base),
+            base_engine=self.base_engine,
             sampling=Sampling(config.temperature, config.top_p, self.config.probe_max_new_tokens),
             save_every=self.config.save_every,
             console=self.monitor.console,

@@ -28,6 +28,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.finished = self.path / ".finished"
         self.evidence = self.path / "evidence"
+        self.exchange = self.path / "exchange"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

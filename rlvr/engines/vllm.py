@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rlvr.config import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
 
 # Requests that vLLM is given at a time, as a multiple of those that it computes at a time.
@@ -24,7 +25,6 @@ class VLLMEngine:
     """Holds its own copy of the weights, which `load` refreshes.
 
     model: a directory in Hugging Face format. longest: tokens of the longest prompt with its completion.
-    batch_size: the most completions in flight. memory_share: of the GPU, for weights and KV cache.
     """
 
     name = "vllm"
@@ -34,14 +34,12 @@ class VLLMEngine:
         model: Path,
         tokenizer: Any,
         eos_ids: Iterable[int],
-        dtype: str,
+        config: EngineConfig,
         longest: int,
-        batch_size: int = 512,
-        memory_share: float = 0.4,
     ):
         self.tokenizer = tokenizer
-        self.dtype = dtype
-        self.batch_size = batch_size
+        self.dtype = config.dtype
+        self.batch_size = config.batch_size
         self.eos_ids = sorted(eos_ids)
         self.on_gpu = torch.cuda.is_available()
         self._asleep = False
@@ -53,10 +51,10 @@ class VLLMEngine:
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self.llm = LLM(
             model=str(model),
-            dtype=dtype,
+            dtype=config.dtype,
             max_model_len=longest,
-            max_num_seqs=batch_size,
-            gpu_memory_utilization=memory_share,
+            max_num_seqs=config.batch_size,
+            gpu_memory_utilization=config.memory_share,
             enable_sleep_mode=self.on_gpu,
             enforce_eager=not self.on_gpu,
             logprobs_mode="processed_logprobs",  # of the distribution that was sampled from

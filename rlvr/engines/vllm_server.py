@@ -1,0 +1,222 @@
+"""The vLLM engine in a server of its own, on other GPUs or other machines: see launch/server.py.
+
+Every process sends its own requests, many at a time; the main process sends new weights, over NCCL or
+as files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import httpx
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rlvr.config import EngineConfig
+from rlvr.engines import Completion, EngineError, Request
+
+# Requests that are sent, and answered, before the next are.
+WINDOW = 2048
+
+
+class VLLMServerEngine:
+    """Generates on a server that holds the weights, which `load` refreshes.
+
+    names: what the server may call the model. longest: tokens of the longest prompt with its completion.
+    exchange: a directory that trainer and server both see, for transfer=files.
+    Raises EngineError for a server that is not there in time, dies, or has another model.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        names: Sequence[str],
+        tokenizer: Any,
+        eos_ids: Iterable[int],
+        longest: int,
+        exchange: Path,
+    ):
+        self.config = config
+        self.dtype = config.dtype
+        self.tokenizer = tokenizer
+        self.eos_ids = sorted(eos_ids)
+        self.exchange = exchange
+        self.ranks = PartialState()
+        self.url = config.url.rstrip("/")
+        self.model = self._find(names, longest)
+        self._client: Any = None
+        if config.transfer == "nccl" and self.ranks.is_main_process:
+            self._client = self._join()
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        for start in range(0, len(requests), WINDOW):
+            yield from enumerate(asyncio.run(self._answers(requests[start : start + WINDOW])), start)
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        if self.config.transfer == "files":
+            self._load_files(weights)
+        else:
+            self._load_nccl(weights)
+        self.ranks.wait_for_everyone()
+
+    def sleep(self) -> None:
+        """The server's GPUs are its own."""
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close_communicator()
+
+    def _find(self, names: Sequence[str], longest: int) -> str:
+        """What the server calls its model, once it is up and known to be the right one."""
+        deadline = time.monotonic() + self.config.timeout
+        while True:
+            try:
+                (model, *_) = httpx.get(f"{self.url}/v1/models", timeout=self.config.timeout).json()["data"]
+                break
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                if time.monotonic() > deadline:
+                    raise self._lost(f"has no model ready ({error or type(error).__name__})") from error
+                time.sleep(1)
+        if not {model["id"], model.get("root")} & set(names):
+            raise EngineError(
+                f"the vLLM server at {self.url} has the model {model.get('root') or model['id']}, the run "
+                f"needs {names[0]}: start the server with it, or give another engine.url"
+            )
+        if model["max_model_len"] < longest:
+            raise EngineError(
+                f"the vLLM server at {self.url} takes {model['max_model_len']} tokens, the longest prompt "
+                f"with its completion has {longest}: start it with --max-model-len {longest}"
+            )
+        return model["id"]
+
+    async def _answers(self, requests: Sequence[Request]) -> list[Completion]:
+        """All completions, in order; gives up when the server no longer says that it is well."""
+        limits = httpx.Limits(max_connections=self.config.batch_size + 1)
+        async with httpx.AsyncClient(limits=limits, timeout=None) as client:
+            watch = asyncio.create_task(self._watch(client))
+            free = asyncio.Semaphore(self.config.batch_size)
+            answers = asyncio.gather(*(self._answer(client, free, request) for request in requests))
+            try:
+                await asyncio.wait({watch, answers}, return_when=asyncio.FIRST_COMPLETED)
+                if not answers.done():
+                    watch.result()  # raises
+                return await answers
+            finally:
+                watch.cancel()
+                answers.cancel()
+
+    async def _watch(self, client: httpx.AsyncClient) -> None:
+        """Raises EngineError once the server has not been well for the time allowed."""
+        last_well = time.monotonic()
+        while True:
+            try:
+                reply = await client.get(f"{self.url}/health", timeout=self.config.timeout)
+                if reply.is_success:
+                    last_well = time.monotonic()
+            except httpx.HTTPError:
+                pass
+            if time.monotonic() - last_well >= self.config.timeout:
+                raise self._lost("stopped answering")
+            await asyncio.sleep(min(1.0, self.config.timeout / 5))
+
+    async def _answer(
+        self, client: httpx.AsyncClient, free: asyncio.Semaphore, request: Request
+    ) -> Completion:
+        sampling = request.sampling
+        asked = {
+            "model": self.model,
+            "prompt": request.prompt_ids,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p if sampling.temperature else 1.0,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "max_tokens": sampling.max_new_tokens,
+            "seed": request.seed % 2**63,  # the server's seeds are signed
+            "stop_token_ids": self.eos_ids,
+            "logprobs": 0,
+            "return_token_ids": True,
+        }
+        async with free:
+            try:
+                limit = self.config.generation_timeout
+                reply = await client.post(f"{self.url}/v1/completions", json=asked, timeout=limit)
+            except httpx.TimeoutException as error:
+                raise self._lost(f"left a completion unanswered for {limit:.0f} s") from error
+            except httpx.HTTPError as error:
+                raise self._lost(f"broke off a completion ({error or type(error).__name__})") from error
+        if not reply.is_success:
+            raise EngineError(f"the vLLM server at {self.url} refused a request: {reply.text[:500]}")
+        return self._completion(reply.json()["choices"][0])
+
+    def _completion(self, choice: dict[str, Any]) -> Completion:
+        if choice["finish_reason"] not in ("stop", "length"):
+            raise EngineError(
+                f"the vLLM server at {self.url} ended a completion with {choice['finish_reason']}"
+            )
+        ids = tuple(choice["token_ids"])
+        logprobs = tuple(choice["logprobs"]["token_logprobs"])
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(ids, logprobs, text, choice["finish_reason"])
+
+    def _load_files(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        held = {}
+        for name, value in weights:
+            if self.ranks.is_main_process:
+                held[name] = value.to("cpu", getattr(torch, self.dtype)).contiguous()
+        if self.ranks.is_main_process:
+            self.exchange.mkdir(parents=True, exist_ok=True)
+            save_file(held, self.exchange / "model.safetensors")
+            path = str(self.exchange.resolve())
+            self._post("collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
+            self._post("reset_prefix_cache")
+
+    def _load_nccl(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """One tensor at a time: where they are sharded, each is whole only for now, on all ranks together."""
+        updating = self._client.weight_update() if self._client else nullcontext()
+        with updating:
+            for name, value in weights:
+                if self._client is not None:
+                    self._client.update_named_param(name, value.to(getattr(torch, self.dtype)))
+        if self._client is not None:
+            self._client.reset_prefix_cache()
+
+    def _post(self, path: str, body: dict[str, Any] | None = None) -> None:
+        try:
+            reply = httpx.post(f"{self.url}/{path}", json=body, timeout=self.config.generation_timeout)
+        except httpx.HTTPError as error:
+            raise self._lost(f"did not answer {path} ({error or type(error).__name__})") from error
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            raise EngineError(
+                f"the vLLM server at {self.url} has no {path}: start it with VLLM_SERVER_DEV_MODE=1"
+            )
+        if not reply.is_success:
+            raise EngineError(f"the vLLM server at {self.url} failed at {path}: {reply.text[:500]}")
+
+    def _join(self) -> Any:
+        """TRL's client, with the server's workers in one NCCL group."""
+        from trl.generation.vllm_client import VLLMClient
+
+        client = VLLMClient(
+            self.url, group_port=self.config.nccl_port, connection_timeout=self.config.timeout
+        )
+        try:
+            client.init_communicator(device=self.ranks.device)
+        except (RuntimeError, NotImplementedError) as error:
+            raise EngineError(f"{error} Or give engine.transfer=files.") from error
+        return client
+
+    def _lost(self, what: str) -> EngineError:
+        return EngineError(
+            f"the vLLM server at {self.url} {what} within {self.config.timeout:.0f} s (engine.timeout). Is "
+            "it running there (python -m launch.server prints its command), and does its log show an error?"
+        )
