@@ -57,6 +57,8 @@ def load_model(directory: Path, dtype: str, quantized: bool = False) -> nn.Modul
     """
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if quantized:
+        if not torch.cuda.is_available():
+            raise ModelError("4-bit weights need an NVIDIA GPU: set policy.lora.quantized=false")
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )

@@ -151,7 +151,10 @@ class VLLMServerEngine:
                 limit = self.config.generation_timeout
                 reply = await client.post(f"{self.url}/v1/completions", json=asked, timeout=limit)
             except httpx.TimeoutException as error:
-                raise self._lost(f"left a completion unanswered for {limit:.0f} s") from error
+                raise EngineError(
+                    f"the vLLM server at {self.url} did not finish a completion of "
+                    f"{sampling.max_new_tokens} tokens in {limit:.0f} s (engine.generation_timeout)"
+                ) from error
             except httpx.HTTPError as error:
                 raise self._lost(f"broke off a completion ({error or type(error).__name__})") from error
         if not reply.is_success:
