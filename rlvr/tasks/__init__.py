@@ -43,6 +43,7 @@ class Task:
 
     train, test: disjoint problem sets; training draws from the first, the probe from the second.
     template, grader: names stamped on every result, since numbers compare only within one of each.
+    skipped: bad rows of the data that were left out, where the configuration allows it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Task:
     verify: Verifier
     template: str
     grader: str
+    skipped: int = 0
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""
