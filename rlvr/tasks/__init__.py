@@ -19,8 +19,13 @@ from rlvr.verifiers import Verifier
 # name -> module:function that builds it
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
-    "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
+    "gsm8k": "rlvr.tasks.math:gsm8k",
     "math500": "rlvr.tasks.math:math500",
+    "minerva_math": "rlvr.tasks.math:minerva_math",
+    "olympiadbench": "rlvr.tasks.math:olympiadbench",
+    "aime24": "rlvr.tasks.math:aime24",
+    "amc23": "rlvr.tasks.math:amc23",
+    "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
 }
 
 
