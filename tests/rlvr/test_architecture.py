@@ -22,12 +22,12 @@ FLOORS = [
     {"rlvr.config_checks", "rlvr.embedded", "rlvr.memory", "rlvr.rollout", "evals.estimators", "evals.store"},
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
      "rlvr.dry_run", "evals.measure"},
-    {"rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.gap_record"},
+    {"rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.gap_record", "evals.grade"},
     {"rlvr.learner"},
     {"rlvr.trainer", "evals.report"},
     {"evals.probe"},
     {"rlvr.run"},
-    {"rlvr.train"},
+    {"rlvr.train", "evals.__main__"},
 ]  # fmt: skip
 
 
@@ -81,6 +81,9 @@ def test_floors_name_only_what_exists() -> None:
         ("rlvr.losses", "transformers accelerate vllm deepspeed trl"),
         ("rlvr.mismatch", "transformers accelerate vllm deepspeed trl"),
         ("rlvr.verifiers.countdown", "torch transformers"),
+        ("rlvr.verifiers.math", "torch transformers sympy math_verify"),
+        ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
+        ("evals.grade", "torch transformers sympy math_verify"),
         ("evals.estimators.gap", "torch transformers"),
     ],
 )
