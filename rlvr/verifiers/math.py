@@ -22,11 +22,20 @@ GraderName: TypeAlias = Literal["strict", "paper"]
 # Raise one whenever a verdict of that grader could change.
 VERSIONS: dict[GraderName, str] = {"strict": "math-strict-1", "paper": "math-paper-1"}
 SECONDS = 2.0
+# Formulas of every kind, compared once when a worker starts: parser and algebra are slow the first time.
 _WARM_UP = (
-    r"\frac{x^{2}-1}{2x+1}, -x\sqrt{2}, 3\pi x+\sqrt[3]{5}, \sin^{2}x+\cos(2x)-\tan x, e^{-2x}\ln x"
-    r", (x-1)(x+2), \binom{x}{2}x!, \lfloor x/2\rfloor, |x-y|, (1+i)x, 2^{x}-x_{1}, x\cdot 10^{5}, \arctan x"
-    r", \log_{2}x, \frac{\sqrt{2}}{2}, \frac{n(n+1)}{2}, n^{2}+n, 5\sqrt{3}"
+    r"\frac{x^{2}-1}{2x+1}, -x\sqrt{2}, 3\pi x+\sqrt[3]{5}, \sin^{2}x+\cos(2x)-\tan x, e^{-2x}\ln x, \cot x",
+    r"(x-1)(x+2), \binom{x}{2}x!, \lfloor x/2\rfloor, |x-y|, (1+i)x, 2^{x}-x_{1}, x\cdot 10^{5}, \arctan x",
+    r"\frac{\sqrt{2}}{2}, \frac{n(n+1)}{2}, n^{2}+n, 5\sqrt{3}, \sin 30^\circ, \ln 2, \log_{2}x, 10!",
+    r"\frac{1}{1+\sqrt{2}}, e^{i\pi}, -\frac{2}{3}i, \pi, \frac{\pi^2}{8}, \cos\frac{\pi}{3}, 0.5x, 2^{n}-2",
+    r"x+y=1, x^2+y^2=4, 5x-7y+11z+4=0, \lceil\frac{n}{2}\rceil, a^{2}b-2ab, \frac{a+b}{c}, \binom{9}{3}",
 )
+
+
+def _listed(prefix: str) -> str:
+    """All formulas to warm up with as one tuple, each after the prefix."""
+    formulas = [formula for line in _WARM_UP for formula in line.split(", ")]
+    return f"({', '.join(prefix + formula for formula in formulas)})"
 
 
 @cache
@@ -35,8 +44,7 @@ def algebra() -> WorkerPool:
     return WorkerPool(
         "rlvr.verifiers.math_symbolic:equal",
         limits=Limits(seconds=SECONDS),
-        # As lists: so that the parser has met what answers are made of.
-        warm_up=(_WARM_UP, _WARM_UP.replace("x", "(x+0)"), False),
+        warm_up=(_listed(""), _listed("0+"), False),
     )
 
 

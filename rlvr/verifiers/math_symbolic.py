@@ -24,7 +24,8 @@ logging.getLogger("math_verify").setLevel(logging.ERROR)
 # Values are compared to so many digits: formulas at a few points, constants also to a great many, since
 # 1 - 2^-2016 is not 1. The last digits may be lost to rounding.
 DIGITS, MANY_DIGITS, LOST = 40, 1500, 15
-POINTS = 4
+# Smooth formulas that agree at two random points are equal; others may have several branches.
+POINTS, BRANCH_POINTS = 2, 8
 _CONVERSION = ConversionConfig(lowercase_symbols=False, interpret_as_mixed_fractions=False)
 # What the parser would read as something else.
 _MENDS = [
@@ -41,7 +42,9 @@ _MENDS = [
     )
 ]
 _IMAGINARY = re.compile(r"(?<![a-zA-Z\\])i(?![a-zA-Z])")
-_WHOLE = (sympy.floor, sympy.ceiling, sympy.factorial, sympy.binomial, sympy.Mod)
+_BRANCHES = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.Abs, sympy.Max, sympy.Min)
+# Formulas with one of these are meant for positive integers.
+_WHOLE = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.factorial, sympy.binomial)
 
 
 def equal(given: str, wanted: str, lenient: bool) -> bool:
@@ -93,11 +96,10 @@ def _agree(a: Any, b: Any, digits: int, tolerance: float | None) -> bool | None:
     """
     if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
         return None
-    symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     seen = 0
-    for point, must_be_real in _points(symbols, whole=a.has(*_WHOLE) or b.has(*_WHOLE)):
+    for point, must_be_real in _points(a, b):
         try:
-            values = [sympy.N(e.subs(point).doit(), digits) for e in (a, b)]
+            values = [sympy.N(e.doit(), digits, subs=point) for e in (a, b)]
         except (ArithmeticError, AttributeError, NotImplementedError, TypeError, ValueError):
             return None
         if not all(v.is_number and v.is_finite for v in values):
@@ -114,22 +116,30 @@ def _agree(a: Any, b: Any, digits: int, tolerance: float | None) -> bool | None:
     return True if seen else None
 
 
-def _points(symbols: list[Any], whole: bool) -> list[tuple[dict[Any, Any], bool]]:
+def _points(*expressions: Any) -> list[tuple[dict[Any, Any], bool]]:
     """Points to compare at, and whether only real values count there: positive ones, then signs changed.
 
     One symbol at a time is negative, since sqrt(ab) = sqrt(a) sqrt(b) is meant for positive ones.
     """
     rng = random.Random(0)
+    symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
     if not symbols:
         return [({}, False)]
-    if whole:
-        return [({s: sympy.Integer(rng.randint(3, 19)) for s in symbols}, False) for _ in range(POINTS)]
-    points = [({s: sympy.Rational(rng.randint(101, 399), 97) for s in symbols}, False) for _ in range(POINTS)]
+    count = BRANCH_POINTS if any(e.has(*_BRANCHES) for e in expressions) else POINTS
+    if any(e.has(*_WHOLE) for e in expressions):
+        return [({s: sympy.Integer(rng.randint(3, 19)) for s in symbols}, False) for _ in range(count)]
+    points = [({s: sympy.Rational(rng.randint(101, 399), 97) for s in symbols}, False) for _ in range(count)]
     first = points[0][0]
     return points + [({**first, s: -first[s]}, True) for s in symbols]
 
 
 def _same_equation(a: Any, b: Any) -> bool:
-    """Whether one equation is the other times a number that is not zero."""
-    ratio = sympy.simplify((a.lhs - a.rhs) / (b.lhs - b.rhs))
-    return bool(ratio.is_number and ratio.is_finite and not ratio.is_zero)
+    """Whether one equation is the other times a number: the ratio has one value at all points, not zero."""
+    ratio = (a.lhs - a.rhs) / (b.lhs - b.rhs)
+    values = [
+        sympy.N(ratio, DIGITS, subs=point) for point, must_be_real in _points(ratio) if not must_be_real
+    ]
+    first = values[0]
+    if not all(v.is_number and v.is_finite for v in values) or first == 0:
+        return False
+    return all(abs(v - first) <= sympy.Float(10, DIGITS) ** (LOST - DIGITS) * abs(first) for v in values)
