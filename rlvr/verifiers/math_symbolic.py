@@ -43,7 +43,8 @@ _MENDS = [
 ]
 _IMAGINARY = re.compile(r"(?<![a-zA-Z\\])i(?![a-zA-Z])")
 _BRANCHES = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.Abs, sympy.Max, sympy.Min)
-# Formulas with one of these are meant for positive integers.
+# Formulas with one of these are meant for positive integers, but for variables that usually are none.
+_REAL = {"x", "y", "z", "t"}
 _WHOLE = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.factorial, sympy.binomial)
 
 
@@ -126,9 +127,16 @@ def _points(*expressions: Any) -> list[tuple[dict[Any, Any], bool]]:
     if not symbols:
         return [({}, False)]
     count = BRANCH_POINTS if any(e.has(*_BRANCHES) for e in expressions) else POINTS
-    if any(e.has(*_WHOLE) for e in expressions):
-        return [({s: sympy.Integer(rng.randint(3, 19)) for s in symbols}, False) for _ in range(count)]
-    points = [({s: sympy.Rational(rng.randint(101, 399), 97) for s in symbols}, False) for _ in range(count)]
+    whole = any(e.has(*_WHOLE) for e in expressions)
+
+    def value(symbol: Any) -> Any:
+        if whole and symbol.name not in _REAL:
+            return sympy.Integer(rng.randint(3, 19))
+        return sympy.Rational(rng.randint(101, 399), 97)
+
+    points = [({s: value(s) for s in symbols}, False) for _ in range(count)]
+    if whole:
+        return points
     first = points[0][0]
     return points + [({**first, s: -first[s]}, True) for s in symbols]
 
