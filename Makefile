@@ -15,7 +15,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run doctor test test-slow lint format lock clean
+.PHONY: help install install-test install-gpu run doctor test test-slow bench-verifiers lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: install-test ## the fast tests (ARGS="pytest options")
 
 test-slow: install-test ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+bench-verifiers: install-test ## precision, recall and times of the strict math grader
+	$(BIN)/python benchmarks/verifiers.py $(ARGS)
 
 lint: install-test ## ruff and mypy
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from rlvr.config import Config, Shape
 from rlvr.fit import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
 from rlvr.tasks.math import PUBLISHED_TEST_PROBLEMS
+from rlvr.tasks.sources import without_hub
 
 # The share of probe samples in all samples above which the probe is called expensive.
 PROBE_WARNING = 0.2
@@ -81,7 +82,8 @@ def _probe(config: Config) -> str:
 def _problems(config: Config, name: str, options: dict[str, Any]) -> int | None:
     """Problems probed of a task; as published where its data is not at hand, None if unknown."""
     try:
-        count = len(build_task(name, **options).test)
+        with without_hub():
+            count = len(build_task(name, **options).test)
     except TaskError:
         published = PUBLISHED_TEST_PROBLEMS.get(name)
         if published is None:

@@ -30,7 +30,7 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
 
     world_size: the number of training processes, which the batch must divide into.
     """
-    given = _parse(arguments)
+    given = parse_arguments(arguments)
     name = given.pop("recipe", None)
     data = _merge(_read_recipe(name), given)
     data["recipe"] = name
@@ -57,7 +57,7 @@ def recipe_names() -> list[str]:
     return sorted(n for n in names if not Path(n).name.startswith("_"))
 
 
-def _parse(arguments: Sequence[str]) -> dict[str, Any]:
+def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     """key=value arguments as nested mappings; `task=X` is short for `task.name=X`."""
     wrong = [Mistake(a, None, "arguments are key=value") for a in arguments if "=" not in a]
     if wrong:
@@ -109,19 +109,19 @@ def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for group, table in TABLES.items():
         if isinstance(data.get(group), dict) and "name" in data[group]:
-            data[group] = _complete(data[group], group, table, mistakes)
+            data[group] = complete_choice(data[group], group, table, mistakes)
     probe = data.get("probe")
     if isinstance(probe, dict) and isinstance(probe.get("tasks"), list):
         entries = [{"name": t} if isinstance(t, str) else t for t in probe["tasks"]]
         probe["tasks"] = [
-            _complete(entry, f"probe.tasks[{i}]", TASKS, mistakes)
+            complete_choice(entry, f"probe.tasks[{i}]", TASKS, mistakes)
             for i, entry in enumerate(entries)
             if isinstance(entry, dict)
         ]
     return mistakes
 
 
-def _complete(
+def complete_choice(
     choice: dict[str, Any], where: str, table: Mapping[str, str], mistakes: list[Mistake]
 ) -> dict[str, Any]:
     name = str(choice.get("name"))

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from rlvr.confined import Confinement
+from rlvr.confined.choice import HOW_TO_GET_ONE, tested
+
 # Tests never reach for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -39,6 +42,15 @@ def data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return Path(DATA)
+
+
+@pytest.fixture(params=["bubblewrap", "landlock"])
+def confinement(request: pytest.FixtureRequest) -> Confinement:
+    """Each way to confine a process; skips what does not work here, with the reason."""
+    chosen = Confinement(request.param)
+    if wrong := tested(chosen):
+        pytest.skip(f"{chosen.name} cannot confine here: {', '.join(wrong)}. {HOW_TO_GET_ONE}")
+    return chosen
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,13 @@ from rlvr.verifiers import Verifier
 # name -> module:function that builds it
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
-    "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
+    "gsm8k": "rlvr.tasks.math:gsm8k",
     "math500": "rlvr.tasks.math:math500",
+    "minerva_math": "rlvr.tasks.math:minerva_math",
+    "olympiadbench": "rlvr.tasks.math:olympiadbench",
+    "aime24": "rlvr.tasks.math:aime24",
+    "amc23": "rlvr.tasks.math:amc23",
+    "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
 }
 
 
@@ -43,6 +48,7 @@ class Task:
 
     train, test: disjoint problem sets; training draws from the first, the probe from the second.
     template, grader: names stamped on every result, since numbers compare only within one of each.
+    skipped: bad rows of the data that were left out, where the configuration allows it.
     """
 
     name: str
@@ -51,6 +57,7 @@ class Task:
     verify: Verifier
     template: str
     grader: str
+    skipped: int = 0
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""

@@ -1,44 +1,155 @@
-"""Mathematics benchmarks from local JSONL files: {source or $RLVR_DATA}/[math/]<task>.jsonl."""
+"""Mathematics benchmarks: what their rows hold, and the tasks made of them.
+
+All but GSM8K and Omni-MATH-Rule have no training problems: they can only be probed.
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import random
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
-from rlvr.verifiers.math_exact import math_exact
+from rlvr.verifiers.math import GraderName, MathVerifier
+from rlvr.verifiers.math_notation import LONGEST_ANSWER, canonical, last_boxed, rational
 
-Grader = Literal["exact"]
+MARK = "####"
 
-# For the cost of a recipe on a machine without the data.
-PUBLISHED_TEST_PROBLEMS = {"omni_math_rule": 821, "math500": 500}
+
+def answer_column(row: Row) -> str:
+    """The column `answer`."""
+    return row.text("answer")
+
+
+def after_mark(row: Row) -> str:
+    """GSM8K: the number after the last #### of the worked solution."""
+    solution = row.text("answer")
+    if MARK not in solution:
+        raise RowError(f"column 'answer' has no {MARK} before the final answer")
+    number = solution.rpartition(MARK)[2].strip()
+    if rational(number) is None:
+        raise RowError(f"column 'answer' has {number!r:.60} after {MARK}, which is no number")
+    return number
+
+
+def boxed_in_solution(row: Row) -> str:
+    r"""Minerva has no answer column: the last \boxed{} of the solution."""
+    answer = last_boxed(row.text("solution"))
+    if not answer:
+        raise RowError(r"column 'solution' has no \boxed{} with the answer")
+    return answer
+
+
+def final_answers(row: Row) -> str:
+    """OlympiadBench: a list of texts, which together are the answer."""
+    answers = row.value("final_answer")
+    if not isinstance(answers, list) or not answers or not all(isinstance(a, str) for a in answers):
+        raise RowError(f"column 'final_answer' is {answers!r:.60}, not a list of texts")
+    return ", ".join(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Where one data set keeps questions and answers. problems: as published, for a recipe's cost."""
+
+    question: str
+    reference: Callable[[Row], str]
+    problems: int
+    hub: Hub | None = None
+
+
+_GSM8K_REVISION = "cc7b047b6e5bb11b4f1af84efc572db110a51b3c"
+BENCHMARKS = {
+    "gsm8k_train": Benchmark(
+        "question", after_mark, 7473, Hub("openai/gsm8k", "train", _GSM8K_REVISION, "main")
+    ),
+    "gsm8k": Benchmark("question", after_mark, 1319, Hub("openai/gsm8k", "test", _GSM8K_REVISION, "main")),
+    "math500": Benchmark(
+        "problem",
+        answer_column,
+        500,
+        Hub("HuggingFaceH4/MATH-500", "test", "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"),
+    ),
+    "minerva_math": Benchmark("problem", boxed_in_solution, 272),
+    "olympiadbench": Benchmark("question", final_answers, 675),
+    "aime24": Benchmark(
+        "problem",
+        answer_column,
+        30,
+        Hub("HuggingFaceH4/aime_2024", "train", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a"),
+    ),
+    "amc23": Benchmark("problem", answer_column, 40),
+    "omni_math_rule": Benchmark("problem", answer_column, 2821),
+}
+# Of those, 2000 are for training by default.
+OMNI_TRAIN = 2000
+PUBLISHED_TEST_PROBLEMS = {name: b.problems for name, b in BENCHMARKS.items()} | {
+    "omni_math_rule": BENCHMARKS["omni_math_rule"].problems - OMNI_TRAIN
+}
+
+
+def gsm8k(
+    source: str | None = None,
+    train_source: str | None = None,
+    template: TemplateName = "r1_zero",
+    grader: GraderName = "strict",
+    bad_rows: BadRows = "stop",
+) -> Task:
+    """GSM8K: 7,473 problems to train on (gsm8k_train), 1,319 to test (gsm8k).
+
+    train_source: the training file, where `source` is the test file and not their directory.
+    """
+    test = _load("gsm8k", source, template, bad_rows)
+    is_file = source is not None and source.endswith((".jsonl", ".gz", ".parquet"))
+    train = _load("gsm8k_train", train_source or (None if is_file else source), template, bad_rows)
+    if shared := {p.prompt for p in train.problems} & {p.prompt for p in test.problems}:
+        raise TaskError(f"task gsm8k: {len(shared)} questions are in the training and in the test file")
+    return _task("gsm8k", train.problems, test.problems, template, grader, train.skipped + test.skipped)
 
 
 def omni_math_rule(
     source: str | None = None,
     template: TemplateName = "r1_zero",
-    grader: Grader = "exact",
-    train_problems: Annotated[int, Field(ge=1)] = 2000,
+    grader: GraderName = "strict",
+    bad_rows: BadRows = "stop",
+    train_problems: Annotated[int, Field(ge=1)] = OMNI_TRAIN,
     split_seed: int = 0,
 ) -> Task:
     """Omni-MATH-Rule: 2,821 rows, by default 2,000 to train on and 821 to test.
 
     The study's own split is unpublished; this one is drawn by seed, rows of equal text on one side.
     """
-    problems = _problems("omni_math_rule", source, template)
-    train, test = split_by_text(problems, train_problems, split_seed)
-    return Task("omni_math_rule", train, test, math_exact, template, grader)
+    loaded = _load("omni_math_rule", source, template, bad_rows)
+    train, test = split_by_text(loaded.problems, train_problems, split_seed)
+    return _task("omni_math_rule", train, test, template, grader, loaded.skipped)
 
 
-def math500(source: str | None = None, template: TemplateName = "r1_zero", grader: Grader = "exact") -> Task:
-    """MATH500: 500 problems to test, none to train on."""
-    return Task("math500", [], _problems("math500", source, template), math_exact, template, grader)
+def _test_only(name: str) -> Callable[..., Task]:
+    """The builder of a benchmark that has no training problems."""
+
+    def build(
+        source: str | None = None,
+        template: TemplateName = "r1_zero",
+        grader: GraderName = "strict",
+        bad_rows: BadRows = "stop",
+    ) -> Task:
+        loaded = _load(name, source, template, bad_rows)
+        return _task(name, [], loaded.problems, template, grader, loaded.skipped)
+
+    build.__name__ = name
+    return build
+
+
+math500 = _test_only("math500")
+minerva_math = _test_only("minerva_math")
+olympiadbench = _test_only("olympiadbench")
+aime24 = _test_only("aime24")
+amc23 = _test_only("amc23")
 
 
 def split_by_text(problems: list[Problem], train: int, seed: int) -> tuple[list[Problem], list[Problem]]:
@@ -54,34 +165,18 @@ def split_by_text(problems: list[Problem], train: int, seed: int) -> tuple[list[
     return sides
 
 
-def _problems(name: str, source: str | None, template: TemplateName) -> list[Problem]:
-    path = _find(name, source)
-    problems = []
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
-            row = json.loads(line)
-            try:
-                prompt, answer = render(template, row["problem"]), row["answer"]
-            except KeyError as error:
-                raise TaskError(f"{path}, row {number}: no column {error}") from None
-            problems.append(Problem(_identity(row, number), prompt, answer))
-    if not problems:
-        raise TaskError(f"{path} is empty")
-    return problems
+def _load(name: str, source: str | None, template: TemplateName, bad_rows: BadRows) -> Loaded:
+    benchmark = BENCHMARKS[name]
+
+    def make(row: Row) -> Problem:
+        reference = benchmark.reference(row)
+        if len(reference) > LONGEST_ANSWER or not canonical(reference):
+            raise RowError(f"the answer {reference!r:.60} is blank or above {LONGEST_ANSWER} characters")
+        return Problem(row.id, render(template, row.text(benchmark.question)), reference)
+
+    return load_problems(name, source, benchmark.hub, make, bad_rows)
 
 
-def _identity(row: dict[str, Any], number: int) -> str:
-    return str(row.get("unique_id", row.get("id", row.get("idx", number))))
-
-
-def _find(name: str, source: str | None) -> Path:
-    roots = [Path(root) for root in (source, os.environ.get("RLVR_DATA")) if root]
-    places = [root / folder / f"{name}.jsonl" for root in roots for folder in ("", "math")]
-    for place in places:
-        if place.is_file():
-            return place
-    looked = ", ".join(map(str, places)) or "nowhere: neither is set"
-    raise TaskError(
-        f"task {name}: no file {name}.jsonl. Give its directory as task.source=DIR or in $RLVR_DATA "
-        f"(looked at {looked})"
-    )
+def _task(name: str, train: Any, test: Any, template: TemplateName, grader: GraderName, skipped: int) -> Task:
+    verify = MathVerifier(template, grader)
+    return Task(name, train, test, verify, template, verify.version, skipped)

@@ -1,0 +1,130 @@
+"""python -m evals grade task=NAME samples=IN.jsonl out=OUT.jsonl [split=test] [task.KEY=VALUE ...]
+
+Grades stored completions again, without a model. A line of samples is {"id": ..., "completion": ...}; it
+is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer and the
+seconds that the verdict took. Other keys of a line are kept. Task keys are those of recipes, such as
+task.grader=paper; split says which of the task's problems the ids name, test or train.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from rlvr.config import Choice, Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.progress import progress
+from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.run_dir import write_text
+from rlvr.tasks import TASKS, Problem, Task, TaskError, build_task
+from rlvr.verifiers import Status
+
+
+class SamplesError(ValueError):
+    """A line of the samples cannot be graded; the message names file and line."""
+
+
+class Grading(Section):
+    """What one command grades."""
+
+    task: Choice
+    samples: Path
+    out: Path
+    split: Literal["test", "train"] = "test"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 graded, 2 wrong arguments, task data or samples, of which nothing is graded."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+        task = build_task(settings.task.name, **settings.task.options)
+        rows = read_samples(settings.samples, task.test if settings.split == "test" else task.train)
+    except (ConfigError, TaskError, SamplesError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    graded = grade(task, rows)
+    write_text(settings.out, "".join(json.dumps(row) + "\n" for row in graded))
+    counts = Counter(row["verdict"] for row in graded)
+    shown = ", ".join(f"{counts[status]} {status}" for status in Status)
+    print(f"{task.name}, {task.grader}: {len(graded)} samples: {shown}")
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Grading:
+    """The arguments, with the task's defaults filled in. Raises ConfigError with every mistake."""
+    given = parse_arguments(arguments)
+    mistakes: list[Mistake] = []
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    try:
+        settings = Grading.model_validate(given)
+    except ValidationError as error:
+        known = list(known_keys(Grading))
+        raise ConfigError("grade", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    if not settings.out.parent.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if mistakes:
+        raise ConfigError("grade", mistakes)
+    return settings
+
+
+def read_samples(path: Path, problems: Sequence[Problem]) -> list[tuple[dict[str, Any], Problem]]:
+    """Every line with the problem that its id names. Raises SamplesError."""
+    by_id = {problem.id: problem for problem in problems}
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise SamplesError(f"samples {path} cannot be read: {error.strerror}") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = _sample(line)
+            if str(row["id"]) not in by_id:
+                raise SamplesError(f"the task has no problem {row['id']!r} in this split")
+        except SamplesError as error:
+            raise SamplesError(f"{path}, line {number}: {error}") from None
+        rows.append((row, by_id[str(row["id"])]))
+    if not rows:
+        raise SamplesError(f"{path} is empty")
+    return rows
+
+
+def _sample(line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SamplesError(f"not a JSON object in UTF-8: {error}") from None
+    if not isinstance(row, Mapping) or not {"id", "completion"} <= row.keys():
+        raise SamplesError('not an object with "id" and "completion"')
+    if not isinstance(row["completion"], str):
+        raise SamplesError(f'"completion" is {row["completion"]!r:.60}, not a text')
+    return dict(row)
+
+
+def grade(task: Task, rows: Sequence[tuple[dict[str, Any], Problem]]) -> list[dict[str, Any]]:
+    """The rows with verdict, extracted and seconds, in their order; as many at once as there are CPUs."""
+
+    def one(row: dict[str, Any], problem: Problem) -> dict[str, Any]:
+        verdict = task.verify(row["completion"], problem.reference)
+        return {**row, "verdict": verdict.status, "extracted": verdict.extracted, "seconds": verdict.seconds}
+
+    graded = []
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+        progress(f"grading {task.name}", len(rows)) as display,
+    ):
+        for row in threads.map(one, *zip(*rows, strict=True)):
+            graded.append(row)
+            display.advance(1)
+    return graded

@@ -1,0 +1,80 @@
+"""The math graders `strict` and `paper`: a completion's final answer against the reference.
+
+First by string code and exact rationals, here; where these cannot tell, by algebra in a confined worker.
+docs/tasks.md says what each grader takes for equal.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypeAlias
+
+from rlvr.confined import CallFailed, Limits, WorkerPool
+from rlvr.verifiers import Status, Verdict
+from rlvr.verifiers.math_compare import compare
+from rlvr.verifiers.math_extract import TemplateName, extract
+from rlvr.verifiers.math_notation import LONGEST_ANSWER
+
+GraderName: TypeAlias = Literal["strict", "paper"]
+
+# Raise one whenever a verdict of that grader could change.
+VERSIONS: dict[GraderName, str] = {"strict": "math-strict-1", "paper": "math-paper-1"}
+SECONDS = 2.0
+# Formulas of every kind, compared once when a worker starts: parser and algebra are slow the first time.
+_WARM_UP = (
+    r"\frac{x^{2}-1}{2x+1}, -x\sqrt{2}, 3\pi x+\sqrt[3]{5}, \sin^{2}x+\cos(2x)-\tan x, e^{-2x}\ln x, \cot x",
+    r"(x-1)(x+2), \binom{x}{2}x!, \lfloor x/2\rfloor, |x-y|, (1+i)x, 2^{x}-x_{1}, x\cdot 10^{5}, \arctan x",
+    r"\frac{\sqrt{2}}{2}, \frac{n(n+1)}{2}, n^{2}+n, 5\sqrt{3}, \sin 30^\circ, \ln 2, \log_{2}x, 10!",
+    r"\frac{1}{1+\sqrt{2}}, e^{i\pi}, -\frac{2}{3}i, \pi, \frac{\pi^2}{8}, \cos\frac{\pi}{3}, 0.5x, 2^{n}-2",
+    r"x+y=1, x^2+y^2=4, 5x-7y+11z+4=0, \lceil\frac{n}{2}\rceil, a^{2}b-2ab, \frac{a+b}{c}, \binom{9}{3}",
+)
+
+
+def _listed(prefix: str) -> str:
+    """All formulas to warm up with as one tuple, each after the prefix."""
+    formulas = [formula for line in _WARM_UP for formula in line.split(", ")]
+    return f"({', '.join(prefix + formula for formula in formulas)})"
+
+
+@cache
+def algebra() -> WorkerPool:
+    """The workers that decide equality by algebra, shared by all math verifiers of this process."""
+    return WorkerPool(
+        "rlvr.verifiers.math_symbolic:equal",
+        limits=Limits(seconds=SECONDS),
+        warm_up=(_listed(""), _listed("0+"), False),
+    )
+
+
+@dataclass(frozen=True)
+class MathVerifier:
+    """Decides a completion that answers a prompt of this template, by one grader's rules."""
+
+    template: TemplateName
+    grader: GraderName
+
+    @property
+    def version(self) -> str:
+        return VERSIONS[self.grader]
+
+    def __call__(self, completion: str, reference: str) -> Verdict:
+        """Timed out: the algebra took longer than two seconds, or too much memory."""
+        start = time.perf_counter()
+        status, answer = self._decide(completion, reference)
+        score = 1.0 if status is Status.CORRECT else 0.0
+        return Verdict(status, score, answer, time.perf_counter() - start)
+
+    def _decide(self, completion: str, reference: str) -> tuple[Status, str | None]:
+        lenient = self.grader == "paper"
+        answer = extract(completion, self.template, lenient)
+        if answer is None or len(answer) > LONGEST_ANSWER:
+            return Status.UNPARSED, answer[:LONGEST_ANSWER] if answer else None
+        equal = compare(answer, reference, lenient)
+        if equal is None:
+            try:
+                equal = algebra().call(answer, reference, lenient)
+            except CallFailed:
+                return Status.TIMED_OUT, answer
+        return (Status.CORRECT if equal else Status.WRONG), answer
