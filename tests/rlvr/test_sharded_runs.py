@@ -28,11 +28,23 @@ def launch(run: Path, *arguments: str, zero: int = 0) -> list[dict[str, Any]]:
     """Runs the trainer, on two processes where zero names a stage; returns its metrics."""
     command = [str(Path(sys.executable).with_name("accelerate")), "launch"]
     if zero:
-        command += ["--config_file", str(ROOT / "launch" / f"cpu_zero{zero}.yaml"), "--main_process_port", "0"]
+        command += [
+            "--config_file",
+            str(ROOT / "launch" / f"cpu_zero{zero}.yaml"),
+            "--main_process_port",
+            "0",
+        ]
     else:
         command += ["--num_processes", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     done = subprocess.run(
-        [*command, str(ROOT / "rlvr" / "train.py"), *TINY, f"run_dir={run}", f"policy.zero={zero}", *arguments],
+        [
+            *command,
+            str(ROOT / "rlvr" / "train.py"),
+            *TINY,
+            f"run_dir={run}",
+            f"policy.zero={zero}",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=540,
@@ -79,7 +91,11 @@ class TestGoingOn:
     @pytest.mark.distributed
     def test_zero_3_with_adapters(self, tmp_path: Path) -> None:
         pytest.importorskip("deepspeed", reason="needs DeepSpeed (make install-test)")
-        lora = ["policy.lora={rank: 4}", "algorithm.kl.coefficient=0.01", "policy.gradient_checkpointing=true"]
+        lora = [
+            "policy.lora={rank: 4}",
+            "algorithm.kl.coefficient=0.01",
+            "policy.gradient_checkpointing=true",
+        ]
         self.check(tmp_path, *lora, zero=3, file="adapter_model.safetensors")
 
     @pytest.mark.slow
