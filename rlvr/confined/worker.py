@@ -103,7 +103,7 @@ class Worker:
             "warm_up": warm_up,
             "memory_mb": limits.memory_mb,
             "cpu_seconds": limits.cpu_seconds,
-            "output_bytes": limits.output_bytes,
+            "printed_bytes": limits.printed_bytes,
         }
         # No site, no user directory, no script directory on sys.path, no cached bytecode written.
         python = [interpreter(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _PROGRAM, json.dumps(settings)]
@@ -118,14 +118,17 @@ class Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def call(self, arguments: Sequence[Any], seconds: float | None = None) -> Any:
+    def call(
+        self, arguments: Sequence[Any], seconds: float | None = None, output_bytes: int | None = None
+    ) -> Any:
         """What the function returns. Raises CallFailed, at the latest 0.4 s after the deadline."""
         seconds = self.limits.seconds if seconds is None else seconds
+        output_bytes = self.limits.output_bytes if output_bytes is None else output_bytes
         deadline = time.monotonic() + seconds + GRACE_SECONDS
         content = json.dumps(arguments).encode()
-        request = json.dumps({"seconds": seconds, "bytes": len(content)}).encode() + b"\n" + content
+        header = {"seconds": seconds, "output_bytes": output_bytes, "bytes": len(content)}
         try:
-            self._send(request, deadline)
+            self._send(json.dumps(header).encode() + b"\n" + content, deadline)
             status, said = self._receive(deadline)
         except BaseException:  # an interrupt too: the reply would be taken for the next one's
             self.kill()
@@ -137,7 +140,7 @@ class Worker:
         if status == "raised":
             raise WorkerError(said.decode(errors="replace"))
         if status == "too_long":
-            raise WorkerDied(f"killed: its result has more than {self.limits.output_bytes} bytes")
+            raise WorkerDied(f"killed: its result has more than {output_bytes} bytes")
         raise WorkerDied("the process ended without a result")
 
     def processes(self) -> list[int]:

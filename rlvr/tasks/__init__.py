@@ -19,6 +19,8 @@ from rlvr.verifiers import Verifier
 # name -> module:function that builds it
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
+    "humaneval_plus": "rlvr.tasks.code:humaneval_plus",
+    "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
     "math500": "rlvr.tasks.math:math500",
 }

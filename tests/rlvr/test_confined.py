@@ -138,7 +138,7 @@ def test_garbage_on_stdout_is_not_a_result(pool: Make) -> None:
     assert pool("garbage_on_stdout").call() == "done"
     with pytest.raises(WorkerDied):
         pool("garbage_on_every_descriptor").call()
-    long = pool("garbage_on_stdout", limits=Limits(output_bytes=1000))
+    long = pool("garbage_on_stdout", limits=Limits(printed_bytes=1000))
     with pytest.raises(WorkerError, match="File too large"):
         long.call()
 
