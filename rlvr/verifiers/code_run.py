@@ -111,6 +111,7 @@ def _function(program: str, entry_point: str) -> Callable[..., Any]:
 def _execute(program: str, name: str) -> dict[str, Any]:
     sys.setrecursionlimit(_RECURSION_LIMIT)
     module = types.ModuleType(name)
+    module.__dict__.update(exit=sys.exit, quit=sys.exit)  # as an interpreter that has a site
     sys.modules[name] = module
     exec(_compile(program), module.__dict__)
     return module.__dict__
