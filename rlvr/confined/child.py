@@ -42,7 +42,7 @@ def main(settings: Mapping[str, Any]) -> None:
             _die_with(settings["dies_with"])
         _limit(settings)
         if settings["landlock"] is not None:
-            landlock.restrict(settings["landlock"])
+            landlock.restrict(settings["landlock"], ["/dev/null", os.environ["TMPDIR"]])
         module, _, name = settings["function"].partition(":")
         function = getattr(importlib.import_module(module), name)
         if settings["warm_up"] is not None:

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,7 @@ class Worker:
         self.limits = limits
         self._token = secrets.token_hex(16)  # on the command line, so that its processes can be told
         self._owner = os.getpid()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         own = _locations(function)
         path = [*dict.fromkeys(str(Path(place).parent) for place in own)]
         readable = list(own)
@@ -109,7 +111,11 @@ class Worker:
         python = [interpreter(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _PROGRAM, json.dumps(settings)]
         try:
             command = confinement.command(python, readable)
-            self._process = _starter.submit(_start, command).result()
+            environment = dict(_ENVIRONMENT)
+            if confinement.name != "bubblewrap":  # there /tmp is the worker's own
+                self._scratch = tempfile.TemporaryDirectory(prefix="rlvr-worker-", ignore_cleanup_errors=True)
+                environment["TMPDIR"] = self._scratch.name
+            self._process = _starter.submit(_start, command, environment).result()
         except OSError as error:
             raise StartError(str(error)) from None
         self._await_start()
@@ -163,6 +169,8 @@ class Worker:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _await_start(self) -> None:
         try:
@@ -213,10 +221,10 @@ class Worker:
         return reply["status"], bytes(said)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_ENVIRONMENT, cwd="/",
+        command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment, cwd="/",
         start_new_session=True,
     )  # fmt: skip
     os.set_blocking(process.stdin.fileno(), False)

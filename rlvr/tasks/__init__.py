@@ -23,6 +23,7 @@ TASKS = {
     "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
     "math500": "rlvr.tasks.math:math500",
+    "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
 }
 
 
@@ -37,6 +38,12 @@ class Problem:
     id: str
     prompt: str
     reference: Any
+
+
+class GeneratedProblems(Sequence[Problem]):
+    """Problems that are made when asked for, too many to list. identity: all that they depend on."""
+
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,10 @@ class Task:
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""
-        rows = [[p.id, p.prompt, p.reference] for split in (self.train, self.test) for p in split]
+        rows: list[Any] = []
+        for split in (self.train, self.test):
+            generated = isinstance(split, GeneratedProblems)
+            rows += [split.identity] if generated else [[p.id, p.prompt, p.reference] for p in split]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
 

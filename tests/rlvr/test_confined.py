@@ -151,7 +151,7 @@ def test_long_and_deep_results_are_refused(pool: Make) -> None:
 
 
 def test_nothing_is_reached_outside(pool: Make, tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"denied|No such file"):
+    with pytest.raises(WorkerError, match="not permitted"):
         pool("write").call(str(tmp_path / "file"))
     assert not list(tmp_path.iterdir())
     with socket.create_server(("127.0.0.1", 0)) as server:
