@@ -22,6 +22,7 @@ TASKS = {
     "humaneval_plus": "rlvr.tasks.code:humaneval_plus",
     "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
+    "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
     "math500": "rlvr.tasks.math:math500",
     "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
 }

@@ -92,6 +92,11 @@ class CodeVerifier:
         self._expected: dict[str, Expected] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    @property
+    def confinement(self) -> str:
+        """How the processes that grade are confined, for the record."""
+        return self.pool.confinement.name
+
     def __call__(self, completion: str, reference: Mapping[str, Any]) -> Verdict:
         start = time.perf_counter()
         code = extract_code(completion)

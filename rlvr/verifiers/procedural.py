@@ -51,6 +51,11 @@ class ProceduralVerifier:
             warm_up=("make", name, settings), confinement=confinement,
         )  # fmt: skip
 
+    @property
+    def confinement(self) -> str:
+        """How the processes that grade are confined, for the record."""
+        return self.pool.confinement.name
+
     def __call__(self, completion: str, reference: Mapping[str, Any]) -> Verdict:
         """reference: {"entry": an entry of the data set, encoded}."""
         start = time.perf_counter()
