@@ -29,6 +29,7 @@ run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
 	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
 
 test: install-test ## the fast tests (ARGS="pytest options")
+	@command -v bwrap >/dev/null || echo "note: no bubblewrap, its tests are skipped (apt install bubblewrap, or dnf; see docs/sandbox.md)"
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
 
 test-slow: install-test ## the slow tests

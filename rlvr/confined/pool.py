@@ -100,9 +100,16 @@ class WorkerPool:
         weakref.finalize(self, _kill, self._started)
 
 
-# A forked process must not talk to its parent's workers.
 _pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
-os.register_at_fork(after_in_child=lambda: [pool._reset() for pool in _pools])
+
+
+def _forget_workers() -> None:
+    """A forked process must not talk to its parent's."""
+    for pool in _pools:
+        pool._reset()
+
+
+os.register_at_fork(after_in_child=_forget_workers)
 
 
 def _kill(workers: set[Worker]) -> None:
