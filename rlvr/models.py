@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers.utils.logging import disable_progress_bar
 
 from rlvr.embedded import embedded_base, is_embedded
-from rlvr.tasks import Task
+from rlvr.tasks import GeneratedProblems, Task
+
+GENERATED_CHECKED = 100
 
 # Their bars would tear ours.
 disable_progress_bar()
@@ -72,11 +75,17 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
 
 
 def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
-    """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens."""
+    """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens.
+
+    Of generated training problems, which are too many, the first hundred are looked at.
+    """
     context = AutoConfig.from_pretrained(directory).max_position_embeddings
     room = context - completion
     for task in tasks:
-        for problem in (*task.train, *task.test):
+        train = task.train
+        if isinstance(train, GeneratedProblems):
+            train = tuple(islice(train, GENERATED_CHECKED))
+        for problem in (*train, *task.test):
             length = len(tokenizer.encode(problem.prompt))
             if length > room:
                 raise ModelError(

@@ -25,6 +25,8 @@ from rlvr.tasks.templates import TemplateName, render
 from rlvr.verifiers.code import CodeVerifier
 from rlvr.verifiers.plain_data import encode
 
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
 REPOSITORY = "livecodebench/code_generation_lite"
 LARGEST_TESTS = 1 << 30
 # Names that the problems' starter code and the solutions written for them take for granted.
@@ -47,8 +49,8 @@ ASK_FOR_METHOD = (
 def livecodebench(
     source: str | None = None,
     files: Annotated[tuple[str, ...], Field(min_length=1)] = ("test.jsonl",),
-    start: date | None = None,
-    end: date | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
     template: TemplateName = "r1_zero",
     revision: str | None = None,
     test_seconds: Seconds = 6.0,
@@ -56,7 +58,7 @@ def livecodebench(
     allow_unsafe: bool = False,
     bad_rows: BadRows = "stop",
 ) -> Task:
-    """Problems of contests from `start` to `end`, both included, to test on.
+    """Problems of contests from `start` to `end` such as 2024-08-01, both included, to test on.
 
     files: of the release (test.jsonl, test2.jsonl ... each with what that release added), looked for in
     the directory `source`, else downloaded from the hub at `revision`.
@@ -65,7 +67,7 @@ def livecodebench(
 
     def problem(row: Row) -> Problem:
         released = _released(row)
-        if (start and released < start) or (end and released > end):
+        if (start and released < start) or (end and released > end):  # ISO dates sort as text
             return Problem(row.text("question_id"), "", None)
         return _problem(row, template)
 
@@ -93,7 +95,7 @@ def _file(name: str, source: str | None, revision: str | None) -> Path:
         ) from error
 
 
-def _in_window(loaded: Sequence[Loaded], start: date | None, end: date | None) -> list[Problem]:
+def _in_window(loaded: Sequence[Loaded], start: str | None, end: str | None) -> list[Problem]:
     problems: dict[str, Problem] = {}
     for problem in (p for part in loaded for p in part.problems if p.reference is not None):
         if problem.id in problems:
@@ -107,10 +109,10 @@ def _in_window(loaded: Sequence[Loaded], start: date | None, end: date | None) -
     return list(problems.values())
 
 
-def _released(row: Row) -> date:
+def _released(row: Row) -> str:
     text = row.text("contest_date")
     try:
-        return date.fromisoformat(text[:10])
+        return date.fromisoformat(text[:10]).isoformat()
     except ValueError:
         raise RowError(f"column 'contest_date' is {text!r:.60}, not a date") from None
 
