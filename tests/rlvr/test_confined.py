@@ -200,6 +200,28 @@ def test_a_worker_that_is_killed_whole_is_replaced(pool: Make) -> None:
     assert echo.call(4) == [4]
 
 
+def test_a_worker_that_does_not_answer_is_given_up_in_time(pool: Make) -> None:
+    """Its own clock does not run; the caller's does."""
+    echo = pool("echo")
+    echo.call(1)
+    for pid in alive(echo):
+        os.kill(pid, signal.SIGSTOP)
+    start = time.monotonic()
+    with pytest.raises(TimedOut):
+        echo.call(2)
+    assert time.monotonic() - start < IN_TIME
+    assert echo.call(3) == [3]
+
+
+def test_no_request_is_too_large_to_be_given_up(pool: Make) -> None:
+    echo = pool("echo")
+    echo.call(1)
+    for pid in alive(echo):
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(TimedOut):
+        echo.call("x" * (8 << 20))  # more than the pipe holds
+
+
 def test_a_function_that_cannot_be_imported_is_an_error_for_people(confinement: Confinement) -> None:
     with pytest.raises(StartError, match="no module nowhere"):
         WorkerPool("nowhere:function", 1, confinement=confinement).call()
