@@ -39,7 +39,7 @@ _FENCE = "```"
 
 # A completion may take this many times what the problem's own solution takes, where that is more than the
 # configured limit, and return this many times as much.
-GENEROSITY = 2
+GENEROSITY = 4
 LEAST_OUTPUT_BYTES = 1 << 16
 SOLUTION_SECONDS, SOLUTION_OUTPUT_BYTES = 120.0, 1 << 28
 
@@ -67,7 +67,7 @@ class CodeVerifier:
     """Grades in as many sandboxes at a time as `workers`, by default the CPUs.
 
     test_seconds: for one test. problem_seconds: for all tests of one completion together. Both are at
-    least twice what the problem's own solution takes for all tests.
+    least four times what the problem's own solution takes for all tests.
     """
 
     version = "code-1"
