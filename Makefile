@@ -32,6 +32,7 @@ doctor: install ## whether this machine can run a recipe (ARGS="recipe=NAME key=
 	$(BIN)/python -m launch.preflight $(ARGS)
 
 test: install-test ## the fast tests (ARGS="pytest options")
+	@command -v bwrap >/dev/null || echo "note: no bubblewrap, its tests are skipped (apt install bubblewrap, or dnf; see docs/sandbox.md)"
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
 
 test-slow: install-test ## the slow tests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from transformers.utils.logging import disable_progress_bar
 from rlvr.adapters import attach
 from rlvr.config import PolicyConfig
 from rlvr.embedded import embedded_base, is_embedded
-from rlvr.tasks import Task
+from rlvr.tasks import GeneratedProblems, Task
+
+GENERATED_CHECKED = 100
 
 # Their bars would tear ours.
 disable_progress_bar()
@@ -119,13 +122,17 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
 def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:
     """Tokens of the longest prompt with a completion of so many tokens.
 
-    Raises ModelError for the first prompt that leaves no room for one.
+    Raises ModelError for the first prompt that leaves no room for one. Of generated training problems,
+    which are too many, the first hundred are looked at.
     """
     context = AutoConfig.from_pretrained(directory).max_position_embeddings
     room = context - completion
     longest = 0
     for task in tasks:
-        for problem in (*task.train, *task.test):
+        train = task.train
+        if isinstance(train, GeneratedProblems):
+            train = tuple(islice(train, GENERATED_CHECKED))
+        for problem in (*train, *task.test):
             length = len(tokenizer.encode(problem.prompt))
             longest = max(longest, length)
             if length > room:

@@ -5,7 +5,8 @@ call is restricted for good before it sees its arguments, has no way to reach th
 killed after its answer or at its deadline. So an answer that runs as code can spoil nothing but its own
 result, and what it breaks need not be imported again.
 
-Requests: {"seconds": float, "bytes": int} and that many bytes, the JSON list of arguments.
+Requests: {"seconds": float, "output_bytes": int, "bytes": int} and that many bytes, the JSON list of
+arguments.
 Replies: {"status": ready | failed | ok | raised | died | timed_out | too_long, "bytes": int} and bytes.
 """
 
@@ -41,7 +42,7 @@ def main(settings: Mapping[str, Any]) -> None:
             _die_with(settings["dies_with"])
         _limit(settings)
         if settings["landlock"] is not None:
-            landlock.restrict(settings["landlock"])
+            landlock.restrict(settings["landlock"], ["/dev/null", os.environ["TMPDIR"]])
         module, _, name = settings["function"].partition(":")
         function = getattr(importlib.import_module(module), name)
         if settings["warm_up"] is not None:
@@ -54,8 +55,7 @@ def main(settings: Mapping[str, Any]) -> None:
     _reply(replies, "ready")
     while line := requests.readline():
         request = json.loads(line)
-        arguments = requests.read(request["bytes"])
-        _reply(replies, *_call(function, arguments, request["seconds"], settings))
+        _reply(replies, *_call(function, requests.read(request["bytes"]), request, settings))
 
 
 def _take_over_standard_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -77,7 +77,7 @@ def _limit(settings: Mapping[str, Any]) -> None:
     memory = settings["memory_mb"] << 20
     for which, bound in (
         (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, settings["output_bytes"]),
+        (resource.RLIMIT_FSIZE, settings["printed_bytes"]),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -85,10 +85,10 @@ def _limit(settings: Mapping[str, Any]) -> None:
 
 
 def _call(
-    function: Callable[..., Any], arguments: bytes, seconds: float, settings: Mapping[str, Any]
+    function: Callable[..., Any], arguments: bytes, request: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> tuple[str, bytes]:
     """One call in a process of its own: (status, result)."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + request["seconds"]
     result, own_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -98,7 +98,7 @@ def _call(
             os._exit(1)
     os.close(own_end)
     try:
-        return _collect(result, deadline, settings["output_bytes"])
+        return _collect(result, deadline, request["output_bytes"])
     finally:
         os.close(result)
         with contextlib.suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Landlock: the kernel lets this process read the given paths and no other file; it may write none.
+"""Landlock: the kernel lets this process read the given paths, write in others, and reach no other file.
 
 See landlock(7). It needs no privilege and cannot be undone. What it does not govern (mode and owner of
 files, sockets on old kernels, other processes) is governed by `rlvr.confined.seccomp`.
@@ -40,8 +40,8 @@ def version() -> int:
     return _call("no Landlock in this kernel", _CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)
 
 
-def restrict(readable: Sequence[str]) -> None:
-    """Confines this thread and all that it starts to the readable files and directories, for good.
+def restrict(readable: Sequence[str], writable: Sequence[str]) -> None:
+    """Confines this thread and all that it starts to these files and directories, for good.
 
     Paths that do not exist are left out. Raises OSError where the kernel refuses.
     """
@@ -50,12 +50,14 @@ def restrict(readable: Sequence[str]) -> None:
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     refused = "Landlock: the kernel refused"
     rules = _call(refused, _CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(size), 0)
-    for path in (*readable, "/dev/null"):
+    for path in (*readable, *writable):
         if not Path(path).exists():
             continue
         access = READ_FILE | EXECUTE | (READ_DIR if os.path.isdir(path) else 0)
+        if path in writable:
+            access = ruleset.handled_access_fs if os.path.isdir(path) else READ_FILE | WRITE_FILE
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        beneath = _PathBeneath(access | (WRITE_FILE if path == "/dev/null" else 0), fd)
+        beneath = _PathBeneath(access, fd)
         _call(refused, _ADD_RULE, rules, _PATH_BENEATH, ctypes.byref(beneath), 0)
         os.close(fd)
     if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):

@@ -18,6 +18,7 @@ from typing import Literal
 Name = Literal["bubblewrap", "landlock", "unsafe"]
 
 SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+SCRATCH_BYTES = 16 << 20
 PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
 
@@ -50,6 +51,8 @@ class Confinement:
             arguments += ["--ro-bind", path, path]
         for device in ("/dev/null", "/dev/urandom"):
             arguments += ["--dev-bind", device, device]
+        # For modules that want a directory for themselves when they are imported; no call can write there.
+        arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         # Last: the root is a file system in memory, which could be filled.
         return [*arguments, "--remount-ro", "/", "--", *command]
 

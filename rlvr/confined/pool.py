@@ -55,8 +55,8 @@ class WorkerPool:
             self._confinement = choose(allow_unsafe=True)
         return self._confinement
 
-    def call(self, *arguments: Any, seconds: float | None = None) -> Any:
-        """What the function returns; `seconds` instead of the pool's own deadline.
+    def call(self, *arguments: Any, seconds: float | None = None, output_bytes: int | None = None) -> Any:
+        """What the function returns; `seconds` and `output_bytes` instead of the pool's own limits.
 
         Raises TimedOut, WorkerDied or WorkerError, all CallFailed; StartError where no worker starts.
         """
@@ -68,7 +68,7 @@ class WorkerPool:
                 worker = None  # so that a failing start leaves the slot empty
                 worker = self._start()
                 self._started.add(worker)
-            return worker.call(arguments, seconds)
+            return worker.call(arguments, seconds, output_bytes)
         finally:
             slots.put(worker)
 
@@ -100,9 +100,16 @@ class WorkerPool:
         weakref.finalize(self, _kill, self._started)
 
 
-# A forked process must not talk to its parent's workers.
 _pools: weakref.WeakSet[WorkerPool] = weakref.WeakSet()
-os.register_at_fork(after_in_child=lambda: [pool._reset() for pool in _pools])
+
+
+def _forget_workers() -> None:
+    """A forked process must not talk to its parent's."""
+    for pool in _pools:
+        pool._reset()
+
+
+os.register_at_fork(after_in_child=_forget_workers)
 
 
 def _kill(workers: set[Worker]) -> None:

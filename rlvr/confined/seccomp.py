@@ -1,7 +1,8 @@
 """A system call filter: what is not listed here is refused with EPERM.
 
-The list is what a Python interpreter needs to compute and to read files. There is no fork, no exec, no
-socket, no signal to another process, no change of a file's name, mode or length, no limit to be raised.
+The list is what a Python interpreter needs to compute and to read files. There is no file opened for
+writing, no change of a file's name, mode or length, no fork, no exec, no socket, no signal to another
+process, no limit to be raised.
 The filter is the classic BPF of seccomp(2), built for this process: it knows its own process id.
 """
 
@@ -15,9 +16,9 @@ import struct
 
 # name -> number on x86_64 and on aarch64; None where the call does not exist.
 ALLOWED: dict[str, tuple[int | None, int | None]] = {
-    # files that are open or may be opened, none of which is writable
+    # files
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
-    "pwrite64": (18, 68), "open": (2, None), "openat": (257, 56), "close": (3, 57),
+    "pwrite64": (18, 68), "close": (3, 57),
     "close_range": (436, 436), "lseek": (8, 62), "stat": (4, None), "fstat": (5, 80), "lstat": (6, None),
     "newfstatat": (262, 79), "statx": (332, 291), "statfs": (137, 43), "fstatfs": (138, 44),
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "getdents64": (217, 61),
@@ -45,10 +46,13 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "times": (100, 153), "getrlimit": (97, 163), "uname": (63, 160), "sysinfo": (99, 179),
     "getrandom": (318, 278),
 }  # fmt: skip
+OPEN, OPENAT = (2, None), (257, 56)
 CLONE, CLONE3, KILL, TGKILL = (56, 220), (435, 435), (62, 129), (234, 131)
 PRLIMIT64, FCNTL, IOCTL = (302, 261), (72, 25), (16, 29)
 
 CLONE_THREAD = 0x10000
+# O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, and what tells O_TMPFILE from O_DIRECTORY
+OPEN_TO_WRITE = 0o1 | 0o2 | 0o100 | 0o1000 | 0o20000000
 # F_DUPFD .. F_SETFL and F_DUPFD_CLOEXEC; F_SETOWN and F_SETSIG would send signals to others.
 FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONCLEX, FIOCLEX
@@ -87,6 +91,8 @@ def program(machine: str, pid: int) -> bytes:
         if numbers[column] is not None:
             code += _op(_EQUAL, numbers[column], 0, 1) + allow
     guarded = (
+        (OPEN, _argument(1) + _op(_ANY_BIT, OPEN_TO_WRITE, 1, 0) + allow),
+        (OPENAT, _argument(2) + _op(_ANY_BIT, OPEN_TO_WRITE, 1, 0) + allow),
         (CLONE, _argument(0) + _op(_ANY_BIT, CLONE_THREAD, 0, 1) + allow),
         (CLONE3, _op(_RETURN, _ERRNO | errno.ENOSYS)),  # its flags are out of sight; libc falls back to clone
         (KILL, _one_of(0, (pid,))),
@@ -96,6 +102,8 @@ def program(machine: str, pid: int) -> bytes:
         (PRLIMIT64, _reads_only()),
     )
     for numbers, body in guarded:
+        if numbers[column] is None:
+            continue
         body += refuse
         code += _op(_EQUAL, numbers[column], 0, len(body) // 8) + body
     return code + refuse

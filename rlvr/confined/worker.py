@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,7 @@ class Worker:
         self.limits = limits
         self._token = secrets.token_hex(16)  # on the command line, so that its processes can be told
         self._owner = os.getpid()
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         own = _locations(function)
         path = [*dict.fromkeys(str(Path(place).parent) for place in own)]
         readable = list(own)
@@ -103,13 +105,17 @@ class Worker:
             "warm_up": warm_up,
             "memory_mb": limits.memory_mb,
             "cpu_seconds": limits.cpu_seconds,
-            "output_bytes": limits.output_bytes,
+            "printed_bytes": limits.printed_bytes,
         }
         # No site, no user directory, no script directory on sys.path, no cached bytecode written.
         python = [interpreter(), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", _PROGRAM, json.dumps(settings)]
         try:
             command = confinement.command(python, readable)
-            self._process = _starter.submit(_start, command).result()
+            environment = dict(_ENVIRONMENT)
+            if confinement.name != "bubblewrap":  # there /tmp is the worker's own
+                self._scratch = tempfile.TemporaryDirectory(prefix="rlvr-worker-", ignore_cleanup_errors=True)
+                environment["TMPDIR"] = self._scratch.name
+            self._process = _starter.submit(_start, command, environment).result()
         except OSError as error:
             raise StartError(str(error)) from None
         self._await_start()
@@ -118,14 +124,17 @@ class Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def call(self, arguments: Sequence[Any], seconds: float | None = None) -> Any:
+    def call(
+        self, arguments: Sequence[Any], seconds: float | None = None, output_bytes: int | None = None
+    ) -> Any:
         """What the function returns. Raises CallFailed, at the latest 0.4 s after the deadline."""
         seconds = self.limits.seconds if seconds is None else seconds
+        output_bytes = self.limits.output_bytes if output_bytes is None else output_bytes
         deadline = time.monotonic() + seconds + GRACE_SECONDS
         content = json.dumps(arguments).encode()
-        request = json.dumps({"seconds": seconds, "bytes": len(content)}).encode() + b"\n" + content
+        header = {"seconds": seconds, "output_bytes": output_bytes, "bytes": len(content)}
         try:
-            self._send(request, deadline)
+            self._send(json.dumps(header).encode() + b"\n" + content, deadline)
             status, said = self._receive(deadline)
         except BaseException:  # an interrupt too: the reply would be taken for the next one's
             self.kill()
@@ -137,7 +146,7 @@ class Worker:
         if status == "raised":
             raise WorkerError(said.decode(errors="replace"))
         if status == "too_long":
-            raise WorkerDied(f"killed: its result has more than {self.limits.output_bytes} bytes")
+            raise WorkerDied(f"killed: its result has more than {output_bytes} bytes")
         raise WorkerDied("the process ended without a result")
 
     def processes(self) -> list[int]:
@@ -160,6 +169,8 @@ class Worker:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _await_start(self) -> None:
         try:
@@ -210,10 +221,10 @@ class Worker:
         return reply["status"], bytes(said)
 
 
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
+def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_ENVIRONMENT, cwd="/",
+        command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment, cwd="/",
         start_new_session=True,
     )  # fmt: skip
     os.set_blocking(process.stdin.fileno(), False)

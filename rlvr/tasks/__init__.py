@@ -26,6 +26,10 @@ TASKS = {
     "aime24": "rlvr.tasks.math:aime24",
     "amc23": "rlvr.tasks.math:amc23",
     "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
+    "humaneval_plus": "rlvr.tasks.code:humaneval_plus",
+    "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
+    "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
+    "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
 }
 
 
@@ -40,6 +44,12 @@ class Problem:
     id: str
     prompt: str
     reference: Any
+
+
+class GeneratedProblems(Sequence[Problem]):
+    """Problems that are made when asked for, too many to list. identity: all that they depend on."""
+
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,10 @@ class Task:
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""
-        rows = [[p.id, p.prompt, p.reference] for split in (self.train, self.test) for p in split]
+        rows: list[Any] = []
+        for split in (self.train, self.test):
+            generated = isinstance(split, GeneratedProblems)
+            rows += [split.identity] if generated else [[p.id, p.prompt, p.reference] for p in split]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
 

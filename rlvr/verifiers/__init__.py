@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -44,6 +44,10 @@ class Verifier(Protocol):
 
     def __call__(self, completion: str, reference: Any) -> Verdict: ...
 
+    def grade(self, items: Sequence[tuple[str, Any]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order; pools work on several at a time."""
+        ...
+
 
 @dataclass(frozen=True)
 class StringVerifier:
@@ -60,3 +64,6 @@ class StringVerifier:
         status, extracted = self.decide(completion, reference)
         score = 1.0 if status is Status.CORRECT else 0.0
         return Verdict(status, score, extracted, time.perf_counter() - start)
+
+    def grade(self, items: Sequence[tuple[str, Any]]) -> list[Verdict]:
+        return [self(completion, reference) for completion, reference in items]
