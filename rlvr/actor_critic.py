@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rlvr.algorithm import Critic
 from rlvr.batch import Batch
+from rlvr.token_head import TokenHead
 
 
 class Scores(NamedTuple):
@@ -30,7 +31,7 @@ class ActorCritic(nn.Module):
     def __init__(self, policy: nn.Module, temperature: float, critic: Critic | None = None):
         super().__init__()
         self.policy = policy
-        self.temperature = temperature
+        self.head = TokenHead(policy.get_output_embeddings(), temperature)
         self.critic = None if critic is None else ValueModel(policy, own_trunk=critic.trunk == "copy")
 
     def critic_parameters(self) -> list[nn.Parameter]:
@@ -44,15 +45,11 @@ class ActorCritic(nn.Module):
         with torch.no_grad() if critic_only else nullcontext():
             trunk = self.policy.get_decoder()
             hidden = trunk(**inputs, use_cache=False).last_hidden_state[:, prompt - 1 : prompt - 1 + depth]
-            logits = full_precision(self.policy.get_output_embeddings()(hidden))
-            logprobs = (logits / self.temperature).log_softmax(-1)
-        with torch.no_grad():
-            entropies = -(logprobs.exp() * logprobs).sum(-1)
-        chosen = logprobs.gather(-1, batch.tokens[:, prompt:, None])[..., 0]
+            logprobs, entropies = self.head(hidden, batch.tokens[:, prompt:])
         values = None
         if self.critic is not None:
             values = self.critic(inputs, hidden, prompt)
-        return Scores(chosen, entropies, values)
+        return Scores(logprobs, entropies, values)
 
 
 class ValueModel(nn.Module):

@@ -41,8 +41,17 @@ def model_directory(name: str) -> Path:
 
 
 def load_model(directory: Path, dtype: str) -> nn.Module:
-    """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ."""
-    return AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
+    """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ.
+
+    Raises ModelError for a model that changes its logits after the head, which `rlvr.token_head` does not.
+    """
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
+    for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+        if getattr(model.config, key, None) not in (None, 1.0):
+            raise ModelError(
+                f"{directory}: models with {key} are not supported"
+            )
+    return model
 
 
 def without_dropout(model: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # A module imports only from floors below its own. A package stands for all its modules.
 FLOORS = [
     {"rlvr.builders", "rlvr.seeds", "rlvr.progress", "rlvr.signals", "rlvr.run_dir", "rlvr.checkpoint"},
-    {"rlvr.batch", "rlvr.config"},
+    {"rlvr.batch", "rlvr.config", "rlvr.token_head"},
     {"rlvr.advantages", "rlvr.losses", "rlvr.mismatch", "rlvr.algorithm", "rlvr.micro_batches",
      "rlvr.verifiers"},
     {"rlvr.algorithms", "rlvr.tasks", "rlvr.rewards", "rlvr.engines", "rlvr.actor_critic", "rlvr.mistakes"},

@@ -1,0 +1,120 @@
+"""Log-probs and entropies of given tokens through the LM head, without ever building all logits.
+
+Logits of a chunk of tokens exist at a time, in the forward pass and again in the backward pass.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Logits that exist at a time: 256 MiB in float32.
+CHUNK_ELEMENTS = 2**26
+
+
+class TokenHead(nn.Module):
+    """What an LM head says of given tokens. temperature: logits are divided by it.
+
+    The head stays where it is in its model; this module has no parameters of its own.
+    """
+
+    def __init__(self, head: nn.Linear, temperature: float):
+        super().__init__()
+        self._head = weakref.ref(head)  # not registered a second time
+        self.temperature = temperature
+
+    def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """hidden: [B, T, hidden]; tokens: [B, T] int64. Returns (log-probs, entropies), [B, T] each, in
+        float32 or wider; entropies carry no gradient."""
+        head = self._head()
+        if head is None:
+            raise RuntimeError("the model that this head belongs to is gone")
+        logprobs, entropies = _TokenLogprobs.apply(
+            hidden.flatten(0, -2), head.weight, head.bias, tokens.flatten(), self.temperature
+        )
+        return logprobs.view(tokens.shape), entropies.view(tokens.shape)
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """hidden [N, hidden], weight [V, hidden], bias [V] or None, tokens [N] -> log-probs and entropies [N]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, tokens: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        dtype = _compute_dtype(hidden)
+        matrix = weight.to(dtype)
+        logprobs = torch.empty(len(hidden), dtype=_wide(dtype), device=hidden.device)
+        entropies, totals = torch.empty_like(logprobs), torch.empty_like(logprobs)
+        for rows in _chunks(len(hidden), len(weight)):
+            logits = _logits(hidden[rows], matrix, bias, temperature)
+            totals[rows] = total = logits.logsumexp(-1)
+            logprobs[rows] = logits.gather(-1, tokens[rows, None])[:, 0] - total
+            entropies[rows] = total - torch.linalg.vecdot((logits - total[:, None]).exp_(), logits)
+        ctx.save_for_backward(hidden, weight, bias, tokens, totals)
+        ctx.temperature, ctx.dtype = temperature, dtype
+        ctx.mark_non_differentiable(entropies)
+        return logprobs, entropies
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        """slope: [N], of the loss by each log-prob; d log-prob / d logits = onehot - probabilities."""
+        hidden, weight, bias, tokens, totals = ctx.saved_tensors
+        matrix = weight.to(ctx.dtype)
+        to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
+        by_hidden = torch.empty_like(hidden) if to_hidden else None
+        by_weight = torch.zeros_like(weight, dtype=_wide(weight.dtype)) if to_weight else None
+        by_bias = torch.zeros_like(bias, dtype=_wide(bias.dtype)) if to_bias else None
+        for rows in _chunks(len(hidden), len(weight)):
+            logits = _logits(hidden[rows], matrix, bias, ctx.temperature)
+            by_logits = logits.sub_(totals[rows, None]).exp_().neg_()
+            by_logits.scatter_add_(-1, tokens[rows, None], torch.ones_like(by_logits[:, :1]))
+            by_logits.mul_((slope[rows] / ctx.temperature)[:, None])
+            if by_bias is not None:
+                by_bias += by_logits.sum(0)
+            by_logits = by_logits.to(ctx.dtype)
+            if by_hidden is not None:
+                by_hidden[rows] = (by_logits @ matrix).to(hidden.dtype)
+            if by_weight is not None:
+                _add_product(by_weight, by_logits.t(), hidden[rows].to(ctx.dtype))
+        return (
+            by_hidden,
+            None if by_weight is None else by_weight.to(weight.dtype),
+            None if by_bias is None else by_bias.to(bias.dtype),
+            None,
+            None,
+        )
+
+
+def _logits(hidden: Tensor, matrix: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+    """[n, V], multiplied in the matrix's dtype and then at least float32."""
+    bias = None if bias is None else bias.to(matrix.dtype)
+    logits = nn.functional.linear(hidden.to(matrix.dtype), matrix, bias).to(_wide(matrix.dtype))
+    return logits if temperature == 1 else logits.div_(temperature)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right; in place where the dtypes allow it."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def _chunks(tokens: int, vocabulary: int) -> Iterator[slice]:
+    size = max(1, CHUNK_ELEMENTS // vocabulary)
+    for start in range(0, tokens, size):
+        yield slice(start, start + size)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _compute_dtype(hidden: Tensor) -> torch.dtype:
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
