@@ -48,9 +48,7 @@ def load_model(directory: Path, dtype: str) -> nn.Module:
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
     for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, key, None) not in (None, 1.0):
-            raise ModelError(
-                f"{directory}: models with {key} are not supported"
-            )
+            raise ModelError(f"{directory}: models with {key} are not supported")
     return model
 
 
