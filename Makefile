@@ -15,7 +15,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run test test-slow lint format lock clean
+.PHONY: help install install-test install-gpu run test test-slow bench lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ test: install-test ## the fast tests (ARGS="pytest options")
 
 test-slow: install-test ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+bench: install-test ## a training step held against TRL's, see benchmarks/README.md (ARGS="--pairs 3")
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/against_trl.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/peak_memory.py
 
 lint: install-test ## ruff and mypy
 	$(BIN)/ruff check .
