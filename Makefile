@@ -15,7 +15,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run test test-slow bench lint format lock clean
+.PHONY: help install install-test install-gpu run doctor test test-slow bench lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ install-gpu: $(VENV)/.stamp-gpu ## vLLM and DeepSpeed for an NVIDIA GPU; use a V
 
 run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
 	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
+
+doctor: install ## whether this machine can run a recipe (ARGS="recipe=NAME key=value ...")
+	$(BIN)/python -m launch.preflight $(ARGS)
 
 test: install-test ## the fast tests (ARGS="pytest options")
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)

@@ -35,27 +35,35 @@ class Checkpoint:
         return self.path / "trainer"
 
 
-def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep_last: int) -> Checkpoint:
+def commit(
+    directory: Path,
+    step: int,
+    write: Callable[[Checkpoint], None],
+    keep_last: int,
+    main: bool = True,
+    wait: Callable[[], None] = lambda: None,
+) -> Checkpoint:
     """Writes checkpoint `step` through `write`, then removes all but the newest keep_last up to it.
 
-    Later ones are those that a resume passed over as damaged, and go too.
+    Later ones are those that a resume passed over as damaged, and go too. Called on all ranks, each of
+    which may write its part. main: whether this is the rank that does all else; wait: until all are here.
 
     Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    for leftover in directory.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(leftover)
     partial = Checkpoint(step, directory / f"{_PARTIAL}{step:06d}")
     final = Checkpoint(step, directory / f"step_{step:06d}")
     try:
-        partial.policy.mkdir(parents=True)
-        partial.trainer.mkdir()
+        if main:
+            _make_room(directory, partial)
+        wait()
         write(partial)
-        _seal(partial.path)
-        if final.path.exists():  # an invalid one of the same step that a resume passed over
-            shutil.rmtree(final.path)
-        partial.path.rename(final.path)
-        _sync(directory)
+        wait()
+        if main:
+            _seal(partial.path)
+            if final.path.exists():  # an invalid one of the same step that a resume passed over
+                shutil.rmtree(final.path)
+            partial.path.rename(final.path)
+            _sync(directory)
     except Exception as error:
         shutil.rmtree(partial.path, ignore_errors=True)
         if not _is_disk_error(error):
@@ -65,11 +73,9 @@ def commit(directory: Path, step: int, write: Callable[[Checkpoint], None], keep
             f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
             "Free space there and give the same command again to go on."
         ) from error
-    every = _all(directory)
-    kept = [c for c in every if c.step <= step][-keep_last:]
-    for other in every:
-        if other not in kept:
-            shutil.rmtree(other.path)
+    if main:
+        _prune(directory, step, keep_last)
+    wait()
     return final
 
 
@@ -120,6 +126,22 @@ def _all(directory: Path) -> list[Checkpoint]:
     """Every finished checkpoint, oldest first."""
     paths = directory.glob("step_[0-9]*")
     return sorted((Checkpoint(int(p.name[5:]), p) for p in paths), key=lambda c: c.step)
+
+
+def _make_room(directory: Path, partial: Checkpoint) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    for leftover in directory.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(leftover)
+    partial.policy.mkdir(parents=True)
+    partial.trainer.mkdir()
+
+
+def _prune(directory: Path, step: int, keep_last: int) -> None:
+    every = _all(directory)
+    kept = [c for c in every if c.step <= step][-keep_last:]
+    for other in every:
+        if other not in kept:
+            shutil.rmtree(other.path)
 
 
 def _seal(path: Path) -> None:

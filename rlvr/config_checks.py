@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+
 from rlvr import builders
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
@@ -29,6 +33,13 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     names = [task.name for task in config.probe.tasks]
     if len(set(names)) < len(names):
         mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
+    lora = config.policy.lora
+    if lora is not None and config.policy.zero == 3 and lora.quantized:
+        advice = "ZeRO-3 cannot shard 4-bit weights: set policy.zero=2 or 0"
+        mistakes.append(Mistake("policy.lora.quantized", True, advice))
+    if config.engine.mode == "server" and config.engine.name != "vllm":
+        advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
+        mistakes.append(Mistake("engine.mode", "server", advice))
     if config.probe.tasks and config.probe.base_n < config.probe.k:
         advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
         mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))
@@ -56,16 +67,46 @@ def of_algorithm(config: Config) -> list[Mistake]:
     return mistakes
 
 
+def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:
+    """Where `accelerate launch` was told another ZeRO stage than the recipe's.
+
+    environ: as the launcher left it. A launch file that leaves DeepSpeed out, or its stage, contradicts
+    nothing but a recipe that is to run without.
+    """
+    if environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
+        return []
+    zero = config.policy.zero
+    if file := environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE"):
+        advice = (
+            f"the launch file names a DeepSpeed configuration, {file}, which would not be read: the run "
+            "makes its own from the recipe. Take deepspeed_config_file out of the launch file"
+        )
+        return [Mistake("policy.zero", zero, advice)]
+    stage = environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE")
+    if stage == str(zero) or (stage is None and zero):
+        return []
+    launched = "with DeepSpeed" if stage is None else f"with ZeRO stage {stage}"
+    fits = f"policy.zero={stage} or " if stage in ("2", "3") else ""
+    file = f"launch/*_zero{zero}.yaml" if zero else "launch/gpu1.yaml"
+    advice = f"`accelerate launch` was started {launched}: give {fits}a launch file for this stage ({file})"
+    return [Mistake("policy.zero", zero, advice)]
+
+
 def check_support(config: Config) -> None:
-    """Raises ConfigError for what a recipe may describe but this version does not run."""
-    mistakes = []
-    if config.engine.name != "hf":
-        mistakes.append(Mistake("engine.name", config.engine.name, "this version generates with hf alone"))
-    if config.policy.zero:
-        advice = "this version trains without DeepSpeed: set policy.zero=0"
-        mistakes.append(Mistake("policy.zero", config.policy.zero, advice))
-    if config.policy.dtype != "float32":
-        advice = "this version keeps no fp32 copy of the weights, and AdamW on halves stands still: float32"
-        mistakes.append(Mistake("policy.dtype", config.policy.dtype, advice))
+    """Raises ConfigError for packages that the configuration needs and this machine lacks, and for a
+    launch with another ZeRO stage than the recipe's."""
+    mistakes = launch_stage_mistake(config, os.environ)
+    needs = [
+        ("engine.name", config.engine.name, config.engine.name == "vllm", "vllm", "vllm"),
+        ("engine.mode", config.engine.mode, config.engine.mode == "server", "trl", "vllm"),
+        ("policy.zero", config.policy.zero, config.policy.zero > 0, "deepspeed", "deepspeed"),
+    ]
+    lora = config.policy.lora
+    if lora is not None and lora.quantized:
+        needs.append(("policy.lora.quantized", True, True, "bitsandbytes", "qlora"))
+    for key, value, needed, package, extra in needs:
+        if needed and find_spec(package) is None:
+            advice = f"needs the package {package}, which is not installed: pip install 'rlvr[{extra}]'"
+            mistakes.append(Mistake(key, value, advice))
     if mistakes:
         raise ConfigError(f"recipe {config.recipe}", mistakes)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from rlvr import memory
 from rlvr.config import Config, Shape
+from rlvr.fit import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
 from rlvr.tasks.math import PUBLISHED_TEST_PROBLEMS
 
@@ -16,14 +17,15 @@ from rlvr.tasks.math import PUBLISHED_TEST_PROBLEMS
 PROBE_WARNING = 0.2
 
 
-def describe(config: Config, processes: int) -> str:
-    """The resolved configuration, the batch arithmetic, the probe's share and a memory estimate."""
+def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
+    """The resolved configuration, the batch arithmetic, the probe's share and a memory estimate, held
+    against the GPUs where they are given."""
     resolved = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
     parts = [
         f"# resolved configuration\n{resolved.rstrip()}",
         f"# batch arithmetic\n{_batch(config, processes)}",
         f"# probe\n{_probe(config)}",
-        f"# memory per process\n{_memory(config, processes)}",
+        f"# memory per GPU\n{_memory(config, processes, gpus)}",
     ]
     return "\n\n".join(parts)
 
@@ -88,18 +90,26 @@ def _problems(config: Config, name: str, options: dict[str, Any]) -> int | None:
     return min(count, config.probe.max_problems or count)
 
 
-def _memory(config: Config, processes: int) -> str:
+def _memory(config: Config, processes: int, gpus: Gpus | None) -> str:
     shape: Shape | None = config.policy.shape
     if shape is None:
         return "not estimated: the recipe gives no policy.shape"
-    m = memory.estimate(config, shape, processes)
-    return "\n".join(
-        [
-            f"{memory.parameters(shape):,} parameters, {config.policy.dtype}, ZeRO-{config.policy.zero} over "
-            f"{processes} process(es), in GiB:",
-            f"training {m.training:7.1f} = weights {m.weights:.1f} + gradients {m.gradients:.1f} + optimizer "
-            f"{m.optimizer:.1f} + activations {m.activations:.1f}",
-            f"engine   {m.engine:7.1f} = weights {m.engine_weights:.1f} + KV cache {m.kv_cache:.1f} "
-            f"({config.engine.batch_size} completions of full length)",
-        ]
-    )
+    m = memory.estimate(config, shape, processes, gpus.gib if gpus else None)
+    lora = config.policy.lora
+    trained = f"LoRA of rank {lora.rank}" if lora else "every weight trained"
+    lines = [
+        f"{memory.parameters(shape):,} parameters, {trained}, {config.policy.dtype}, "
+        f"ZeRO-{config.policy.zero} over {processes} process(es), in GiB:",
+        f"states   {m.states:7.1f} = weights {m.weights:.1f} + gradients {m.gradients:.1f} + optimizer "
+        f"{m.optimizer:.1f}",
+        f"engine   {m.engine_weights + m.kv_cache:7.1f} = weights {m.engine_weights:.1f} + KV cache "
+        f"{m.kv_cache:.1f} ({m.completions:.1f} completions of full length)",
+        f"training {m.training:7.1f} = states + activations {m.activations:.1f}"
+        + ("" if m.asleep else " + engine weights"),
+        f"rollouts {m.generating:7.1f} = states + engine",
+    ]
+    if gpus:
+        fit = check_fit(config, shape, gpus)
+        lines += [f"does not fit {gpus}: {fault}" for fault in fit.faults] or [f"fits {gpus}"]
+        lines += [f"  {change}" for change in fit.advice]
+    return "\n".join(lines)

@@ -8,11 +8,21 @@ from rlvr.config import Config, Shape
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}
+# Tokens whose logits exist at once: the head runs in chunks.
+HEAD_CHUNK = 1024
+# 4 bits and an fp32 scale for every 64 weights (QLoRA's NF4).
+QUANTIZED = 0.5 + 4 / 64
+# Parameters that ZeRO-3 holds whole at once (DeepSpeed's stage3_max_live_parameters).
+GATHERED = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Memory:
-    """GiB on each GPU. The engine's share is apart, since it may sleep or live elsewhere."""
+    """GiB on each GPU.
+
+    kv_completion: the KV cache of one completion of full length. asleep: whether the engine's memory is
+    free while the policy trains.
+    """
 
     weights: float
     gradients: float
@@ -20,57 +30,175 @@ class Memory:
     activations: float
     engine_weights: float
     kv_cache: float
+    kv_completion: float
+    asleep: bool
+
+    @property
+    def states(self) -> float:
+        """What stays from step to step."""
+        return self.weights + self.gradients + self.optimizer
 
     @property
     def training(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.activations
+        """The most while the policy trains."""
+        return self.states + self.activations + (0.0 if self.asleep else self.engine_weights)
 
     @property
-    def engine(self) -> float:
-        return self.engine_weights + self.kv_cache
+    def generating(self) -> float:
+        """The most while the engine generates."""
+        return self.states + self.engine_weights + self.kv_cache
+
+    @property
+    def peak(self) -> float:
+        return max(self.training, self.generating)
+
+    @property
+    def completions(self) -> float:
+        """Completions of full length that the KV cache holds."""
+        return self.kv_cache / self.kv_completion
 
 
 def parameters(shape: Shape) -> int:
     """Parameters of a decoder with gated MLP, grouped queries and biases on q, k, v (Qwen2)."""
-    q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    attention = shape.hidden * (q + 2 * kv) + q + 2 * kv + q * shape.hidden
-    layer = attention + 3 * shape.hidden * shape.intermediate + 2 * shape.hidden
-    embeddings = shape.vocab * shape.hidden * (1 if shape.tied else 2)
-    return shape.layers * layer + embeddings + shape.hidden
+    q, kv = _widths(shape)
+    norms_and_biases = 2 * shape.hidden + q + 2 * kv
+    layer = sum(inputs * outputs for inputs, outputs in _linears(shape)) + norms_and_biases
+    return shape.layers * layer + shape.vocab * shape.hidden + _head(shape) + shape.hidden
 
 
-def estimate(config: Config, shape: Shape, processes: int) -> Memory:
+def critic_parameters(shape: Shape) -> int:
+    """Parameters of a critic with a trunk of its own."""
+    return parameters(shape) - _head(shape) + shape.hidden + 1
+
+
+def lora_parameters(shape: Shape, rank: int) -> int:
+    """Trained parameters with adapters of that rank on every linear layer but the head."""
+    return shape.layers * rank * sum(inputs + outputs for inputs, outputs in _linears(shape))
+
+
+def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = None) -> Memory:
     """Per GPU, with the states that ZeRO shards divided by the number of processes.
 
-    AdamW: two fp32 moments, and an fp32 copy of half-precision weights. Activations of one micro-batch:
-    per token and layer 34 hidden-sized halves and the MLP's (arXiv 2205.05198, eq. 2, without attention
-    scores, which are never stored), or one layer's input with checkpointing; logits in fp32, three times.
-    KV cache: `engine.batch_size` completions (vLLM fits as many as it has room for) of full length.
+    gpu: GiB of each; without it vLLM's share is unknown and its KV cache that of `engine.batch_size`
+    completions, as the hf engine's always is. Gradients are summed in fp32. Prompts and what adapters add
+    to the activations are left out.
     """
-    count = parameters(shape)
-    policy, engine = BYTES[config.policy.dtype], BYTES[config.engine.dtype]
     zero = config.policy.zero
-    master = 4 if config.policy.dtype != "float32" else 0
-    tokens = max(config.optim.micro_batch_tokens, config.rollouts.max_new_tokens)
-    if config.policy.gradient_checkpointing:
-        per_token = shape.layers * shape.hidden * policy + _layer_activations(shape, policy)
-    else:
-        per_token = shape.layers * _layer_activations(shape, policy)
-    logits = 3 * 4 * shape.vocab
-    cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * engine
-    reference = 1 if config.algorithm.options["kl"]["coefficient"] > 0 else 0
-    trained = 2 if config.algorithm.options.get("critic", {}).get("trunk") == "copy" else 1
+    all_shards, some_shards = (processes if zero == 3 else 1), (processes if zero else 1)
+    trained, frozen = _trained(config, shape), _frozen_bytes(config, shape)
+    width = BYTES[config.policy.dtype] if zero else 4
+    weights = (trained * width + frozen) / all_shards
+    if zero == 3:
+        weights += min(parameters(shape), GATHERED) * width
+    if _autocast(config):
+        weights += trained * 2  # the casts of a pass
+    master = 4 if zero else 0
+    buckets = 2 if processes > 1 and not zero else 1  # DDP's are a second copy of the gradients
+    longest = config.rollouts.max_new_tokens
+    if config.probe.tasks:
+        longest = max(longest, config.probe_max_new_tokens)
+    cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * BYTES[config.engine.dtype] * longest
+    held = 0.0 if _elsewhere(config) else parameters(shape) * BYTES[config.engine.dtype] / GIB
+    kv_cache = 0.0 if _elsewhere(config) else cached * config.engine.batch_size / GIB
+    if gpu is not None and shares_gpus(config):
+        kv_cache = max(config.engine.memory_share * gpu - held, 0.0)
     return Memory(
-        weights=(trained + reference) * count * policy / (processes if zero == 3 else 1) / GIB,
-        gradients=trained * count * policy / (processes if zero >= 2 else 1) / GIB,
-        optimizer=trained * count * (8 + master) / (processes if zero >= 2 else 1) / GIB,
-        activations=trained * tokens * (per_token + logits) / GIB,
-        engine_weights=count * engine / GIB,
-        kv_cache=cached * config.engine.batch_size * config.rollouts.max_new_tokens / GIB,
+        weights=weights / GIB,
+        gradients=trained * 4 * buckets / some_shards / GIB,
+        optimizer=trained * (8 + master) / some_shards / GIB,
+        activations=_activations(config, shape) / GIB,
+        engine_weights=held,
+        kv_cache=kv_cache,
+        kv_completion=cached / GIB,
+        asleep=shares_gpus(config),
     )
 
 
-def _layer_activations(shape: Shape, width: int) -> int:
-    """Bytes per token that one layer keeps for its backward pass."""
-    q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
-    return width * (6 * shape.hidden + 2 * q + 2 * kv + 4 * shape.intermediate)
+def checkpoint(config: Config, shape: Shape) -> float:
+    """GiB on disk of one checkpoint: what is trained, and its optimizer with the fp32 copies."""
+    width, master = (BYTES[config.policy.dtype], 4) if config.policy.zero else (4, 0)
+    return _trained(config, shape) * (width + 8 + master) / GIB
+
+
+def shares_gpus(config: Config) -> bool:
+    """Whether vLLM takes its share of the training GPUs, and sleeps while they train."""
+    return config.engine.name == "vllm" and config.engine.mode == "colocate"
+
+
+def _elsewhere(config: Config) -> bool:
+    return config.engine.name == "vllm" and config.engine.mode == "server"
+
+
+def _autocast(config: Config) -> bool:
+    """Whether fp32 weights are cast for each pass; DeepSpeed and adapters hold them in halves."""
+    policy = config.policy
+    return policy.dtype == "bfloat16" and not policy.zero and policy.lora is None
+
+
+def _trained(config: Config, shape: Shape) -> int:
+    """Trained parameters of the policy or its adapters, and of the critic."""
+    lora = config.policy.lora
+    policy = parameters(shape) if lora is None else lora_parameters(shape, lora.rank)
+    trunk = config.algorithm.options.get("critic", {}).get("trunk")
+    critic = {"copy": critic_parameters(shape), "shared": shape.hidden + 1}.get(trunk, 0)
+    return policy + critic
+
+
+def _frozen_bytes(config: Config, shape: Shape) -> float:
+    """The base under adapters, which is the reference too, or the reference where KL has a price."""
+    count, width = parameters(shape), BYTES[config.policy.dtype]
+    if config.policy.lora is None:
+        held = width if config.policy.zero else 4  # as the trained weights are
+        return count * held if config.algorithm.options["kl"]["coefficient"] > 0 else 0
+    linears = shape.layers * sum(inputs * outputs for inputs, outputs in _linears(shape))
+    return (count - linears) * width + linears * (QUANTIZED if config.policy.lora.quantized else width)
+
+
+def _activations(config: Config, shape: Shape) -> int:
+    """Bytes that the backward pass of one micro-batch needs; with checkpointing one layer's and the
+    inputs of all. The head's logits and their gradient exist for a chunk of tokens, in fp32."""
+    tokens = max(config.optim.micro_batch_tokens, config.rollouts.max_new_tokens)
+    layer = layer_activations(shape, config.policy.dtype, _autocast(config))
+    inputs = shape.hidden * (4 if _autocast(config) else BYTES[config.policy.dtype])
+    trunks = 2 if config.algorithm.options.get("critic", {}).get("trunk") == "copy" else 1
+    if config.policy.gradient_checkpointing:
+        per_token = trunks * shape.layers * inputs + layer
+    else:
+        per_token = trunks * shape.layers * layer
+    return tokens * per_token + 2 * 4 * min(tokens, HEAD_CHUNK) * shape.vocab
+
+
+def layer_activations(shape: Shape, dtype: str, autocast: bool = False) -> int:
+    """Bytes per token that one layer keeps for its backward pass; attention scores are never stored.
+
+    Hidden-sized: both norms keep their input and normalised input, in fp32 whatever the dtype is, and
+    their output. Then the queries, keys and values, the attention's output, and four of the MLP's width.
+    """
+    q, kv = _widths(shape)
+    hidden = 13 if autocast else 8 if dtype == "bfloat16" else 6
+    return BYTES[dtype] * (hidden * shape.hidden + 2 * q + 2 * kv + 4 * shape.intermediate)
+
+
+def _widths(shape: Shape) -> tuple[int, int]:
+    """Width of the queries, and of the keys or values."""
+    return shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+
+
+def _linears(shape: Shape) -> list[tuple[int, int]]:
+    """Inputs and outputs of a layer's linear maps: q, k, v, o; gate, up, down."""
+    q, kv = _widths(shape)
+    hidden, wide = shape.hidden, shape.intermediate
+    return [
+        (hidden, q),
+        (hidden, kv),
+        (hidden, kv),
+        (q, hidden),
+        (hidden, wide),
+        (hidden, wide),
+        (wide, hidden),
+    ]
+
+
+def _head(shape: Shape) -> int:
+    """Parameters of the output head that are not the embedding's."""
+    return 0 if shape.tied else shape.vocab * shape.hidden

@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GenerationConfig,
+)
 from transformers.utils.logging import disable_progress_bar
 
+from rlvr.adapters import attach
+from rlvr.config import PolicyConfig
 from rlvr.embedded import embedded_base, is_embedded
 from rlvr.tasks import Task
 
@@ -40,16 +49,43 @@ def model_directory(name: str) -> Path:
         ) from error
 
 
-def load_model(directory: Path, dtype: str) -> nn.Module:
+def load_model(directory: Path, dtype: str, quantized: bool = False) -> nn.Module:
     """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ.
 
+    quantized: in 4 bits (NF4), on the current GPU.
     Raises ModelError for a model that changes its logits after the head, which `rlvr.token_head` does not.
     """
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=getattr(torch, dtype)).eval()
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    if quantized:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+        options["device_map"] = {"": torch.cuda.current_device()}
+    model = AutoModelForCausalLM.from_pretrained(directory, **options).eval()
     for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, key, None) not in (None, 1.0):
             raise ModelError(f"{directory}: models with {key} are not supported")
     return model
+
+
+def load_policy(
+    model: Path, config: PolicyConfig, saved: Path | None = None
+) -> tuple[nn.Module, PeftModel | None]:
+    """The model to train, and what holds its adapters where only they are trained.
+
+    saved: a checkpoint's policy to go on from. Weights that train in bfloat16 are held in float32, by
+    DeepSpeed where they are sharded; frozen ones are not.
+    """
+    lora = config.lora
+    if lora is None:
+        return load_model(saved or model, weights_dtype(config)), None
+    adapters = attach(load_model(model, config.dtype, lora.quantized), lora, saved)
+    return adapters.get_base_model(), adapters
+
+
+def weights_dtype(config: PolicyConfig) -> str:
+    """How the weights of a policy without adapters are held."""
+    return config.dtype if config.zero else "float32"
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
@@ -78,15 +114,21 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
     return tuple(named) if isinstance(named, list) else (named,)
 
 
-def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> None:
-    """Raises ModelError for the first prompt that leaves no room for a completion of so many tokens."""
+def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:
+    """Tokens of the longest prompt with a completion of so many tokens.
+
+    Raises ModelError for the first prompt that leaves no room for one.
+    """
     context = AutoConfig.from_pretrained(directory).max_position_embeddings
     room = context - completion
+    longest = 0
     for task in tasks:
         for problem in (*task.train, *task.test):
             length = len(tokenizer.encode(problem.prompt))
+            longest = max(longest, length)
             if length > room:
                 raise ModelError(
                     f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
                     f"{completion} new ones passes the model's context of {context}"
                 )
+    return longest + completion

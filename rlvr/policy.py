@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
+from peft import PeftModel
 from torch import Tensor, nn
 
 from rlvr.actor_critic import ActorCritic, Scores
+from rlvr.adapters import merged_weights
 from rlvr.algorithm import Critic
 from rlvr.batch import Batch
 from rlvr.config import Optim, PolicyConfig
 from rlvr.micro_batches import micro_batch_rows, micro_batches
 from rlvr.models import without_dropout
+from rlvr.parallel import Parallel, Replicas
 
-CRITIC_FILE = "critic.safetensors"
+POLICY_FILE = "policy.pt"
 
 
 class Objective(NamedTuple):
@@ -45,6 +46,7 @@ class Policy:
     """The trained model with its optimizer; every rank holds one.
 
     temperature: logits are divided by it, so that log-probs are those of the sampled distribution.
+    adapters: what holds `model`, where only adapters in it are trained.
     """
 
     def __init__(
@@ -56,42 +58,52 @@ class Policy:
         temperature: float,
         reference: nn.Module | None = None,
         critic: Critic | None = None,
+        adapters: PeftModel | None = None,
     ):
         self.accelerator = accelerator
         self.optim = optim
+        self.adapters = adapters
         if config.gradient_checkpointing:
             without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
-        groups = [{"params": list(model.parameters()), "lr": optim.lr}]
+        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": optim.lr}]
         if critic is not None:
             groups.append({"params": together.critic_parameters(), "lr": critic.lr})
         self._rates = [group["lr"] for group in groups]
         optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay)
-        self.model, self.optimizer = accelerator.prepare(together, optimizer)
-        self.reference = None
+        self.parallel: Parallel
+        if config.zero:
+            from rlvr.zero import Shards  # imports DeepSpeed
+
+            self.parallel = Shards(together, optimizer, accelerator)
+        else:
+            self.parallel = Replicas(together, optimizer, accelerator, optim.max_grad_norm)
+        self.reference: Callable[..., Scores] | None = None
         if reference is not None:
-            frozen = ActorCritic(reference.requires_grad_(False), temperature)
-            self.reference = frozen.to(accelerator.device)
+            self.reference = self.parallel.frozen(ActorCritic(reference.requires_grad_(False), temperature))
         self.updates = 0
 
     @property
     def plain(self) -> ActorCritic:
-        """The model without what Accelerate wrapped around it."""
-        return self.accelerator.unwrap_model(self.model)
+        """The model without what is wrapped around it."""
+        return self.parallel.plain
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """The policy's current weights, for an engine's `load`."""
-        yield from self.plain.policy.named_parameters()
+        """The policy's current weights, adapters merged, for an engine's `load`. All ranks iterate it."""
+        return merged_weights(self.plain.policy, self.parallel.whole)
 
     def scores(self, batch: Batch) -> Scores:
         """Log-probs, entropies and values by the current weights, [B, T] each."""
-        return self._scored(self.model, batch)
+        return self._scored(self.parallel.model, batch)
 
     def ref_logprobs(self, batch: Batch) -> Tensor:
-        """[B, T], by the reference."""
-        if self.reference is None:
+        """[B, T], by the reference: a model of its own, or the policy with its adapters switched off."""
+        if self.reference is not None:
+            return self._scored(self.reference, batch).logprobs
+        if self.adapters is None:
             raise RuntimeError("the policy was built without a reference model")
-        return self._scored(self.reference, batch).logprobs
+        with self.adapters.disable_adapter():
+            return self._scored(self.parallel.model, batch).logprobs
 
     def update(
         self,
@@ -105,50 +117,55 @@ class Policy:
         skip the step together if anything is not finite on one of them.
         """
         pieces = self._even(micro_batches(batch, self.optim.micro_batch_tokens))
-        self.optimizer.zero_grad()
         sums: dict[str, float] = {}
         peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
-            with self._gradient_synced(last=i + 1 == len(pieces)):
-                share = objective(self.model(piece, critic_only), piece)
-                self._backward(share.loss)
+            with self.parallel.synced(last=i + 1 == len(pieces)):
+                share = objective(self.parallel.model(piece, critic_only), piece)
+                self.parallel.backward(share.loss)
             for name, value in {"loss/total": share.loss, **share.sums}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             for name, value in share.peaks.items():
                 peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
-        metrics = self._over_ranks(sums, peaks) | self._clipped_norms()
-        metrics["loss/lr"] = self.optim.lr * self._warmup()
-        finite = [metrics[n] for n in ("loss/total", "loss/grad_norm", "critic/grad_norm") if n in metrics]
-        skipped = not all(map(math.isfinite, finite))
-        if not skipped:
-            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-                group["lr"] = rate * self._warmup()
-            self.optimizer.step()
-            self.updates += 1
-        return Update(metrics, skipped)
+        metrics = self._over_ranks(sums, peaks)
+        warmup = self._warmup()
+        rates = [rate * warmup for rate in self._rates]
+        if critic_only:
+            rates[0] = 0.0
+        step = self.parallel.step(rates, math.isfinite(metrics["loss/total"]))
+        self.updates += not step.skipped
+        return Update({**metrics, **step.norms, "loss/lr": self.optim.lr * warmup}, step.skipped)
 
     def save(self, policy: Path, trainer: Path) -> None:
-        """The policy in Hugging Face format; the critic beside the trainer's state."""
-        self.plain.policy.save_pretrained(policy, safe_serialization=True)
-        if self.plain.critic is not None:
-            save_file(self.plain.critic.state_dict(), trainer / CRITIC_FILE)
+        """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks."""
+        weights = {name: value.cpu() for name, value in self._trained()}
+        if self.accelerator.is_main_process:
+            saved = self.adapters or self.plain.policy
+            saved.save_pretrained(policy, state_dict=weights, safe_serialization=True)
+            torch.save({"updates": self.updates}, trainer / POLICY_FILE)
+        self.parallel.save(trainer)
 
-    def state(self) -> dict[str, Any]:
-        """What a resume needs besides the weights."""
-        return {"optimizer": self.optimizer.state_dict(), "updates": self.updates}
+    def restore(self, trainer: Path) -> None:
+        """Takes back what `save` left beside the policy, whose weights are loaded by the caller."""
+        self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
+        self.parallel.restore(trainer)
 
-    def restore(self, state: Mapping[str, Any], trainer: Path) -> None:
-        """Takes back what `state` gave and the critic; the policy's weights are loaded by the caller."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.updates = state["updates"]
-        if self.plain.critic is not None:
-            self.plain.critic.load_state_dict(load_file(trainer / CRITIC_FILE))
+    def _trained(self) -> Iterator[tuple[str, Tensor]]:
+        """What a checkpoint holds: every weight, or the adapters alone."""
+        if self.adapters is None:
+            yield from self.weights()
+            return
+        for name, parameter in self.adapters.named_parameters():
+            if parameter.requires_grad:
+                with self.parallel.whole([parameter]):
+                    yield name, parameter.detach()
 
     @torch.no_grad()
-    def _scored(self, model: nn.Module, batch: Batch) -> Scores:
+    def _scored(self, model: Callable[..., Scores], batch: Batch) -> Scores:
         """Scores of the whole batch, computed in micro-batches."""
         filled: dict[str, Tensor] = {}
-        for rows in micro_batch_rows(batch, self.optim.micro_batch_tokens):
+        pieces = micro_batch_rows(batch, self.optim.micro_batch_tokens)
+        for rows in pieces + [pieces[-1]] * self._lacking(pieces):
             scores = model(batch.select(rows))
             for name, values in scores._asdict().items():
                 if values is not None:
@@ -158,35 +175,14 @@ class Policy:
 
     def _even(self, pieces: list[Batch]) -> list[Batch]:
         """Every rank runs as many backward passes as the busiest: weightless copies fill up."""
+        last = pieces[-1]
+        empty = last.with_(weights=torch.zeros_like(last.mask), mask=last.mask * 0)
+        return pieces + [empty] * self._lacking(pieces)
+
+    def _lacking(self, pieces: Sequence[Any]) -> int:
+        """How many more passes some other rank makes; where weights are sharded, all must take part."""
         count = torch.tensor([len(pieces)], device=self.accelerator.device)
-        most = int(self.accelerator.gather(count).max())
-        empty = pieces[0].with_(weights=torch.zeros_like(pieces[0].mask), mask=pieces[0].mask * 0)
-        return pieces + [empty] * (most - len(pieces))
-
-    def _gradient_synced(self, last: bool) -> AbstractContextManager[Any]:
-        """Ranks exchange gradients in the last forward and backward pass alone."""
-        return nullcontext() if last else self.accelerator.no_sync(self.model)
-
-    def _backward(self, loss: Tensor) -> None:
-        """Adds the gradient of a sum over all ranks' micro-batches.
-
-        The only place that knows the scales of others: DDP averages over ranks, so each rank's share is
-        multiplied by their number; accumulation is ours, so Accelerate divides by 1.
-        """
-        self.accelerator.backward(loss * self.accelerator.num_processes)
-
-    def _clipped_norms(self) -> dict[str, float]:
-        """Clips the gradient of policy and critic apart; the norms from before."""
-        limit, plain = self.optim.max_grad_norm, self.plain
-        norms = {}
-        if any(p.grad is not None for p in plain.policy.parameters()):
-            norm = self.accelerator.clip_grad_norm_(plain.policy.parameters(), limit)
-            norms["loss/grad_norm"] = float(norm)
-        if plain.critic is not None:
-            norms["critic/grad_norm"] = float(
-                self.accelerator.clip_grad_norm_(plain.critic_parameters(), limit)
-            )
-        return norms
+        return int(self.accelerator.gather(count).max()) - len(pieces)
 
     def _over_ranks(self, sums: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, float]:
         """Sums added and peaks compared over all ranks."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, broadcast_object_list
+from accelerate.utils import broadcast_object_list
 
 from evals.gap_record import GapRecord
 from evals.probe import Probe
@@ -21,12 +19,13 @@ from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.card import run_card
 from rlvr.config import Config
-from rlvr.engines import Sampling
+from rlvr.engines import Engine, Sampling
 from rlvr.engines.hf import HFEngine
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
+from rlvr.processes import make_accelerator
 from rlvr.resume import Start, find_start, mark_finished, prepare
 from rlvr.rollout import ProblemStream, Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
@@ -44,7 +43,8 @@ def run(config: Config) -> bool:
     algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
     hooks = load_hooks(config)
     with StopSignal().listening() as stop:
-        accelerator, run_dir = _accelerator(algorithm), RunDir(config.run_dir)
+        accelerator = make_accelerator(config.policy, config.optim, algorithm.critic is not None)
+        run_dir = RunDir(config.run_dir)
         with run_dir.locked() if accelerator.is_main_process else nullcontext():
             start = _agree_on_start(config, run_dir, accelerator)
             monitor = Monitor(config, run_dir, accelerator.is_main_process)
@@ -61,21 +61,6 @@ def run(config: Config) -> bool:
                 mark_finished(config, run_dir)
                 _print_end(config, run_dir, monitor)
     return complete
-
-
-def _accelerator(algorithm: Algorithm) -> Accelerator:
-    """Several processes without GPUs must be told so, and to use gloo, or each takes itself for the only one.
-    A critic's warm-up leaves the policy's gradients unused."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    on_cpu = not torch.cuda.is_available()
-    handlers: list[Any] = []
-    if on_cpu:
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
-    if several and on_cpu:
-        handlers.append(InitProcessGroupKwargs(backend="gloo"))
-    if several and algorithm.critic is not None:
-        handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
-    return Accelerator(cpu=several and on_cpu, kwargs_handlers=handlers)
 
 
 def _agree_on_start(config: Config, run_dir: RunDir, accelerator: Accelerator) -> Start:
@@ -114,10 +99,10 @@ class _Parts:
         """The trainer, set to where the run begins."""
         tasks = [self.task, *self.probed]
         longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
-        models.check_context(self.model, self.tokenizer, tasks, longest)
+        self.longest = models.check_context(self.model, self.tokenizer, tasks, longest)
         if self.accelerator.is_main_process:
             write_json(self.run_dir.card, run_card(self.config, self.model, self.base, tasks))
-        engine = self.engine(self.directory(start))
+        engine = self.engine(self.model)
         policy = self.policy(start)
         trainer = Trainer(
             config=self.config,
@@ -154,24 +139,41 @@ class _Parts:
 
     def policy(self, start: Start) -> Policy:
         """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""
+        config = self.config.policy
+        saved = start.checkpoint.policy if start.checkpoint else None
+        model, adapters = models.load_policy(self.model, config, saved)
         reference = None
-        if self.algorithm.kl.coefficient > 0:
-            reference = models.load_model(self.model, self.config.policy.dtype)
+        if self.algorithm.kl.coefficient > 0 and adapters is None:
+            reference = models.load_model(self.model, models.weights_dtype(config))
         return Policy(
-            models.load_model(self.directory(start), self.config.policy.dtype),
-            self.config.policy,
+            model,
+            config,
             self.config.optim,
             self.accelerator,
             self.config.rollouts.temperature,
             reference,
             self.algorithm.critic,
+            adapters,
         )
 
-    def engine(self, weights: Path) -> HFEngine:
+    def engine(self, weights: Path) -> Engine:
         """An engine that holds the weights of a directory."""
-        model = models.load_model(weights, self.config.engine.dtype).to(self.accelerator.device)
+        config = self.config.engine
         eos = models.eos_ids(weights, self.tokenizer)
-        return HFEngine(model, self.tokenizer, eos, self.config.engine.batch_size)
+        if config.name == "hf":
+            model = models.load_model(weights, config.dtype).to(self.accelerator.device)
+            return HFEngine(model, self.tokenizer, eos, config.batch_size)
+        from rlvr.engines.vllm import VLLMEngine
+
+        return VLLMEngine(
+            weights,
+            self.tokenizer,
+            eos,
+            config.dtype,
+            self.longest,
+            config.batch_size,
+            config.memory_share,
+        )
 
     def probe(self, tasks: Sequence[Task]) -> Probe:
         """The checkpoint hook that measures the gap."""

@@ -1,5 +1,6 @@
-"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run]
+"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run[=8x80]]
 
+--dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB whether it fits on them.
 The command line: reads the configuration, before anything heavy is imported, and hands it to `rlvr.run`.
 """
 
@@ -15,6 +16,7 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir
 
 from rlvr.config import Config  # noqa: E402
 from rlvr.config_checks import check_support  # noqa: E402
+from rlvr.fit import Gpus  # noqa: E402
 from rlvr.help import help_text  # noqa: E402
 from rlvr.mistakes import ConfigError  # noqa: E402
 from rlvr.recipe import load_config  # noqa: E402
@@ -28,10 +30,12 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\n{help_text()}")
         return 0
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    dry = [a for a in arguments if a.partition("=")[0] == "--dry-run"]
     try:
-        config = load_config([a for a in arguments if a != "--dry-run"], processes)
-        if "--dry-run" not in arguments:
+        gpus = Gpus.parse(dry[0].partition("=")[2]) if dry and dry[0] != "--dry-run" else None
+        processes = gpus.count if gpus else int(os.environ.get("WORLD_SIZE", "1"))
+        config = load_config([a for a in arguments if a not in dry], processes)
+        if not dry:
             check_support(config)
             return _run(config)
     except ConfigError as error:
@@ -39,12 +43,13 @@ def main(arguments: list[str]) -> int:
         return 2
     from rlvr.dry_run import describe
 
-    print(describe(config, processes))
+    print(describe(config, processes, gpus))
     return 0
 
 
 def _run(config: Config) -> int:
     from rlvr.checkpoint import CheckpointError
+    from rlvr.engines import EngineError
     from rlvr.models import ModelError
     from rlvr.monitor import AlarmError
     from rlvr.rollout import DrawsError
@@ -56,7 +61,15 @@ def _run(config: Config) -> int:
         complete = run(config)
     except Interrupted:
         complete = False
-    except (RunDirError, CheckpointError, ModelError, TaskError, AlarmError, DrawsError) as error:
+    except (
+        RunDirError,
+        CheckpointError,
+        ModelError,
+        TaskError,
+        AlarmError,
+        DrawsError,
+        EngineError,
+    ) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     return 0 if complete else INTERRUPTED

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from rlvr.batch import Batch
-from rlvr.checkpoint import Checkpoint, commit
+from rlvr.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.config import Config
 from rlvr.engines import Engine
 from rlvr.hooks import CheckpointHook, Moment
@@ -24,6 +24,8 @@ from rlvr.rollout import ProblemStream, Rollouts, to_batch
 from rlvr.run_dir import RunDir
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
+
+STATE_FILE = "state.pt"
 
 
 class Trainer:
@@ -57,8 +59,9 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
-        state = torch.load(checkpoint.trainer / "state.pt", weights_only=True)
-        self.policy.restore(state["policy"], checkpoint.trainer)
+        state = torch.load(checkpoint.trainer / STATE_FILE, weights_only=True)
+        self._check_processes(state["processes"])
+        self.policy.restore(checkpoint.trainer)
         self.stream.position = state["stream"]
         self.samples = state["samples"]
         self.step = checkpoint.step
@@ -94,6 +97,7 @@ class Trainer:
         begun = time.perf_counter()
         collected = self.rollouts.collect(self.stream)
         self.samples += collected.samples
+        self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
         batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
@@ -129,21 +133,34 @@ class Trainer:
         return bool(self.accelerator.gather(flag).any())
 
     def _save(self) -> Checkpoint:
-        checkpoint = Checkpoint(self.step, self.run_dir.checkpoints / f"step_{self.step:06d}")
-        if self.accelerator.is_main_process:
-            commit(self.run_dir.checkpoints, self.step, self._write, self.config.keep_last)
-        self.accelerator.wait_for_everyone()
-        return checkpoint
+        ranks = self.accelerator
+        return commit(
+            self.run_dir.checkpoints,
+            self.step,
+            self._write,
+            self.config.keep_last,
+            ranks.is_main_process,
+            ranks.wait_for_everyone,
+        )
 
     def _write(self, checkpoint: Checkpoint) -> None:
         self.policy.save(checkpoint.policy, checkpoint.trainer)
-        self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
-        state: dict[str, Any] = {
-            "policy": self.policy.state(),
-            "stream": self.stream.position,
-            "samples": self.samples,
-        }
-        torch.save(state, checkpoint.trainer / "state.pt")
+        if self.accelerator.is_main_process:
+            self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
+            state: dict[str, Any] = {
+                "stream": self.stream.position,
+                "samples": self.samples,
+                "processes": self.accelerator.num_processes,
+            }
+            torch.save(state, checkpoint.trainer / STATE_FILE)
+
+    def _check_processes(self, saved: int) -> None:
+        now = self.accelerator.num_processes
+        if self.config.policy.zero and saved != now:
+            raise CheckpointError(
+                f"the checkpoint's shards are of {saved} processes, this run has {now}: go on with {saved}, "
+                "or start a new run with model=<run>/checkpoints/<step>/policy"
+            )
 
     def _keep_evidence(self, batch: Batch) -> None:
         self.run_dir.evidence.mkdir(exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -34,11 +34,11 @@ def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128, tie_word_embeddings=True,
     )  # fmt: skip
-    model = Qwen2ForCausalLM(config).to(dtype).eval()
+    model = Qwen2ForCausalLM(config).double().eval()  # equal numbers for every dtype
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    return model
+    return model.to(dtype)
 
 
 def toy_groups(groups: int = 4, size: int = 4, seed: int = 0) -> list[Group]:
@@ -82,10 +82,29 @@ def toy_learner(
     return Learner(algorithm, policy, accelerator, optimizer, rollouts, seed=0)
 
 
-def learn(learner: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """One training step on a batch: its metrics and the gradient of its last update."""
-    metrics, _ = learner.update(learner.credit(learner.score(batch)), step=1)
-    return metrics, gradient(learner.policy.plain)
+def learn(
+    learner: Learner,
+    batch: Batch,
+    step: int = 1,
+    read: Callable[[nn.Module], dict[str, Tensor]] | None = None,
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """One training step on a batch: its metrics and the gradient of its last update, before clipping.
+
+    read: gets the gradient of a model whose parameters do not hold it in whole.
+    """
+    found: dict[str, Tensor] = {}
+    parallel = learner.policy.parallel
+    take_step = parallel.step
+
+    def watched(*args: Any) -> Any:
+        found.clear()
+        found.update((read or gradient)(parallel.plain))
+        return take_step(*args)
+
+    parallel.step = watched  # type: ignore[method-assign]
+    metrics, _ = learner.update(learner.credit(learner.score(batch)), step)
+    parallel.step = take_step  # type: ignore[method-assign]
+    return metrics, found
 
 
 def gradient(model: nn.Module) -> dict[str, Tensor]:

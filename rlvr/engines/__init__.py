@@ -46,6 +46,10 @@ class Completion:
     spans: tuple[tuple[int, int], ...] | None = None
 
 
+class EngineError(Exception):
+    """An engine cannot generate or take weights; the message says where and what to do."""
+
+
 class Engine(Protocol):
     """Draws completions. `name` and `dtype` are part of the key under which samples are stored."""
 
@@ -57,7 +61,11 @@ class Engine(Protocol):
         ...
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Takes over new weights; every later completion is drawn with them."""
+        """Takes over new weights; every later completion is drawn with them. All ranks take part."""
+        ...
+
+    def sleep(self) -> None:
+        """Gives back what memory it can until weights are loaded again."""
         ...
 
     def close(self) -> None:

@@ -72,6 +72,9 @@ class HFEngine:
                     )
                 own[name].copy_(value)
 
+    def sleep(self) -> None:
+        """Holds its weights, which may lie beside a policy that other ranks hold shards of."""
+
     def close(self) -> None:
         del self.model
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlvr.algorithms import ALGORITHMS
+from rlvr.config_checks import launch_stage_mistake
 from rlvr.mistakes import ConfigError
 from rlvr.recipe import load_config, recipe_names
 
@@ -111,9 +112,8 @@ def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: st
         (["algorithm=rloo", "optim.epochs=2"], "algorithm.loss=ppo_clip"),
         (["rollouts.group_size=1"], "grpo needs 2 or more"),
         (["algorithm=passk", "algorithm.k=16"], "passk needs 16 or more"),
-        (["engine.name=vllm"], "generates with hf alone"),
-        (["policy.zero=3"], "set policy.zero=0"),
-        (["policy.dtype=bfloat16"], "AdamW on halves stands still"),
+        (["engine.mode=server"], "only vllm has a server"),
+        (["policy.zero=3", "policy.lora={quantized: true}"], "set policy.zero=2 or 0"),
         (["algorithm=passk", "algorithm.kl.coefficient=0.1", "algorithm.kl.paid=reward"], "kl.paid=loss"),
         (["probe.tasks=[countdown:3,countdown:3]"], "each task once"),
         (["task.test_problems=0"], "greater than or equal to 1"),
@@ -127,6 +127,49 @@ def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
     assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("zero", "environ", "said"),
+    [
+        (0, {}, None),
+        (3, {}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "true"}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "false", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}, None),
+        (0, {"ACCELERATE_USE_DEEPSPEED": "true"}, "with DeepSpeed: give a launch file for this stage"),
+        (
+            0,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            "give policy.zero=3 or a launch file for this stage (launch/gpu1.yaml)",
+        ),
+        (
+            3,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"},
+            "give policy.zero=2 or a launch file for this stage (launch/*_zero3.yaml)",
+        ),
+        (
+            2,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "1"},
+            "with ZeRO stage 1: give a launch file for this stage (launch/*_zero2.yaml)",
+        ),
+        (
+            2,
+            {
+                "ACCELERATE_USE_DEEPSPEED": "true",
+                "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+                "ACCELERATE_DEEPSPEED_CONFIG_FILE": "ds.json",
+            },
+            "ds.json, which would not be read",
+        ),
+    ],
+)
+def test_a_launch_of_another_stage_is_a_mistake(zero: int, environ: dict[str, str], said: str | None) -> None:
+    found = launch_stage_mistake(load_config(["recipe=grpo_tiny", f"policy.zero={zero}"]), environ)
+    if said is None:
+        assert found == []
+    else:
+        assert [m.key for m in found] == ["policy.zero"] and said in found[0].advice
 
 
 def test_the_batch_must_divide_into_processes() -> None:

