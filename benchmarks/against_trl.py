@@ -81,8 +81,9 @@ def compare(work: Workload, pairs: int, lr: float = 1e-5, **settings: Any) -> tu
         if step == 0:
             ours.engine.replay = trl.completions
             metrics = ours(step)
-            check_equal(work, sum(trl.losses), metrics["loss/total"], callback.gradient, ours.gradient())
-            ours.engine.replay, callback.keep_gradient = None, False
+            check_equal(work, sum(trl.losses), metrics["loss/total"], callback.gradient, ours.gradient)
+            ours.engine.replay = None
+            ours.keep_gradient = callback.keep_gradient = False
         else:
             ours(step)
         own = ours.meter.taken()

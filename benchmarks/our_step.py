@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from accelerate import Accelerator
-from torch import Tensor
 from workload import SHAPES, Meter, Workload, build_model, build_tokenizer, is_correct, words
 
 from rlvr import builders
@@ -68,7 +67,7 @@ class Given:
 
 
 class OurStep:
-    """Calling it with a step's number does that step. After it the gradient stands on `parameters`."""
+    """Calling it with a step's number does that step. `gradient` is kept as long as `keep_gradient` holds."""
 
     def __init__(self, work: Workload, lr: float):
         self.work = work
@@ -90,6 +89,8 @@ class OurStep:
             algorithm.draws, self.accelerator, seed=0,
         )  # fmt: skip
         self.stream = Given()
+        self.keep_gradient = True
+        self.policy.parallel.optimizer.optimizer.register_step_pre_hook(self._keep)
         self.meter.count(own.model)
         self.meter.count(model)
 
@@ -110,9 +111,11 @@ class OurStep:
             self.engine.load(self.policy.weights())
         return metrics
 
-    def gradient(self) -> dict[str, Tensor]:
-        named = self.policy.plain.policy.named_parameters()
-        return {name: p.grad.clone() for name, p in named if p.grad is not None}
+    def _keep(self, *_: Any) -> None:
+        """Keeps the gradient that the optimizer is about to use."""
+        if self.keep_gradient:
+            named = self.policy.plain.policy.named_parameters()
+            self.gradient = {name: p.grad.clone() for name, p in named if p.grad is not None}
 
     def _verdict(self, text: str) -> Status:
         return Status.CORRECT if is_correct(text) else Status.WRONG
