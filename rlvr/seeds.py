@@ -17,15 +17,15 @@ def derive_seed(*identity: object) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def uniforms(seeds: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
-    """One number in [0, 1) for each seed at one position: splitmix64 (Steele, Lea, Flood 2014), twice.
+def uniforms(seeds: NDArray[np.uint64], position: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """One number in [0, 1) for each seed at its position: splitmix64 (Steele, Lea, Flood 2014), twice.
 
-    seeds: [b]; position: 0, 1, ... ; returns [b]. The top bits are left out so that 1 is never reached,
-    not even after multiplication with a total probability near 1.
+    seeds: [b]; position: 0, 1, ..., one for all or [b]; returns [b]. The top bits are left out so that 1 is
+    never reached, not even after multiplication with a total probability near 1.
     """
     with np.errstate(over="ignore"):
         stream = _mix(seeds + _GOLDEN)
-        bits = _mix(stream + np.uint64(position + 1) * _GOLDEN)
+        bits = _mix(stream + np.asarray(position + 1, dtype=np.uint64) * _GOLDEN)
     return (bits >> np.uint64(12)).astype(np.float64) * 2.0**-52
 
 

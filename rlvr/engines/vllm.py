@@ -123,6 +123,7 @@ class VLLMEngine:
             max_tokens=sampling.max_new_tokens,
             seed=None if greedy else request.seed % 2**63,  # vLLM's seeds are signed
             stop_token_ids=self.eos_ids,
+            ignore_eos=True,  # what else the model names
             logprobs=0,  # of the drawn token alone
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,

@@ -113,6 +113,7 @@ class VLLMServerEngine:
             finally:
                 watch.cancel()
                 answers.cancel()
+                await asyncio.gather(watch, answers, return_exceptions=True)
 
     async def _watch(self, client: httpx.AsyncClient) -> None:
         """Raises EngineError once the server has not been well for the time allowed."""
@@ -143,6 +144,7 @@ class VLLMServerEngine:
             "max_tokens": sampling.max_new_tokens,
             "seed": request.seed % 2**63,  # the server's seeds are signed
             "stop_token_ids": self.eos_ids,
+            "ignore_eos": True,  # what else the tokenizer names
             "logprobs": 0,
             "return_token_ids": True,
         }
