@@ -38,6 +38,10 @@ test: install-test ## the fast tests (ARGS="pytest options")
 test-slow: install-test ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
 
+bench: install-test ## a training step held against TRL's, see benchmarks/README.md (ARGS="--pairs 3")
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/against_trl.py $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/peak_memory.py
+
 bench-verifiers: install-test ## precision, recall and times of the strict math grader
 	$(BIN)/python benchmarks/verifiers.py $(ARGS)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache
 
 from rlvr.algorithm import Critic
 from rlvr.batch import Batch
@@ -40,15 +41,10 @@ class ActorCritic(nn.Module):
 
     def forward(self, batch: Batch, critic_only: bool = False) -> Scores:
         """critic_only: no gradient reaches the policy, nor its trunk where the critic shares it."""
-        inputs = model_inputs(batch)
-        prompt, depth = batch.prompt_width, batch.mask.shape[1]
         with torch.no_grad() if critic_only else nullcontext():
-            trunk = self.policy.get_decoder()
-            hidden = trunk(**inputs, use_cache=False).last_hidden_state[:, prompt - 1 : prompt - 1 + depth]
-            logprobs, entropies = self.head(hidden, batch.tokens[:, prompt:])
-        values = None
-        if self.critic is not None:
-            values = self.critic(inputs, hidden, prompt)
+            hidden = states_before(self.policy.get_decoder(), batch)
+            logprobs, entropies = self.head(hidden, batch.tokens[:, batch.prompt_width :])
+        values = None if self.critic is None else self.critic(batch, hidden)
         return Scores(logprobs, entropies, values)
 
 
@@ -63,12 +59,49 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, inputs: dict[str, Tensor], hidden: Tensor, prompt: int) -> Tensor:
+    def forward(self, batch: Batch, hidden: Tensor) -> Tensor:
         """hidden: the policy's [B, T, hidden] before each completion token. Returns values [B, T]."""
         if self.trunk is not None:
-            own = self.trunk(**inputs, use_cache=False).last_hidden_state
-            hidden = own[:, prompt - 1 : prompt - 1 + hidden.shape[1]]
+            hidden = states_before(self.trunk, batch)
         return full_precision(self.head(hidden)[..., 0])
+
+
+def states_before(trunk: nn.Module, batch: Batch) -> Tensor:
+    """The trunk's last states [B, T, hidden] before each completion token.
+
+    The prompt of a group goes through the trunk once, and its rows go on from there, where that can be.
+    """
+    inputs = model_inputs(batch)
+    prompt, depth = batch.prompt_width, batch.mask.shape[1]
+    groups, row_group = batch.group.unique(return_inverse=True)
+    if len(groups) == len(batch) or not _goes_on(trunk):
+        whole = trunk(**inputs, use_cache=False).last_hidden_state
+        return whole[:, prompt - 1 : prompt - 1 + depth]
+    rows = torch.arange(len(batch), device=row_group.device)
+    first = torch.full_like(groups, len(batch)).scatter_reduce(0, row_group, rows, "amin")
+    cache = DynamicCache()
+    prompts = {name: value[first, :prompt] for name, value in inputs.items()}
+    last = trunk(**prompts, past_key_values=cache, use_cache=True).last_hidden_state[:, -1:]
+    if depth == 1:
+        return last[row_group]
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys[row_group], layer.values[row_group]
+    drawn = {name: value[:, prompt:-1] for name, value in inputs.items()}
+    drawn["attention_mask"] = inputs["attention_mask"][:, :-1]
+    rest = trunk(**drawn, past_key_values=cache, use_cache=True).last_hidden_state
+    return torch.cat([last[row_group], rest], 1)
+
+
+def _goes_on(trunk: nn.Module) -> bool:
+    """Whether the trunk can go on from a cache of keys and values, with a gradient.
+
+    Not if it recomputes activations, or forgets what lies far back; nor where its weights are sharded, for
+    then all ranks must call it equally often.
+    """
+    recomputes = trunk.training and trunk.is_gradient_checkpointing
+    layers = getattr(trunk.config, "layer_types", None) or ["full_attention"]
+    sharded = any(hasattr(parameter, "ds_id") for parameter in trunk.parameters())
+    return not recomputes and not sharded and set(layers) == {"full_attention"}
 
 
 def full_precision(x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ class Policy:
         if critic is not None:
             groups.append({"params": together.critic_parameters(), "lr": critic.lr})
         self._rates = [group["lr"] for group in groups]
-        optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay)
+        optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
         self.parallel: Parallel
         if config.zero:
             from rlvr.zero import Shards  # imports DeepSpeed

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from rlvr import builders
 from rlvr.algorithm import Algorithm
@@ -35,6 +36,11 @@ def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
         num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=128, tie_word_embeddings=True,
     )  # fmt: skip
     model = Qwen2ForCausalLM(config).double().eval()  # equal numbers for every dtype
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Qwen2RMSNorm):  # computes in float32, which would hide what float64 shows
+                norm = nn.RMSNorm(config.hidden_size, child.variance_epsilon, dtype=torch.float64)
+                setattr(module, name, norm)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)

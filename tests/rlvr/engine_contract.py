@@ -89,7 +89,8 @@ def served(directory: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", directory, "--dtype", "float32",
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+               "--model", directory, "--dtype", "float32",
                "--max-model-len", str(LONGEST), "--max-num-seqs", "64", "--enforce-eager",
                "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
                "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
+from toys import toy_batch, toy_model
 
+from rlvr.actor_critic import ActorCritic
 from rlvr.models import ModelError, check_context, eos_ids, load_tokenizer, model_directory, without_dropout
 from rlvr.tasks import Problem, Task, build_task
 
@@ -36,3 +39,20 @@ def test_dropout_is_off_in_training_mode() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
     assert without_dropout(model).training
     assert model[1].p == 0
+
+
+def test_a_groups_prompt_goes_through_the_trunk_once() -> None:
+    model, batch = toy_model(), toy_batch()
+    seen: list[int] = []
+    model.model.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    together = ActorCritic(model, 1.0)(batch)
+    groups, depth = len(batch.group.unique()), batch.mask.shape[1]
+    assert seen == [groups * batch.prompt_width, len(batch) * (depth - 1)]
+    for row in range(len(batch)):  # a group of one goes through whole
+        alone = batch.select(torch.tensor([row]))
+        scores = ActorCritic(model, 1.0)(alone)
+        torch.testing.assert_close(
+            scores.logprobs[0], together.logprobs[row, : alone.mask.shape[1]], atol=1e-10, rtol=1e-10
+        )
