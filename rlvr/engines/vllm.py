@@ -48,6 +48,8 @@ class VLLMEngine:
 
         if not self.on_gpu:
             _keep_plain_weights()
+        # A prompt that is prefilled in parts rewinds its sample's generator, which a CPU's cannot.
+        whole_prompts = {} if self.on_gpu else {"enable_chunked_prefill": False}
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self.llm = LLM(
             model=str(model),
@@ -64,6 +66,7 @@ class VLLMEngine:
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
+            **whole_prompts,
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:

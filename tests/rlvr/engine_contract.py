@@ -217,6 +217,14 @@ def test_a_caller_may_stop_listening(engine: Engine) -> None:
     assert len(ask(engine, requests[:3])) == 3
 
 
+def test_more_prompts_than_are_prefilled_at_once(engine: Engine) -> None:
+    requests = [
+        Request((20 + i % 200,) * 200, Sampling(1.0, 1.0, 2), i)
+        for i in range(128 if KIND != "server" else 16)
+    ]
+    assert len(ask(engine, requests)) == len(requests)
+
+
 @pytest.mark.skipif(KIND != "vllm", reason="counts by what vLLM reports; the HF engine: test_hf_engine.py")
 def test_samples_of_one_prompt_share_its_prefill(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cached: list[int] = []
