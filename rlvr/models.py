@@ -55,10 +55,11 @@ def model_directory(name: str) -> Path:
 def load_model(directory: Path, dtype: str, quantized: bool = False) -> nn.Module:
     """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ.
 
-    quantized: in 4 bits (NF4), on the current GPU.
+    dtype: a torch dtype's name, or auto for that of the files. quantized: in 4 bits (NF4), on the current
+    GPU.
     Raises ModelError for a model that changes its logits after the head, which `rlvr.token_head` does not.
     """
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    options: dict[str, Any] = {"dtype": dtype}
     if quantized:
         if not torch.cuda.is_available():
             raise ModelError("4-bit weights need an NVIDIA GPU: set policy.lora.quantized=false")

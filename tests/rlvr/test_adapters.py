@@ -11,9 +11,10 @@ from accelerate import Accelerator
 from torch import nn
 from toys import learn, toy_algorithm, toy_batch, toy_learner, toy_model
 
+from evals.__main__ import main as evals_command
 from rlvr.adapters import attach, merged_weights
 from rlvr.config import Lora, Optim, PolicyConfig
-from rlvr.models import ModelError, load_model, load_policy
+from rlvr.models import ModelError, load_model, load_policy, load_tokenizer
 from rlvr.parallel import Replicas
 from rlvr.policy import Policy
 
@@ -117,3 +118,20 @@ def test_a_checkpoint_holds_adapters_that_peft_loads(untrained: Path, tmp_path: 
 def test_four_bits_without_a_gpu_are_refused(untrained: Path) -> None:
     with pytest.raises(ModelError, match="quantized=false"):
         load_policy(untrained, PolicyConfig(lora=Lora(quantized=True)))
+
+
+def test_export_writes_the_whole_model(untrained: Path, tmp_path: Path) -> None:
+    model, holder = load_policy(untrained, PolicyConfig(lora=LORA))
+    assert holder is not None
+    with torch.no_grad():
+        for parameter in holder.parameters():
+            parameter.add_(0.01 if parameter.requires_grad else 0.0)
+    policy_of(holder, model).save(tmp_path / "policy", tmp_path)
+    load_tokenizer(untrained).save_pretrained(tmp_path / "policy")
+    arguments = ["export", f"policy={tmp_path / 'policy'}", f"out={tmp_path / 'whole'}"]
+    assert evals_command(arguments) == 0
+    found = dict(load_model(tmp_path / "whole", "float32").named_parameters())
+    for name, value in weights(model).items():
+        torch.testing.assert_close(found[name], value)
+    assert evals_command(arguments) == 2  # never over what is there
+    assert evals_command(["export", f"policy={untrained}", f"out={tmp_path / 'other'}"]) == 2

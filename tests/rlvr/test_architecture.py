@@ -25,7 +25,7 @@ FLOORS = [
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
      "rlvr.fit", "rlvr.zero", "evals.measure"},
     {"rlvr.dry_run", "rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.gap_record",
-     "evals.grade"},
+     "evals.grade", "evals.export"},
     {"rlvr.learner"},
     {"rlvr.trainer", "evals.report"},
     {"evals.probe"},
