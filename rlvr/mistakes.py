@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -70,9 +70,13 @@ def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     """Every dotted key of a configuration model -> its field."""
     keys: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Choice:
-            keys |= known_keys(kind, f"{prefix}{name}.")
-        else:
+        sections = [k for k in get_args(field.annotation) or (field.annotation,) if _is_section(k)]
+        for section in sections:
+            keys |= known_keys(section, f"{prefix}{name}.")
+        if not sections:
             keys[prefix + name] = field
     return keys
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Choice

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import saved_model, served
 
 from rlvr.models import load_model
 
@@ -121,3 +122,18 @@ def test_zero_3_feeds_a_vllm_on_each_process(tmp_path: Path) -> None:
     assert all(step["mismatch/max"] < 1e-3 for step in steps)
     rows = [json.loads(line) for line in (tmp_path / "run" / "probe.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [0, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_a_run_generates_on_a_server(tmp_path: Path) -> None:
+    pytest.importorskip("vllm", reason="needs vLLM (make install-test)")
+    model = saved_model(tmp_path)
+    with served(model) as url:
+        steps = launch(
+            tmp_path / "run", "steps=3", f"model={model}", "engine.name=vllm", "engine.mode=server",
+            f"engine.url={url}", "engine.transfer=files", "engine.timeout=180", "rewards.overlong_cache=32",
+            "rollouts.temperature=1.5", "optim.lr=1e-2",
+        )  # fmt: skip
+    assert all(step["loss/grad_norm"] > 0 for step in steps)
+    assert all(step["mismatch/max"] < 1e-3 for step in steps)  # stale weights would show

