@@ -169,16 +169,18 @@ class Rollouts:
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(count)
         ]
-        done = {
-            index: self._score(completion, problems[index // count][1])
-            for index, completion in self.engine.generate(requests)
-        }
+        done = dict(self.engine.generate(requests))
         if len(done) != len(requests):
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
-        return [[done[p * count + i] for i in range(count)] for p in range(len(problems))]
+        completions = [done[i] for i in range(len(requests))]
+        asked = [problem for _, problem in problems for _ in range(count)]
+        verdicts = self.task.verify.grade(
+            [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
+        )
+        scored = [self._score(c, v) for c, v in zip(completions, verdicts, strict=True)]
+        return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
 
-    def _score(self, completion: Completion, problem: Problem) -> Scored:
-        verdict = self.task.verify(completion.text, problem.reference)
+    def _score(self, completion: Completion, verdict: Verdict) -> Scored:
         length = len(completion.token_ids)
         reward = outcome_reward(verdict, length, self.config.max_new_tokens, self.rewards)
         return Scored(completion, verdict, reward)

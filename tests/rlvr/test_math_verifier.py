@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,40 @@ def test_a_verdict_carries_its_evidence() -> None:
     assert (STRICT.version, PAPER.version) == ("math-strict-1", "math-paper-1")
 
 
+@pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
+def test_a_batch_is_graded_as_its_items_are(verifier: MathVerifier) -> None:
+    rows = [*corpus("math_equal")[::20], *corpus("math_different")[::20]]
+    items = [(f"<answer>{row['given']}</answer>", row["wanted"]) for row in rows]
+    items += [("7", "7"), ("", "7"), ("<answer>2^{2^{40}}</answer>", "7"), *items[:5]]
+    alone = [replace(verifier(*item), seconds=0.0) for item in items]
+    assert [replace(verdict, seconds=0.0) for verdict in verifier.grade(items)] == alone
+    assert {verdict.status for verdict in alone} == set(Status)
+    assert verifier.grade([]) == []
+
+
+def test_a_question_that_comes_again_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Counting:
+        workers = 2
+
+        def call(self, *question: str) -> bool:
+            asked.append(question)
+            return True
+
+    monkeypatch.setattr(math, "algebra", Counting)
+    item = (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
+    assert [v.correct for v in STRICT.grade([item] * 3)] == [True] * 3
+    assert asked == [(r"\sqrt{8}", r"2\sqrt{2}", False)]
+
+
+def test_only_a_lenient_grader_takes_an_answer_from_elsewhere() -> None:
+    for completion, formed in (("<answer>7</answer>", True), ("it is 7", False)):
+        verdict = PAPER(completion, "7")
+        assert verdict.correct and verdict.well_formed is formed
+    assert not STRICT("it is 7", "7").well_formed and STRICT("<answer>8</answer>", "7").well_formed
+
+
 def test_the_first_stage_starts_no_worker() -> None:
     for row in corpus("math_different"):
         assert compare(row["given"], row["wanted"], lenient=False) is not True
@@ -140,6 +175,15 @@ def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVer
         assert verdict.status is not Status.CORRECT, row
         assert verdict.seconds < 0.5 + 0.5 + 1, row  # a second for a busy machine
     assert not Path("owned").exists()
+
+
+def test_the_training_processes_of_a_machine_divide_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(9), raising=False)
+    workers = {}
+    for processes in ("1", "4", "100"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        workers[processes] = WorkerPool("rlvr.verifiers.math_symbolic:equal").workers
+    assert workers == {"1": 9, "4": 2, "100": 1}
 
 
 def test_an_answer_that_never_ends_is_timed_out_and_the_next_is_decided() -> None:
