@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor
 
 from rlvr.algorithm import Draws
 from rlvr.batch import Batch
-from rlvr.config import Rewards
 from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
-from rlvr.rewards import outcome_reward
+from rlvr.rewards import RewardMix
 from rlvr.seeds import derive_seed
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.verifiers import Verdict
@@ -24,11 +23,16 @@ from rlvr.verifiers import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A completion with its verdict and reward."""
+    """A completion with its verdict and reward.
+
+    components: what the reward is the sum of, by name. bad: whether a reward function gave no number.
+    """
 
     completion: Completion
     verdict: Verdict
     reward: float
+    components: Mapping[str, float] = field(default_factory=dict)
+    bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ class Rollouts:
         task: Task,
         tokenizer: Any,
         config: RolloutConfig,
-        rewards: Rewards,
+        rewards: RewardMix,
         draws: Draws,
         accelerator: Accelerator,
         seed: int,
@@ -177,13 +181,13 @@ class Rollouts:
         verdicts = self.task.verify.grade(
             [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
         )
-        scored = [self._score(c, v) for c, v in zip(completions, verdicts, strict=True)]
+        scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
         return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
 
-    def _score(self, completion: Completion, verdict: Verdict) -> Scored:
+    def _score(self, completion: Completion, problem: Problem, verdict: Verdict) -> Scored:
         length = len(completion.token_ids)
-        reward = outcome_reward(verdict, length, self.config.max_new_tokens, self.rewards)
-        return Scored(completion, verdict, reward)
+        reward = self.rewards(problem.id, completion.text, length, problem.reference, verdict)
+        return Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
 
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])

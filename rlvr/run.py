@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
 from rlvr.resume import Start, find_start, mark_finished, prepare
+from rlvr.rewards import RewardFunction, RewardMix, load_functions
 from rlvr.rollout import ProblemStream, Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.signals import StopSignal
@@ -38,10 +39,11 @@ def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
     Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
-    ModelError, TaskError, DrawsError or AlarmError, each with a message for people.
+    ModelError, TaskError, DrawsError, RewardError, StartError or AlarmError, each with a message for people.
     """
     algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
     hooks = load_hooks(config)
+    functions = load_functions(config.rewards)
     with StopSignal().listening() as stop:
         accelerator = make_accelerator(config.policy, config.optim, algorithm.critic is not None)
         run_dir = RunDir(config.run_dir)
@@ -53,7 +55,7 @@ def run(config: Config) -> bool:
             complete = start.finished
             try:
                 if not complete:
-                    parts = _Parts(config, run_dir, accelerator, algorithm, monitor)
+                    parts = _Parts(config, run_dir, accelerator, algorithm, functions, monitor)
                     complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
             finally:
                 monitor.close()
@@ -82,6 +84,7 @@ class _Parts:
     run_dir: RunDir
     accelerator: Accelerator
     algorithm: Algorithm
+    functions: Mapping[str, RewardFunction]
     monitor: Monitor
 
     def __post_init__(self) -> None:
@@ -123,7 +126,7 @@ class _Parts:
                 task=self.task,
                 tokenizer=self.tokenizer,
                 config=self.config.rollouts,
-                rewards=self.config.rewards,
+                rewards=self.rewards(),
                 draws=self.algorithm.draws,
                 accelerator=self.accelerator,
                 seed=self.config.seed,
@@ -136,6 +139,12 @@ class _Parts:
             trainer.restore(start.checkpoint)
             self.monitor.print(f"going on after step {trainer.step} of {self.config.steps}")
         return trainer
+
+    def rewards(self) -> RewardMix:
+        """What completions are worth; each process keeps its own evidence."""
+        evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
+        limit = self.config.rollouts.max_new_tokens
+        return RewardMix(self.config.rewards, self.functions, limit, evidence)
 
     def policy(self, start: Start) -> Policy:
         """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""

@@ -8,14 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlvr.confined import Confinement
-from rlvr.run_dir import read_jsonl
 from rlvr.tasks import Problem, Task, TaskError, build_task
 from rlvr.verifiers import Status
 from rlvr.verifiers.plain_data import decode
@@ -175,15 +173,3 @@ def test_hostile_answers(
 def test_extraction(completion: str, answer: str | None) -> None:
     assert extract_answer(completion, whole_text=True) == (answer and answer.strip())
     assert extract_answer("5", whole_text=False) is None
-
-
-@pytest.mark.slow
-def test_a_run_trains_on_it(train: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    process = train(
-        "recipe=grpo_tiny", "model=embedded:countdown-untrained", "task=reasoning_gym:chain_sum",
-        "task.template=plain", "task.test_problems=20", "task.parameters.max_terms=2", "steps=2",
-        "rollouts.prompts=4", "rollouts.max_new_tokens=16", "probe.tasks=[]", "run_dir=run",
-    )  # fmt: skip
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert len(read_jsonl(tmp_path / "run" / "metrics.jsonl")) == 2

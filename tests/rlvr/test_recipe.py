@@ -200,10 +200,14 @@ def test_dry_run_needs_neither_weights_nor_data(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_dry_run_counts_problems_as_published(capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_counts_problems_as_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from rlvr.train import main
 
-    assert main(["recipe=grpo_tiny", "probe.tasks=[humaneval_plus, math500]", "--dry-run"]) == 0
+    monkeypatch.delenv("RLVR_DATA", raising=False)
+    tasks = ["probe.tasks=[humaneval_plus, math500]", "probe.max_problems=null"]
+    assert main(["recipe=grpo_tiny", *tasks, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "humaneval_plus: 164 problems" in said and "math500: 500 problems" in said
 
