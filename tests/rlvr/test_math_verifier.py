@@ -105,10 +105,10 @@ def test_a_verdict_carries_its_evidence() -> None:
 def test_a_batch_is_graded_as_its_items_are(verifier: MathVerifier) -> None:
     rows = [*corpus("math_equal")[::20], *corpus("math_different")[::20]]
     items = [(f"<answer>{row['given']}</answer>", row["wanted"]) for row in rows]
-    items += [("7", "7"), ("", "7"), ("<answer>2^{2^{40}}</answer>", "7"), *items[:5]]
+    items += [("7", "7"), ("", "7"), *items[:5]]
     alone = [replace(verifier(*item), seconds=0.0) for item in items]
     assert [replace(verdict, seconds=0.0) for verdict in verifier.grade(items)] == alone
-    assert {verdict.status for verdict in alone} == set(Status)
+    assert {verdict.status for verdict in alone} == {Status.CORRECT, Status.WRONG, Status.UNPARSED}
     assert verifier.grade([]) == []
 
 
@@ -142,18 +142,19 @@ def test_the_first_stage_starts_no_worker() -> None:
     assert compare(r"\sqrt{8}", r"2\sqrt{2}", lenient=False) is None
 
 
-def test_precision_and_recall_on_the_labelled_corpus() -> None:
+# Equality has no direction; the fast tests take one.
+@pytest.mark.parametrize("forward", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_precision_and_recall_on_the_labelled_corpus(forward: bool) -> None:
     equal, different = corpus("math_equal"), corpus("math_different")
     assert len(equal) >= 300 and len(different) >= 300
-    for forward in (True, False):
-        if not forward:  # equality has no direction
-            equal, different = (
-                [{"given": r["wanted"], "wanted": r["given"]} for r in rows] for rows in (equal, different)
-            )
-        right = sum(v.correct for v in verdicts(STRICT, equal))
-        falsely = sum(v.correct for v in verdicts(STRICT, different))
-        assert right / (right + falsely) >= 0.995
-        assert right / len(equal) >= 0.95
+    if not forward:
+        equal, different = (
+            [{"given": r["wanted"], "wanted": r["given"]} for r in rows] for rows in (equal, different)
+        )
+    right = sum(v.correct for v in verdicts(STRICT, equal))
+    falsely = sum(v.correct for v in verdicts(STRICT, different))
+    assert right / (right + falsely) >= 0.995
+    assert right / len(equal) >= 0.95
 
 
 @pytest.fixture
@@ -165,11 +166,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pool.close()
 
 
+# The fast tests take every eighth answer, the slow ones all.
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
-def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVerifier) -> None:
+def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVerifier, every: int) -> None:
     rows = corpus("math_hostile")
     assert len(rows) >= 60
+    rows = rows[::every]
     verdicts(verifier, [{"given": r"\sqrt{8}", "wanted": r"2\sqrt{2}"}] * 2)  # starts the workers
     for row, verdict in zip(rows, verdicts(verifier, rows), strict=True):
         assert verdict.status is not Status.CORRECT, row
@@ -187,5 +191,7 @@ def test_the_training_processes_of_a_machine_divide_its_processors(monkeypatch: 
 
 
 def test_an_answer_that_never_ends_is_timed_out_and_the_next_is_decided() -> None:
-    assert STRICT("<answer>2^{2^{40}}</answer>", "7").status is Status.TIMED_OUT
-    assert STRICT(r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}").status is Status.CORRECT
+    never, root = ("<answer>2^{2^{40}}</answer>", "7"), (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
+    expected = [Status.TIMED_OUT, Status.CORRECT]
+    assert [STRICT(*item).status for item in (never, root)] == expected
+    assert [verdict.status for verdict in STRICT.grade([never, root, never])] == [*expected, expected[0]]

@@ -24,6 +24,7 @@ pytest.importorskip("reasoning_gym")
 NAMES = ["chain_sum", "countdown", "simple_integration", "polynomial_multiplication"]
 SECONDS = 0.5
 IN_TIME = SECONDS + 0.5 + 1.0
+EITHER = ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)]
 
 
 def task_of(name: str, **options: Any) -> Task:
@@ -130,10 +131,26 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The fast tests take some of the answers to two data sets: one's scorer runs them as code, one's does not.
+@pytest.mark.parametrize(
+    "confinement", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)], indirect=True
+)
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("chain_sum", 6),
+        ("countdown", 4),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
 @pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])
 def test_hostile_answers(
-    confinement: Confinement, name: str, fenced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    confinement: Confinement,
+    name: str,
+    every: int,
+    fenced: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the fence in front of the scorer taken away, nothing happens outside either."""
     if not fenced:
@@ -143,7 +160,7 @@ def test_hostile_answers(
     right = f"<answer>{own_answer(problem)}</answer>"
     assert verifier(right, problem.reference).correct
     with socket.create_server(("127.0.0.1", 0)) as server:
-        for hostile in HOSTILE:
+        for hostile in HOSTILE[::every]:
             answer = hostile.replace("{file!r}", repr(str(tmp_path / "file")))
             answer = answer.replace("{port}", str(server.getsockname()[1]))
             start = time.monotonic()
