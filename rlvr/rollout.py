@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,8 @@ from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.rewards import RewardMix
 from rlvr.seeds import derive_seed
-from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks import Problem, Task
+from rlvr.tasks.streams import Stream
 from rlvr.verifiers import Verdict
 
 
@@ -51,32 +51,6 @@ class Group:
 
 class DrawsError(Exception):
     """Too few groups were worth training on; the message says what to do."""
-
-
-class ProblemStream:
-    """Endless passes over the problems, each in its own seeded order; `position` is its whole state."""
-
-    def __init__(self, problems: Sequence[Problem], seed: int, position: int = 0):
-        if not problems:
-            raise TaskError("the task has no training problems; it can only be probed")
-        self.problems = problems
-        self.seed = seed
-        self.position = position
-        self._order: tuple[int, list[int]] = (-1, [])
-
-    def take(self, count: int) -> list[tuple[int, Problem]]:
-        """The next `count` problems with their positions."""
-        taken = [(p, self._at(p)) for p in range(self.position, self.position + count)]
-        self.position += count
-        return taken
-
-    def _at(self, position: int) -> Problem:
-        epoch, index = divmod(position, len(self.problems))
-        if self._order[0] != epoch:
-            order = list(range(len(self.problems)))
-            random.Random(derive_seed(self.seed, "stream", epoch)).shuffle(order)
-            self._order = (epoch, order)
-        return self.problems[self._order[1][index]]
 
 
 @dataclass(frozen=True)
@@ -119,7 +93,7 @@ class Rollouts:
         self.accelerator = accelerator
         self.seed = seed
 
-    def collect(self, stream: ProblemStream) -> Collected:
+    def collect(self, stream: Stream) -> Collected:
         """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         prompts, wanted = self.config.prompts, self.config.prompts // ranks

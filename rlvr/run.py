@@ -28,10 +28,11 @@ from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
 from rlvr.resume import Start, find_start, mark_finished, prepare
 from rlvr.rewards import RewardFunction, RewardMix, load_functions
-from rlvr.rollout import ProblemStream, Rollouts
+from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.signals import StopSignal
 from rlvr.tasks import Task, build_task
+from rlvr.tasks.streams import problem_stream
 from rlvr.trainer import Trainer
 
 
@@ -88,11 +89,12 @@ class _Parts:
     monitor: Monitor
 
     def __post_init__(self) -> None:
+        # First, so that bad data is found before a model is fetched.
+        self.task = build_task(self.config.task.name, **self.config.task.options)
+        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
         self.model = models.model_directory(self.config.model)
         self.base = models.model_directory(self.config.base_model)
         self.tokenizer = models.load_tokenizer(self.model)
-        self.task = build_task(self.config.task.name, **self.config.task.options)
-        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
 
     def directory(self, start: Start) -> Path:
         """Where the policy's weights are when the run begins."""
@@ -100,7 +102,7 @@ class _Parts:
 
     def trainer(self, start: Start, hooks: Sequence[CheckpointHook]) -> Trainer:
         """The trainer, set to where the run begins."""
-        tasks = [self.task, *self.probed]
+        tasks = [*self.task.parts, *self.probed]
         longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
         self.longest = models.check_context(self.model, self.tokenizer, tasks, longest)
         if self.accelerator.is_main_process:
@@ -131,7 +133,7 @@ class _Parts:
                 accelerator=self.accelerator,
                 seed=self.config.seed,
             ),
-            stream=ProblemStream(self.task.train, self.config.seed),
+            stream=problem_stream(self.task, self.config.seed),
             monitor=self.monitor,
             hooks=[*([self.probe(self.probed)] if self.probed else []), *hooks],
         )

@@ -17,9 +17,10 @@ from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Request
 from rlvr.metrics import rollout_metrics
 from rlvr.rewards import RewardError, RewardMix
-from rlvr.rollout import DrawsError, ProblemStream, Rollouts, to_batch
+from rlvr.rollout import DrawsError, Rollouts, to_batch
 from rlvr.run_dir import read_jsonl
 from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks.streams import ProblemStream
 from rlvr.verifiers import Status, StringVerifier, Verdict
 
 PROBLEMS = [Problem(f"p{i}", "x" * (1 + i % 3), i) for i in range(7)]
