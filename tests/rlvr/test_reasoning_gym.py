@@ -35,7 +35,9 @@ def own_answer(problem: Problem) -> str:
     return decode(problem.reference["entry"])["answer"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])]
+)
 def test_own_answers_are_right_and_those_of_others_wrong(name: str) -> None:
     task = task_of(name)
     problems = [*task.test, task.train[0], task.train[999_999]]
@@ -71,6 +73,7 @@ def test_training_never_meets_the_evaluation_set(monkeypatch: pytest.MonkeyPatch
         [task.train[i] for i in range(200)]
 
 
+@pytest.mark.slow
 def test_the_same_problems_in_every_process() -> None:
     """Some generators go through sets, whose order is random from one interpreter to the next."""
     code = (

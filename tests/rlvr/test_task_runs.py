@@ -15,6 +15,8 @@ import pytest
 from rlvr.confined import choose
 from rlvr.run_dir import read_jsonl
 
+pytestmark = pytest.mark.slow
+
 Train = Callable[..., "subprocess.Popen[str]"]
 
 SMALL = (
@@ -57,7 +59,6 @@ def card(tmp_path: Path) -> dict[str, Any]:
     return json.loads((tmp_path / "run" / "card.json").read_text())["tasks"]
 
 
-@pytest.mark.slow
 def test_reasoning_gym(steps: Callable[..., list[dict[str, Any]]], tmp_path: Path) -> None:
     pytest.importorskip("reasoning_gym")
     rows = steps(*CHAIN_SUM, "rewards.format=0.1")
@@ -67,7 +68,6 @@ def test_reasoning_gym(steps: Callable[..., list[dict[str, Any]]], tmp_path: Pat
     assert card(tmp_path)["reasoning_gym:chain_sum"]["confinement"] == choose(allow_unsafe=True).name
 
 
-@pytest.mark.slow
 def test_gsm8k(steps: Callable[..., list[dict[str, Any]]], tmp_path: Path, data: Path) -> None:
     for name in ("gsm8k_train", "gsm8k"):
         with open(data / "math" / f"{name}.jsonl") as lines:
@@ -92,7 +92,6 @@ def test_a_reward_function_that_gives_no_number_stops_the_run(
     assert [row["returned"] for row in evidence] == ["nan"]
 
 
-@pytest.mark.slow
 def test_a_reward_function_that_gives_no_number_counts_as_wrong(
     steps: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> None:
