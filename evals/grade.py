@@ -9,11 +9,9 @@ task.grader=paper; split says which of the task's problems the ids name, test or
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +23,10 @@ from rlvr.progress import progress
 from rlvr.recipe import complete_choice, parse_arguments
 from rlvr.run_dir import write_text
 from rlvr.tasks import TASKS, Problem, Task, TaskError, build_task
-from rlvr.verifiers import Status
+from rlvr.verifiers import Status, Verdict
+
+# Samples that are handed to the verifier together, between two marks of progress.
+TOGETHER = 256
 
 
 class SamplesError(ValueError):
@@ -113,18 +114,14 @@ def _sample(line: bytes) -> dict[str, Any]:
 
 
 def grade(task: Task, rows: Sequence[tuple[dict[str, Any], Problem]]) -> list[dict[str, Any]]:
-    """The rows with verdict, extracted and seconds, in their order; as many at once as there are CPUs."""
-
-    def one(row: dict[str, Any], problem: Problem) -> dict[str, Any]:
-        verdict = task.verify(row["completion"], problem.reference)
-        return {**row, "verdict": verdict.status, "extracted": verdict.extracted, "seconds": verdict.seconds}
-
-    graded = []
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as threads,
-        progress(f"grading {task.name}", len(rows)) as display,
-    ):
-        for row in threads.map(one, *zip(*rows, strict=True)):
-            graded.append(row)
-            display.advance(1)
-    return graded
+    """The rows with verdict, extracted and seconds, in their order."""
+    verdicts: list[Verdict] = []
+    with progress(f"grading {task.name}", len(rows)) as display:
+        for start in range(0, len(rows), TOGETHER):
+            chunk = rows[start : start + TOGETHER]
+            verdicts += task.verify.grade([(row["completion"], problem.reference) for row, problem in chunk])
+            display.advance(len(chunk))
+    return [
+        {**row, "verdict": v.status, "extracted": v.extracted, "seconds": v.seconds}
+        for (row, _), v in zip(rows, verdicts, strict=True)
+    ]

@@ -110,15 +110,17 @@ def draw_missing(
 def grade(plan: Plan, samples: SampleSet) -> Measurement:
     """Grades the plan's samples, which must all be stored. Raises LookupError if one is missing."""
     stored = {(s.prompt, s.index): s for s in samples.read(map(prompt_hash, plan.prompts))}
-    rows = []
+    items = []
     for problem, ids in zip(plan.problems, plan.prompts, strict=True):
         prompt = prompt_hash(ids)
         try:
-            own = [stored[prompt, i] for i in range(plan.n)]
+            items += [(stored[prompt, i], problem.reference) for i in range(plan.n)]
         except KeyError as error:
             raise LookupError(f"problem {problem.id}: sample {error.args[0][1]} is not stored") from None
-        rows.append(tuple(Graded(s, plan.task.verify(s.text, problem.reference)) for s in own))
-    return Measurement(plan.problems, plan.n, tuple(rows))
+    verdicts = plan.task.verify.grade([(sample.text, reference) for sample, reference in items])
+    graded = [Graded(sample, verdict) for (sample, _), verdict in zip(items, verdicts, strict=True)]
+    rows = tuple(tuple(graded[i : i + plan.n]) for i in range(0, len(graded), plan.n))
+    return Measurement(plan.problems, plan.n, rows)
 
 
 def _chunks(plan: Plan) -> Iterator[Sequence[int]]:

@@ -19,14 +19,20 @@ PACKAGES = (
 
 
 def run_card(config: Config, model: Path, base: Path, tasks: Sequence[Task]) -> dict[str, Any]:
-    """Versions, git revision, seeds, and hashes of data, template and weights."""
+    """Versions, git revision, seeds, hashes of data and weights, and how each task is posed and graded."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git": _git_revision(),
         "seeds": {"run": config.seed, "probe": config.probe.seed},
         "weights": {"model": weight_hash(model), "base": weight_hash(base)},
         "tasks": {
-            task.name: {"data": task.data_hash(), "template": task.template, "grader": task.grader}
+            task.name: {
+                "data": task.data_hash(),
+                "template": task.template,
+                "grader": task.grader,
+                "confinement": task.verify.confinement,
+                "skipped": task.skipped,
+            }
             for task in tasks
         },
     }

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -29,16 +30,30 @@ class Choice(BaseModel):
         return {key: value for key, value in (self.model_extra or {}).items() if key != "preset"}
 
 
-class Rewards(Section):
-    """What a verdict is worth. Unparsed and timed-out completions are wrong.
+class ExtraReward(Section):
+    """reward: "package.module:function"; it is given (completion text, the problem's reference, verdict),
+    in the training process, and returns a number, which is multiplied by `weight`."""
 
-    overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the last so many tokens before the limit
-    cost up to 1, a cut completion costs 1; None is off.
+    reward: str
+    weight: Finite = 1.0
+
+
+class Rewards(Section):
+    """What a completion is worth: a sum, each of its components logged as reward/<name>.
+
+    correct, wrong: the outcome; unparsed and timed-out completions are wrong. format: for an answer where
+    the prompt asks for it, right or wrong. overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the
+    last so many tokens before the limit cost up to 1, a cut completion costs 1; None is off. extra: more
+    components, functions of yours. bad: where one of these raises or returns no finite number, the run
+    stops, or the completion counts as wrong; the evidence is kept either way.
     """
 
-    correct: float = 1.0
-    wrong: float = 0.0
+    correct: Finite = 1.0
+    wrong: Finite = 0.0
+    format: Finite = 0.0
     overlong_cache: Positive | None = None
+    extra: tuple[ExtraReward, ...] = ()
+    bad: Literal["stop", "wrong"] = "stop"
 
 
 class Correction(Section):

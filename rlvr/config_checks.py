@@ -33,6 +33,9 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     names = [task.name for task in config.probe.tasks]
     if len(set(names)) < len(names):
         mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
+    if "mixture" in names:
+        advice = "a mixture has no problems to test on: list its tasks"
+        mistakes.append(Mistake("probe.tasks", "mixture", advice))
     lora = config.policy.lora
     if lora is not None and config.policy.zero == 3 and lora.quantized:
         advice = "ZeRO-3 cannot shard 4-bit weights: set policy.zero=2 or 0"

@@ -11,11 +11,13 @@ from rlvr import memory
 from rlvr.config import Config, Shape
 from rlvr.fit import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
-from rlvr.tasks.math import PUBLISHED_TEST_PROBLEMS
+from rlvr.tasks import code as code_tasks
+from rlvr.tasks import math as math_tasks
 from rlvr.tasks.sources import without_hub
 
 # The share of probe samples in all samples above which the probe is called expensive.
 PROBE_WARNING = 0.2
+PUBLISHED = math_tasks.PUBLISHED_TEST_PROBLEMS | code_tasks.PUBLISHED_TEST_PROBLEMS
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
@@ -85,7 +87,7 @@ def _problems(config: Config, name: str, options: dict[str, Any]) -> int | None:
         with without_hub():
             count = len(build_task(name, **options).test)
     except TaskError:
-        published = PUBLISHED_TEST_PROBLEMS.get(name)
+        published = PUBLISHED.get(name)
         if published is None:
             return config.probe.max_problems
         count = published

@@ -7,7 +7,11 @@ from rlvr.verifiers import Status
 
 
 def rollout_metrics(collected: Collected) -> dict[str, float]:
-    """Means over what one rank sampled, groups that are not trained on included, keyed rollout/*."""
+    """Means over what one rank sampled, groups that are not trained on included.
+
+    reward/*: the components of the reward. reward/bad: the share of completions for which a reward
+    function gave no number.
+    """
     groups = collected.sampled
     scored = [s for group in groups for s in group.scored]
     status = [s.verdict.status for s in scored]
@@ -23,7 +27,10 @@ def rollout_metrics(collected: Collected) -> dict[str, float]:
         "rollout/zero_variance": _share([len({s.reward for s in g.scored}) == 1 for g in groups]),
         "rollout/duplicates": sum(copies) / len(copies),
         "rollout/used_share": len(collected.used) / len(groups),
+        "reward/bad": _share([s.bad for s in scored]),
     }
+    for name in scored[0].components:
+        metrics[f"reward/{name}"] = sum(s.components[name] for s in scored) / len(scored)
     return metrics | ({"rollout/greedy_reward": sum(greedy) / len(greedy)} if greedy else {})
 
 

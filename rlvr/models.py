@@ -139,6 +139,8 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
             if length > room:
                 raise ModelError(
                     f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
-                    f"{completion} new ones passes the model's context of {context}"
+                    f"{completion} new ones passes the model's context of {context}. Set a shorter "
+                    "task.template or rollouts.max_new_tokens, or take the problem out of the data: "
+                    "bad_rows=skip leaves out rows that cannot be read, not those that are long"
                 )
     return longest + completion

@@ -109,16 +109,31 @@ def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for group, table in TABLES.items():
         if isinstance(data.get(group), dict) and "name" in data[group]:
+            if data[group]["name"] == "mixture":
+                _complete_mixture(data[group], mistakes)
             data[group] = complete_choice(data[group], group, table, mistakes)
-    probe = data.get("probe")
-    if isinstance(probe, dict) and isinstance(probe.get("tasks"), list):
-        entries = [{"name": t} if isinstance(t, str) else t for t in probe["tasks"]]
-        probe["tasks"] = [
-            complete_choice(entry, f"probe.tasks[{i}]", TASKS, mistakes)
-            for i, entry in enumerate(entries)
-            if isinstance(entry, dict)
-        ]
+    _complete_tasks(data.get("probe"), "probe", mistakes)
     return mistakes
+
+
+def _complete_mixture(task: dict[str, Any], mistakes: list[Mistake]) -> None:
+    stages = task.get("stages")
+    _complete_tasks(task, "task", mistakes)
+    for i, stage in enumerate(stages if isinstance(stages, list) else []):
+        _complete_tasks(stage, f"task.stages[{i}]", mistakes)
+
+
+def _complete_tasks(holder: Any, where: str, mistakes: list[Mistake]) -> None:
+    """Completes in place the tasks that a mapping lists, if it does; a weight stays as it is."""
+    if not isinstance(holder, dict) or not isinstance(holder.get("tasks"), list):
+        return
+    for i, entry in enumerate(holder["tasks"]):
+        entry = {"name": entry} if isinstance(entry, str) else entry
+        if isinstance(entry, dict):
+            weight = {"weight": entry["weight"]} if "weight" in entry and where != "probe" else {}
+            options = {key: value for key, value in entry.items() if key not in weight}
+            completed = complete_choice(options, f"{where}.tasks[{i}]", TASKS, mistakes)
+            holder["tasks"][i] = weight | completed
 
 
 def complete_choice(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,22 +12,27 @@ from torch import Tensor
 
 from rlvr.algorithm import Draws
 from rlvr.batch import Batch
-from rlvr.config import Rewards
 from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
-from rlvr.rewards import outcome_reward
+from rlvr.rewards import RewardMix
 from rlvr.seeds import derive_seed
-from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks import Problem, Task
+from rlvr.tasks.streams import Stream
 from rlvr.verifiers import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A completion with its verdict and reward."""
+    """A completion with its verdict and reward.
+
+    components: what the reward is the sum of, by name. bad: whether a reward function gave no number.
+    """
 
     completion: Completion
     verdict: Verdict
     reward: float
+    components: Mapping[str, float] = field(default_factory=dict)
+    bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +51,6 @@ class Group:
 
 class DrawsError(Exception):
     """Too few groups were worth training on; the message says what to do."""
-
-
-class ProblemStream:
-    """Endless passes over the problems, each in its own seeded order; `position` is its whole state."""
-
-    def __init__(self, problems: Sequence[Problem], seed: int, position: int = 0):
-        if not problems:
-            raise TaskError("the task has no training problems; it can only be probed")
-        self.problems = problems
-        self.seed = seed
-        self.position = position
-        self._order: tuple[int, list[int]] = (-1, [])
-
-    def take(self, count: int) -> list[tuple[int, Problem]]:
-        """The next `count` problems with their positions."""
-        taken = [(p, self._at(p)) for p in range(self.position, self.position + count)]
-        self.position += count
-        return taken
-
-    def _at(self, position: int) -> Problem:
-        epoch, index = divmod(position, len(self.problems))
-        if self._order[0] != epoch:
-            order = list(range(len(self.problems)))
-            random.Random(derive_seed(self.seed, "stream", epoch)).shuffle(order)
-            self._order = (epoch, order)
-        return self.problems[self._order[1][index]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +79,7 @@ class Rollouts:
         task: Task,
         tokenizer: Any,
         config: RolloutConfig,
-        rewards: Rewards,
+        rewards: RewardMix,
         draws: Draws,
         accelerator: Accelerator,
         seed: int,
@@ -115,7 +93,7 @@ class Rollouts:
         self.accelerator = accelerator
         self.seed = seed
 
-    def collect(self, stream: ProblemStream) -> Collected:
+    def collect(self, stream: Stream) -> Collected:
         """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         prompts, wanted = self.config.prompts, self.config.prompts // ranks
@@ -169,19 +147,21 @@ class Rollouts:
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(count)
         ]
-        done = {
-            index: self._score(completion, problems[index // count][1])
-            for index, completion in self.engine.generate(requests)
-        }
+        done = dict(self.engine.generate(requests))
         if len(done) != len(requests):
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
-        return [[done[p * count + i] for i in range(count)] for p in range(len(problems))]
+        completions = [done[i] for i in range(len(requests))]
+        asked = [problem for _, problem in problems for _ in range(count)]
+        verdicts = self.task.verify.grade(
+            [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
+        )
+        scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
+        return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
 
-    def _score(self, completion: Completion, problem: Problem) -> Scored:
-        verdict = self.task.verify(completion.text, problem.reference)
+    def _score(self, completion: Completion, problem: Problem, verdict: Verdict) -> Scored:
         length = len(completion.token_ids)
-        reward = outcome_reward(verdict, length, self.config.max_new_tokens, self.rewards)
-        return Scored(completion, verdict, reward)
+        reward = self.rewards(problem.id, completion.text, length, problem.reference, verdict)
+        return Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
 
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,12 @@ from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
 from rlvr.resume import Start, find_start, mark_finished, prepare
-from rlvr.rollout import ProblemStream, Rollouts
+from rlvr.rewards import RewardFunction, RewardMix, load_functions
+from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.signals import StopSignal
 from rlvr.tasks import Task, build_task
+from rlvr.tasks.streams import problem_stream
 from rlvr.trainer import Trainer
 
 
@@ -38,10 +40,11 @@ def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
     Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
-    ModelError, TaskError, DrawsError or AlarmError, each with a message for people.
+    ModelError, TaskError, DrawsError, RewardError, StartError or AlarmError, each with a message for people.
     """
     algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
     hooks = load_hooks(config)
+    functions = load_functions(config.rewards)
     with StopSignal().listening() as stop:
         accelerator = make_accelerator(config.policy, config.optim, algorithm.critic is not None)
         run_dir = RunDir(config.run_dir)
@@ -53,7 +56,7 @@ def run(config: Config) -> bool:
             complete = start.finished
             try:
                 if not complete:
-                    parts = _Parts(config, run_dir, accelerator, algorithm, monitor)
+                    parts = _Parts(config, run_dir, accelerator, algorithm, functions, monitor)
                     complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
             finally:
                 monitor.close()
@@ -82,14 +85,16 @@ class _Parts:
     run_dir: RunDir
     accelerator: Accelerator
     algorithm: Algorithm
+    functions: Mapping[str, RewardFunction]
     monitor: Monitor
 
     def __post_init__(self) -> None:
+        # First, so that bad data is found before a model is fetched.
+        self.task = build_task(self.config.task.name, **self.config.task.options)
+        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
         self.model = models.model_directory(self.config.model)
         self.base = models.model_directory(self.config.base_model)
         self.tokenizer = models.load_tokenizer(self.model)
-        self.task = build_task(self.config.task.name, **self.config.task.options)
-        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
 
     def directory(self, start: Start) -> Path:
         """Where the policy's weights are when the run begins."""
@@ -97,7 +102,7 @@ class _Parts:
 
     def trainer(self, start: Start, hooks: Sequence[CheckpointHook]) -> Trainer:
         """The trainer, set to where the run begins."""
-        tasks = [self.task, *self.probed]
+        tasks = [*self.task.parts, *self.probed]
         longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
         self.longest = models.check_context(self.model, self.tokenizer, tasks, longest)
         if self.accelerator.is_main_process:
@@ -123,12 +128,12 @@ class _Parts:
                 task=self.task,
                 tokenizer=self.tokenizer,
                 config=self.config.rollouts,
-                rewards=self.config.rewards,
+                rewards=self.rewards(),
                 draws=self.algorithm.draws,
                 accelerator=self.accelerator,
                 seed=self.config.seed,
             ),
-            stream=ProblemStream(self.task.train, self.config.seed),
+            stream=problem_stream(self.task, self.config.seed),
             monitor=self.monitor,
             hooks=[*([self.probe(self.probed)] if self.probed else []), *hooks],
         )
@@ -136,6 +141,12 @@ class _Parts:
             trainer.restore(start.checkpoint)
             self.monitor.print(f"going on after step {trainer.step} of {self.config.steps}")
         return trainer
+
+    def rewards(self) -> RewardMix:
+        """What completions are worth; each process keeps its own evidence."""
+        evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
+        limit = self.config.rollouts.max_new_tokens
+        return RewardMix(self.config.rewards, self.functions, limit, evidence)
 
     def policy(self, start: Start) -> Policy:
         """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""

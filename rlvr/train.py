@@ -49,9 +49,11 @@ def main(arguments: list[str]) -> int:
 
 def _run(config: Config) -> int:
     from rlvr.checkpoint import CheckpointError
+    from rlvr.confined import StartError
     from rlvr.engines import EngineError
     from rlvr.models import ModelError
     from rlvr.monitor import AlarmError
+    from rlvr.rewards import RewardError
     from rlvr.rollout import DrawsError
     from rlvr.run import run
     from rlvr.signals import Interrupted
@@ -68,6 +70,8 @@ def _run(config: Config) -> int:
         TaskError,
         AlarmError,
         DrawsError,
+        RewardError,
+        StartError,
         EngineError,
     ) as error:
         print(f"\n{error}", file=sys.stderr)

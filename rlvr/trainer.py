@@ -20,10 +20,11 @@ from rlvr.learner import Learner
 from rlvr.metrics import rollout_metrics
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
-from rlvr.rollout import ProblemStream, Rollouts, to_batch
+from rlvr.rollout import Rollouts, to_batch
 from rlvr.run_dir import RunDir
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
+from rlvr.tasks.streams import Stream
 
 STATE_FILE = "state.pt"
 
@@ -40,7 +41,7 @@ class Trainer:
         learner: Learner,
         engine: Engine,
         rollouts: Rollouts,
-        stream: ProblemStream,
+        stream: Stream,
         monitor: Monitor,
         hooks: Sequence[CheckpointHook] = (),
     ):
@@ -95,6 +96,7 @@ class Trainer:
         # Nothing draws from the global generators between steps, so a resume need not restore them.
         set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
         begun = time.perf_counter()
+        self.stream.step = self.step
         collected = self.rollouts.collect(self.stream)
         self.samples += collected.samples
         self.engine.sleep()

@@ -19,7 +19,8 @@ class WorkerPool:
     """Calls one function in confined, killable processes. For any number of threads, under any launcher.
 
     function: "package.module:function"; its arguments and result are what JSON can hold.
-    workers: processes at most; by default the CPUs that this process may use. They start when needed.
+    workers: processes at most; by default this process's share of the CPUs, which the training processes
+        of a machine divide. They start when needed.
     packages: whether the function may import and read installed packages.
     warm_up: arguments of a harmless call, made once in each worker when it starts, so that what the
         function imports or caches late is there for every call.
@@ -40,7 +41,7 @@ class WorkerPool:
         confinement: Confinement | None = None,
     ):
         self.function = function
-        self.workers = workers or _usable_cpus()
+        self.workers = workers or _share_of_cpus()
         self.limits = limits or Limits()
         self.packages = packages
         self.warm_up = warm_up
@@ -117,5 +118,7 @@ def _kill(workers: set[Worker]) -> None:
         workers.pop().kill()
 
 
-def _usable_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _share_of_cpus() -> int:
+    """CPUs that this process may use, over the processes that its launcher started on this machine."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -30,6 +30,7 @@ TASKS = {
     "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
     "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
+    "mixture": "rlvr.tasks.mixture:mixture",
 }
 
 
@@ -59,6 +60,7 @@ class Task:
     train, test: disjoint problem sets; training draws from the first, the probe from the second.
     template, grader: names stamped on every result, since numbers compare only within one of each.
     skipped: bad rows of the data that were left out, where the configuration allows it.
+    stages: of a mixture, which tasks it draws from and when; it has no problems of its own.
     """
 
     name: str
@@ -68,14 +70,37 @@ class Task:
     template: str
     grader: str
     skipped: int = 0
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        """The tasks that problems come from: itself, or those of a mixture, each once."""
+        found = {share.task.name: share.task for stage in self.stages for share in stage.shares}
+        return tuple(found.values()) or (self,)
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""
         rows: list[Any] = []
-        for split in (self.train, self.test):
+        for split in (split for part in self.parts for split in (part.train, part.test)):
             generated = isinstance(split, GeneratedProblems)
             rows += [split.identity] if generated else [[p.id, p.prompt, p.reference] for p in split]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A task in a mixture; `weight` of its problems are drawn for so many of the others."""
+
+    task: Task
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a mixture draws from up to and with training step `until`; None: to the end."""
+
+    until: int | None
+    shares: tuple[Share, ...]
 
 
 def build_task(name: str, **options: Any) -> Task:

@@ -51,6 +51,7 @@ def livecodebench(
     files: Annotated[tuple[str, ...], Field(min_length=1)] = ("test.jsonl",),
     start: Day | None = None,
     end: Day | None = None,
+    train_before: Day | None = None,
     template: TemplateName = "r1_zero",
     revision: str | None = None,
     test_seconds: Seconds = 6.0,
@@ -60,14 +61,18 @@ def livecodebench(
 ) -> Task:
     """Problems of contests from `start` to `end` such as 2024-08-01, both included, to test on.
 
-    files: of the release (test.jsonl, test2.jsonl ... each with what that release added), looked for in
-    the directory `source`, else downloaded from the hub at `revision`.
+    train_before: the problems of contests before that day are to train on, not to test on. files: of the
+    release (test.jsonl, test2.jsonl ... each with what that release added), looked for in the directory
+    `source`, else downloaded from the hub at `revision`.
     """
     confinement = confinement_for("livecodebench", allow_unsafe)
+    earlier: set[str] = set()
 
     def problem(row: Row) -> Problem:
         released = _released(row)
-        if (start and released < start) or (end and released > end):  # ISO dates sort as text
+        if train_before and released < train_before:
+            earlier.add(row.text("question_id"))
+        elif (start and released < start) or (end and released > end):  # ISO dates sort as text
             return Problem(row.text("question_id"), "", None)
         return _problem(row, template)
 
@@ -76,9 +81,15 @@ def livecodebench(
         for name in files
     ]
     problems = _in_window(loaded, start, end)
+    train = [p for p in problems if p.id in earlier]
+    test = [p for p in problems if p.id not in earlier]
+    if shared := {p.prompt for p in train} & {p.prompt for p in test}:
+        raise TaskError(
+            f"task livecodebench: {len(shared)} questions stand before and after task.train_before"
+        )
     verifier = CodeVerifier(confinement, test_seconds, problem_seconds)
     skipped = sum(part.skipped for part in loaded)
-    return Task("livecodebench", [], problems, verifier, template, verifier.version, skipped)
+    return Task("livecodebench", train, test, verifier, template, verifier.version, skipped)
 
 
 def _file(name: str, source: str | None, revision: str | None) -> Path:

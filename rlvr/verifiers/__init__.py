@@ -25,22 +25,34 @@ class Verdict:
     score: 1.0 for a correct answer, 0.0 otherwise, unless the task grants partial credit (0..1).
     extracted: the answer that was found in the text, None if there was none.
     seconds: wall time of the decision.
+    misplaced: the answer stood elsewhere than the prompt asks for, which a lenient grader overlooks.
     """
 
     status: Status
     score: float
     extracted: str | None = None
     seconds: float = 0.0
+    misplaced: bool = False
 
     @property
     def correct(self) -> bool:
         return self.status is Status.CORRECT
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether there was an answer where the prompt asks for it."""
+        return self.status is not Status.UNPARSED and not self.misplaced
 
 
 class Verifier(Protocol):
     """Decides whether a completion answers a problem. `version` changes whenever a verdict could."""
 
     version: str
+
+    @property
+    def confinement(self) -> str | None:
+        """How the processes that grade are confined, for the record; None where there are none."""
+        ...
 
     def __call__(self, completion: str, reference: Any) -> Verdict: ...
 
@@ -58,6 +70,10 @@ class StringVerifier:
 
     version: str
     decide: Callable[[str, Any], tuple[Status, str | None]]
+
+    @property
+    def confinement(self) -> None:
+        return None
 
     def __call__(self, completion: str, reference: Any) -> Verdict:
         start = time.perf_counter()

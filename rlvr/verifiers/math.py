@@ -7,6 +7,8 @@ docs/tasks.md says what each grader takes for equal.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
@@ -59,22 +61,64 @@ class MathVerifier:
     def version(self) -> str:
         return VERSIONS[self.grader]
 
+    @property
+    def confinement(self) -> str:
+        return algebra().confinement.name
+
+    @property
+    def lenient(self) -> bool:
+        return self.grader == "paper"
+
     def __call__(self, completion: str, reference: str) -> Verdict:
         """Timed out: the algebra took longer than two seconds, or too much memory."""
-        start = time.perf_counter()
-        status, answer = self._decide(completion, reference)
-        score = 1.0 if status is Status.CORRECT else 0.0
-        return Verdict(status, score, answer, time.perf_counter() - start)
+        return self.grade([(completion, reference)])[0]
 
-    def _decide(self, completion: str, reference: str) -> tuple[Status, str | None]:
-        lenient = self.grader == "paper"
-        answer = extract(completion, self.template, lenient)
+    def grade(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order.
+
+        What strings leave open goes to all workers at once, each different question one time.
+        """
+        found = [self._by_strings(*item) for item in items]
+        questions = list(dict.fromkeys((f.answer, f.reference) for f in found if isinstance(f, _Open)))
+        with ThreadPoolExecutor(algebra().workers) as threads:
+            decided = dict(zip(questions, threads.map(self._by_algebra, questions), strict=True))
+        return [f.decided(*decided[f.answer, f.reference]) if isinstance(f, _Open) else f for f in found]
+
+    def _by_strings(self, completion: str, reference: str) -> Verdict | _Open:
+        start = time.perf_counter()
+        answer = extract(completion, self.template, self.lenient)
         if answer is None or len(answer) > LONGEST_ANSWER:
-            return Status.UNPARSED, answer[:LONGEST_ANSWER] if answer else None
-        equal = compare(answer, reference, lenient)
-        if equal is None:
-            try:
-                equal = algebra().call(answer, reference, lenient)
-            except CallFailed:
-                return Status.TIMED_OUT, answer
-        return (Status.CORRECT if equal else Status.WRONG), answer
+            shown = answer[:LONGEST_ANSWER] if answer else None
+            return Verdict(Status.UNPARSED, 0.0, shown, time.perf_counter() - start)
+        misplaced = self.lenient and extract(completion, self.template, lenient=False) is None
+        equal = compare(answer, reference, self.lenient)
+        left = _Open(answer, reference, misplaced, time.perf_counter() - start)
+        return left if equal is None else left.decided(_status(equal), 0.0)
+
+    def _by_algebra(self, question: tuple[str, str]) -> tuple[Status, float]:
+        """Status and wall time."""
+        start = time.perf_counter()
+        try:
+            status = _status(algebra().call(*question, self.lenient))
+        except CallFailed:
+            status = Status.TIMED_OUT
+        return status, time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The question whether an answer is equal to the reference, and what was spent on it so far."""
+
+    answer: str
+    reference: str
+    misplaced: bool
+    seconds: float
+
+    def decided(self, status: Status, seconds: float) -> Verdict:
+        """The verdict after so many seconds more."""
+        score = 1.0 if status is Status.CORRECT else 0.0
+        return Verdict(status, score, self.answer, self.seconds + seconds, self.misplaced)
+
+
+def _status(equal: bool) -> Status:
+    return Status.CORRECT if equal else Status.WRONG

@@ -17,6 +17,7 @@ from rlvr.verifiers.code import CodeVerifier
 
 CORPUS = Path(__file__).parent / "corpora" / "hostile_code"
 CLASSES = sorted(path.stem for path in CORPUS.glob("*.py"))
+EITHER = ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)]
 # A keyed function: nobody guesses its values, and knowing the tests' outputs is the only way to pass.
 SOLUTION = (
     "import hashlib\ndef target(x): return int(hashlib.sha256(b'SECRET' + bytes([x])).hexdigest()[:8], 16)"
@@ -47,9 +48,14 @@ def test_the_corpus_has_fifty_samples_in_eight_classes() -> None:
     assert sum(len(samples(name)) for name in CLASSES) >= 50
 
 
+# The fast tests take every fifth sample of a class under bubblewrap, the slow ones all under both.
+@pytest.mark.parametrize(
+    "confinement", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)], indirect=True
+)
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_hostile_programs(
-    confinement: Confinement, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    confinement: Confinement, name: str, every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RLVR_DATA", str(tmp_path))
     canary = tmp_path / "canary"
@@ -64,7 +70,7 @@ def test_hostile_programs(
             "CANARY": str(canary), "OUTSIDE": str(tmp_path), "PORT": server.getsockname()[1],
             "PID": os.getpid(), "DATA": str(tmp_path),
         }  # fmt: skip
-        for sample, code in samples(name).items():
+        for sample, code in list(samples(name).items())[::every]:
             program = filled(code, names)
             start = time.monotonic()
             verdict = verifier(f"```python\n{program}```", REFERENCE)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rlvr.tasks import TaskError, build_task
+from rlvr.tasks.streams import problem_stream
 from rlvr.verifiers import Status
 
 HEADER = "class Solution:\n    def ordered(self, items: List[int], s: str) -> List[int]:\n        "
@@ -103,6 +104,24 @@ def test_the_window_of_dates_and_several_files(tmp_path: Path) -> None:
     write(tmp_path / "test2.jsonl", row("a"))
     with pytest.raises(TaskError, match="'a' is in more than one"):
         ids(start="2024-01-01", **both)
+
+
+def test_earlier_contests_are_to_train_on(tmp_path: Path) -> None:
+    """So that a curriculum can go from mathematics to code."""
+    days = {"a": "2023-06-01", "b": "2024-01-31", "c": "2024-02-01", "d": "2024-05-01", "e": "2024-09-01"}
+    rows = [row(n, f"{day}T00:00:00", question_content=f"{n}?") for n, day in days.items()]
+    write(tmp_path / "test.jsonl", *rows)
+    window = {"train_before": "2024-02-01", "start": "2024-03-01", "end": "2024-06-01"}
+    task = build_task("livecodebench", source=str(tmp_path), **window)
+    assert ([p.id for p in task.train], [p.id for p in task.test]) == (["a", "b"], ["d"])
+    mixed = build_task("mixture", tasks=[{"name": "livecodebench", "source": str(tmp_path), **window}])
+    _, problem = problem_stream(mixed, seed=0).take(1)[0]
+    program = "```python\ninput()\nprint(sum(map(int, input().split())))\n```"
+    verdicts = mixed.verify.grade([(program, problem.reference), ("", problem.reference)])
+    assert [verdict.status for verdict in verdicts] == [Status.CORRECT, Status.UNPARSED]
+    write(tmp_path / "test.jsonl", *rows, row("again", "2024-04-01T00:00:00", question_content="a?"))
+    with pytest.raises(TaskError, match="1 questions stand before and after"):
+        build_task("livecodebench", source=str(tmp_path), **window)
 
 
 class Call:

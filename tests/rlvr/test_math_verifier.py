@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,40 @@ def test_a_verdict_carries_its_evidence() -> None:
     assert (STRICT.version, PAPER.version) == ("math-strict-1", "math-paper-1")
 
 
+@pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
+def test_a_batch_is_graded_as_its_items_are(verifier: MathVerifier) -> None:
+    rows = [*corpus("math_equal")[::20], *corpus("math_different")[::20]]
+    items = [(f"<answer>{row['given']}</answer>", row["wanted"]) for row in rows]
+    items += [("7", "7"), ("", "7"), *items[:5]]
+    alone = [replace(verifier(*item), seconds=0.0) for item in items]
+    assert [replace(verdict, seconds=0.0) for verdict in verifier.grade(items)] == alone
+    assert {verdict.status for verdict in alone} == {Status.CORRECT, Status.WRONG, Status.UNPARSED}
+    assert verifier.grade([]) == []
+
+
+def test_a_question_that_comes_again_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    class Counting:
+        workers = 2
+
+        def call(self, *question: str) -> bool:
+            asked.append(question)
+            return True
+
+    monkeypatch.setattr(math, "algebra", Counting)
+    item = (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
+    assert [v.correct for v in STRICT.grade([item] * 3)] == [True] * 3
+    assert asked == [(r"\sqrt{8}", r"2\sqrt{2}", False)]
+
+
+def test_only_a_lenient_grader_takes_an_answer_from_elsewhere() -> None:
+    for completion, formed in (("<answer>7</answer>", True), ("it is 7", False)):
+        verdict = PAPER(completion, "7")
+        assert verdict.correct and verdict.well_formed is formed
+    assert not STRICT("it is 7", "7").well_formed and STRICT("<answer>8</answer>", "7").well_formed
+
+
 def test_the_first_stage_starts_no_worker() -> None:
     for row in corpus("math_different"):
         assert compare(row["given"], row["wanted"], lenient=False) is not True
@@ -107,18 +142,19 @@ def test_the_first_stage_starts_no_worker() -> None:
     assert compare(r"\sqrt{8}", r"2\sqrt{2}", lenient=False) is None
 
 
-def test_precision_and_recall_on_the_labelled_corpus() -> None:
+# Equality has no direction; the fast tests take one.
+@pytest.mark.parametrize("forward", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_precision_and_recall_on_the_labelled_corpus(forward: bool) -> None:
     equal, different = corpus("math_equal"), corpus("math_different")
     assert len(equal) >= 300 and len(different) >= 300
-    for forward in (True, False):
-        if not forward:  # equality has no direction
-            equal, different = (
-                [{"given": r["wanted"], "wanted": r["given"]} for r in rows] for rows in (equal, different)
-            )
-        right = sum(v.correct for v in verdicts(STRICT, equal))
-        falsely = sum(v.correct for v in verdicts(STRICT, different))
-        assert right / (right + falsely) >= 0.995
-        assert right / len(equal) >= 0.95
+    if not forward:
+        equal, different = (
+            [{"given": r["wanted"], "wanted": r["given"]} for r in rows] for rows in (equal, different)
+        )
+    right = sum(v.correct for v in verdicts(STRICT, equal))
+    falsely = sum(v.correct for v in verdicts(STRICT, different))
+    assert right / (right + falsely) >= 0.995
+    assert right / len(equal) >= 0.95
 
 
 @pytest.fixture
@@ -130,11 +166,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     pool.close()
 
 
+# The fast tests take every eighth answer, the slow ones all.
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
-def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVerifier) -> None:
+def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVerifier, every: int) -> None:
     rows = corpus("math_hostile")
     assert len(rows) >= 60
+    rows = rows[::every]
     verdicts(verifier, [{"given": r"\sqrt{8}", "wanted": r"2\sqrt{2}"}] * 2)  # starts the workers
     for row, verdict in zip(rows, verdicts(verifier, rows), strict=True):
         assert verdict.status is not Status.CORRECT, row
@@ -142,6 +181,17 @@ def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVer
     assert not Path("owned").exists()
 
 
+def test_the_training_processes_of_a_machine_divide_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(9), raising=False)
+    workers = {}
+    for processes in ("1", "4", "100"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        workers[processes] = WorkerPool("rlvr.verifiers.math_symbolic:equal").workers
+    assert workers == {"1": 9, "4": 2, "100": 1}
+
+
 def test_an_answer_that_never_ends_is_timed_out_and_the_next_is_decided() -> None:
-    assert STRICT("<answer>2^{2^{40}}</answer>", "7").status is Status.TIMED_OUT
-    assert STRICT(r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}").status is Status.CORRECT
+    never, root = ("<answer>2^{2^{40}}</answer>", "7"), (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
+    expected = [Status.TIMED_OUT, Status.CORRECT]
+    assert [STRICT(*item).status for item in (never, root)] == expected
+    assert [verdict.status for verdict in STRICT.grade([never, root, never])] == [*expected, expected[0]]

@@ -16,6 +16,7 @@ HEALTHY = {
     "rollout/truncated": 0.0,
     "rollout/unparsed": 0.0,
     "rollout/timed_out": 0.0,
+    "reward/bad": 0.0,
     "rollout/duplicates": 0.1,
     "rollout/zero_variance": 0.3,
     "loss/skipped": 0.0,

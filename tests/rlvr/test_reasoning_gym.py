@@ -8,14 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlvr.confined import Confinement
-from rlvr.run_dir import read_jsonl
 from rlvr.tasks import Problem, Task, TaskError, build_task
 from rlvr.verifiers import Status
 from rlvr.verifiers.plain_data import decode
@@ -26,6 +24,7 @@ pytest.importorskip("reasoning_gym")
 NAMES = ["chain_sum", "countdown", "simple_integration", "polynomial_multiplication"]
 SECONDS = 0.5
 IN_TIME = SECONDS + 0.5 + 1.0
+EITHER = ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)]
 
 
 def task_of(name: str, **options: Any) -> Task:
@@ -36,7 +35,9 @@ def own_answer(problem: Problem) -> str:
     return decode(problem.reference["entry"])["answer"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])]
+)
 def test_own_answers_are_right_and_those_of_others_wrong(name: str) -> None:
     task = task_of(name)
     problems = [*task.test, task.train[0], task.train[999_999]]
@@ -72,6 +73,7 @@ def test_training_never_meets_the_evaluation_set(monkeypatch: pytest.MonkeyPatch
         [task.train[i] for i in range(200)]
 
 
+@pytest.mark.slow
 def test_the_same_problems_in_every_process() -> None:
     """Some generators go through sets, whose order is random from one interpreter to the next."""
     code = (
@@ -132,10 +134,26 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The fast tests take some of the answers to two data sets: one's scorer runs them as code, one's does not.
+@pytest.mark.parametrize(
+    "confinement", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)], indirect=True
+)
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("chain_sum", 6),
+        ("countdown", 4),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
 @pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])
 def test_hostile_answers(
-    confinement: Confinement, name: str, fenced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    confinement: Confinement,
+    name: str,
+    every: int,
+    fenced: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the fence in front of the scorer taken away, nothing happens outside either."""
     if not fenced:
@@ -145,7 +163,7 @@ def test_hostile_answers(
     right = f"<answer>{own_answer(problem)}</answer>"
     assert verifier(right, problem.reference).correct
     with socket.create_server(("127.0.0.1", 0)) as server:
-        for hostile in HOSTILE:
+        for hostile in HOSTILE[::every]:
             answer = hostile.replace("{file!r}", repr(str(tmp_path / "file")))
             answer = answer.replace("{port}", str(server.getsockname()[1]))
             start = time.monotonic()
@@ -175,15 +193,3 @@ def test_hostile_answers(
 def test_extraction(completion: str, answer: str | None) -> None:
     assert extract_answer(completion, whole_text=True) == (answer and answer.strip())
     assert extract_answer("5", whole_text=False) is None
-
-
-@pytest.mark.slow
-def test_a_run_trains_on_it(train: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    process = train(
-        "recipe=grpo_tiny", "model=embedded:countdown-untrained", "task=reasoning_gym:chain_sum",
-        "task.template=plain", "task.test_problems=20", "task.parameters.max_terms=2", "steps=2",
-        "rollouts.prompts=4", "rollouts.max_new_tokens=16", "probe.tasks=[]", "run_dir=run",
-    )  # fmt: skip
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert len(read_jsonl(tmp_path / "run" / "metrics.jsonl")) == 2

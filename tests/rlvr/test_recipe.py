@@ -200,6 +200,18 @@ def test_dry_run_needs_neither_weights_nor_data(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_dry_run_counts_problems_as_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rlvr.train import main
+
+    monkeypatch.delenv("RLVR_DATA", raising=False)
+    tasks = ["probe.tasks=[humaneval_plus, math500]", "probe.max_problems=null"]
+    assert main(["recipe=grpo_tiny", *tasks, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "humaneval_plus: 164 problems" in said and "math500: 500 problems" in said
+
+
 def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     from rlvr.train import main
 

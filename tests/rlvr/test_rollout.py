@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,13 +12,15 @@ from accelerate import Accelerator
 from toys import toy_algorithm
 
 from rlvr.algorithm import Draws
-from rlvr.config import Rewards
+from rlvr.config import ExtraReward, Rewards
 from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Request
 from rlvr.metrics import rollout_metrics
-from rlvr.rewards import outcome_reward
-from rlvr.rollout import DrawsError, ProblemStream, Rollouts, to_batch
+from rlvr.rewards import RewardError, RewardMix
+from rlvr.rollout import DrawsError, Rollouts, to_batch
+from rlvr.run_dir import read_jsonl
 from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks.streams import ProblemStream
 from rlvr.verifiers import Status, StringVerifier, Verdict
 
 PROBLEMS = [Problem(f"p{i}", "x" * (1 + i % 3), i) for i in range(7)]
@@ -54,7 +58,8 @@ TASK = Task("toy", PROBLEMS, [], StringVerifier("toy-1", verify), "plain", "toy"
 
 def rollouts(engine: Fake, draws: Draws, **config: float) -> Rollouts:
     settings = RolloutConfig(**{"prompts": 4, "group_size": 4, "max_new_tokens": 5, **config})
-    return Rollouts(engine, TASK, Letters(), settings, Rewards(), draws, Accelerator(cpu=True), seed=3)
+    rewards = RewardMix(Rewards(), {}, 5, Path("unused"))
+    return Rollouts(engine, TASK, Letters(), settings, rewards, draws, Accelerator(cpu=True), seed=3)
 
 
 def test_every_sample_has_its_own_seed_even_when_problems_come_again() -> None:
@@ -142,17 +147,26 @@ def test_spans_say_what_is_trained_on_whatever_the_token_ids() -> None:
     assert batch.mask.tolist() == [[1, 0, 0, 1]]
 
 
-@pytest.mark.parametrize(
-    ("correct", "length", "cache", "reward"),
-    [
-        (True, 20, None, 1.0),
-        (False, 5, None, -1.0),
-        (True, 12, 8, 1.0),
-        (True, 16, 8, 0.5),
-        (False, 20, 8, -2.0),
-    ],
-)
-def test_rewards(correct: bool, length: int, cache: int | None, reward: float) -> None:
-    verdict = Verdict(Status.CORRECT if correct else Status.UNPARSED, float(correct))
-    rewards = Rewards(correct=1.0, wrong=-1.0, overlong_cache=cache)
-    assert outcome_reward(verdict, length, 20, rewards) == reward
+def test_a_reward_that_is_no_number_never_reaches_a_batch(tmp_path: Path) -> None:
+    def sometimes(completion: str, reference: int, verdict: Verdict) -> float:
+        return math.nan if verdict.correct and reference % 2 else 0.25
+
+    def collecting(bad: str) -> Rollouts:
+        config = Rewards(extra=[ExtraReward(reward="mine:sometimes")], bad=bad)
+        made = rollouts(Fake(0.5), Draws(), prompts=7)
+        made.rewards = RewardMix(config, {"sometimes": sometimes}, 5, tmp_path / "rewards.jsonl")
+        return made
+
+    with pytest.raises(RewardError, match="sometimes"):
+        collecting("stop").collect(ProblemStream(PROBLEMS, 0))
+    collected = collecting("wrong").collect(ProblemStream(PROBLEMS, 0))
+    scored = [(g.problem.reference, s) for g in collected.used for s in g.scored]
+    bad = [s.completion.text == "right" and reference % 2 == 1 for reference, s in scored]
+    assert [s.bad for _, s in scored] == bad and 0 < sum(bad) < len(bad)
+    batch = to_batch(collected.used)
+    assert set(batch.rewards.tolist()) == {0.0, 0.25, 1.25}
+    assert batch.correct.tolist() == (batch.rewards > 1).tolist()
+    metrics = rollout_metrics(collected)
+    assert metrics["reward/bad"] == sum(bad) / len(bad)
+    assert metrics["reward/outcome"] + metrics["reward/sometimes"] == pytest.approx(metrics["rollout/reward"])
+    assert len(read_jsonl(tmp_path / "rewards.jsonl")) == 1 + sum(bad)
