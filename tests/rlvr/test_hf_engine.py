@@ -64,7 +64,7 @@ def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: 
     )
     difference = (policy.scores(batch).logprobs - batch.engine_logprobs) * batch.mask
     assert len({len(c.token_ids) for c in completions}) > 1
-    assert difference.abs().max() < 1e-5
+    assert difference.abs().max() < 5e-5  # float32, two orders of summation
 
 
 def test_a_sample_is_the_same_alone_and_in_a_batch(engine: HFEngine) -> None:
