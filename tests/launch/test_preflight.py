@@ -152,7 +152,7 @@ def test_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     countdown = Choice(name="countdown:3", train_problems=10, test_problems=5)  # type: ignore[call-arg]
     holds(needs.check_task(countdown, trained=True), "ok", "10 problems to train on, 5 to test")
     nowhere = Choice(name="math500", source=str(tmp_path))  # type: ignore[call-arg]
-    holds(needs.check_task(nowhere, trained=False), "fault", "no file math500.jsonl")
+    holds(needs.check_task(nowhere, trained=False), "fault", "math500.jsonl")
     (tmp_path / "math500.jsonl").write_text('{"problem": "1 + 1?", "answer": "2"}\n')
     holds(needs.check_task(nowhere, trained=False), "ok", "1 to test")
     holds(needs.check_task(nowhere, trained=True), "fault", "0 problems to train on")
