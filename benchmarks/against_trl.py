@@ -1,6 +1,6 @@
 """A training step held against TRL's GRPOTrainer, on one thread: `make bench`.
 
-    python benchmarks/against_trl.py [--pairs 7] [--workloads "1M, fixed" ...] [--continuous-batching]
+    python benchmarks/against_trl.py [--pairs 7] [--workloads "1M, fixed" ...] [--vllm]
 
 Both do GRPO (token mean, no KL) with AdamW in fp32 on the same random weights, prompts, lengths and
 rewards, in one process, a step of one after a step of the other. First TRL's rollouts are replayed by
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,8 +27,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 import transformers
 from our_step import OurStep
-from trl_step import trl_steps
-from workload import WORKLOADS, Meter, Workload
+from trl_step import trl_steps, vllm_settings
+from workload import WORKLOADS, Meter, Workload, build_model
 
 PHASES = ("generation", "scoring", "update")
 # Relative distance of every gradient tensor, and of the loss, that fp32 sums in another order explain.
@@ -54,6 +55,7 @@ def main() -> int:
         action="store_true",
         help="TRL generates with transformers' continuous batching, each request to the longest's length",
     )
+    parser.add_argument("--vllm", action="store_true", help="both generate with vLLM; fixed lengths alone")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
@@ -62,17 +64,18 @@ def main() -> int:
     settings = {"use_transformers_continuous_batching": True} if chosen.continuous_batching else {}
     rows = []
     for work in WORKLOADS:
-        if work.name in chosen.workloads:
-            pairs, parameters = compare(work, chosen.pairs, **settings)
+        if work.name in chosen.workloads and not (chosen.vllm and work.sigma):
+            pairs, parameters = compare(work, chosen.pairs, vllm=chosen.vllm, **settings)
             rows.append(table_row(work, pairs, parameters, rate))
             print_row(rows[-1])
     print("\n" + "\n".join(markdown(rows)))
     return 0
 
 
-def compare(work: Workload, pairs: int, lr: float = 1e-5, **settings: Any) -> tuple[list[Pair], int]:
+def compare(
+    work: Workload, pairs: int, lr: float = 1e-5, vllm: bool = False, **settings: Any
+) -> tuple[list[Pair], int]:
     """The measured pairs, and the number of parameters. Exits where loss or gradient differ."""
-    ours = OurStep(work, lr)
     measured: list[Pair] = []
 
     def then(step: int) -> None:
@@ -91,6 +94,11 @@ def compare(work: Workload, pairs: int, lr: float = 1e-5, **settings: Any) -> tu
             measured.append(Pair(step, own, theirs))
 
     with tempfile.TemporaryDirectory() as directory:
+        if vllm:
+            settings |= vllm_settings(work)
+            saved = Path(directory)
+            build_model(work.shape).save_pretrained(saved)
+        ours = OurStep(work, lr, saved if vllm else None)
         runner = trl_steps(work, 1 + WARM_UP + pairs, lr, directory, then, **settings)
         runner[0].train()
     return measured, sum(p.numel() for p in ours.policy.plain.policy.parameters())

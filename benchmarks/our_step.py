@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -11,12 +13,13 @@ from workload import SHAPES, Meter, Workload, build_model, build_tokenizer, is_c
 
 from rlvr import builders
 from rlvr.algorithms import ALGORITHMS
-from rlvr.config import Optim, PolicyConfig, Rewards
+from rlvr.config import EngineConfig, Optim, PolicyConfig, Rewards
 from rlvr.config import Rollouts as RolloutConfig
 from rlvr.engines import Completion, Engine, Request
 from rlvr.engines.hf import HFEngine
 from rlvr.learner import Learner
 from rlvr.policy import Policy
+from rlvr.rewards import RewardMix
 from rlvr.rollout import Rollouts, to_batch
 from rlvr.tasks import Problem, Task
 from rlvr.verifiers import Status, StringVerifier
@@ -67,15 +70,25 @@ class Given:
 
 
 class OurStep:
-    """Calling it with a step's number does that step. `gradient` is kept as long as `keep_gradient` holds."""
+    """Calling it with a step's number does that step. `gradient` is kept as long as `keep_gradient` holds.
 
-    def __init__(self, work: Workload, lr: float):
+    vllm: a directory with the model, for generation by vLLM.
+    """
+
+    def __init__(self, work: Workload, lr: float, vllm: Path | None = None):
         self.work = work
         self.meter = Meter()
         model, tokenizer = build_model(work.shape), build_tokenizer(SHAPES[work.shape]["vocab_size"])
-        own = HFEngine(build_model(work.shape), tokenizer, eos_ids=(), batch_size=work.rows)
-        self.engine = ForcedLengths(own, self.meter)
         self.accelerator = Accelerator(cpu=True)
+        if vllm is None:
+            own: Any = HFEngine(build_model(work.shape), tokenizer, eos_ids=(), batch_size=work.rows)
+            self.meter.count(own.model)
+        else:
+            from rlvr.engines.vllm import VLLMEngine
+
+            config = EngineConfig(name="vllm", batch_size=work.rows)
+            own = VLLMEngine(vllm, tokenizer, (), config, 4 * work.prompt + work.longest)
+        self.engine = ForcedLengths(own, self.meter)
         algorithm = builders.build(ALGORITHMS, "grpo", builders.complete(ALGORITHMS, "grpo", OPTIONS))
         optim = Optim(lr=lr, micro_batch_tokens=work.micro_batch_tokens)
         rollouts = RolloutConfig(
@@ -85,13 +98,13 @@ class OurStep:
         self.learner = Learner(algorithm, self.policy, self.accelerator, optim, rollouts, seed=0)
         verify = StringVerifier("1", lambda text, _: (self._verdict(text), None))
         self.rollouts = Rollouts(
-            self.engine, Task("benchmark", [], [], verify, "", ""), tokenizer, rollouts, Rewards(),
-            algorithm.draws, self.accelerator, seed=0,
+            self.engine, Task("benchmark", [], [], verify, "", ""), tokenizer, rollouts,
+            RewardMix(Rewards(), {}, work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
+            seed=0,
         )  # fmt: skip
         self.stream = Given()
         self.keep_gradient = True
         self.policy.parallel.optimizer.optimizer.register_step_pre_hook(self._keep)
-        self.meter.count(own.model)
         self.meter.count(model)
 
     def __call__(self, step: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
@@ -27,13 +28,15 @@ class TrlSteps(GRPOTrainer):
         super().__init__(**settings)
         # No token ends a completion.
         self.eos_token_ids = [-1]
-        self.generation_config.eos_token_id = self.model.generation_config.eos_token_id = None
+        if not self.use_vllm:
+            self.generation_config.eos_token_id = self.model.generation_config.eos_token_id = None
         self.meter.count(self.model)
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
         lengths = self.work.completion_lengths(self.state.global_step)
         with self.meter.measured("generation"):
-            self.generation_config.max_new_tokens = max(lengths)
+            if not self.use_vllm:
+                self.generation_config.max_new_tokens = max(lengths)
             drawn, logprobs = super()._generate_single_turn(prompt_ids, *rest, **named)
         self.completions = [ids[:n] for ids, n in zip(drawn, lengths, strict=True)]
         return self.completions, logprobs
@@ -71,6 +74,22 @@ class AfterEachStep(TrainerCallback):
         self.then(state.global_step - 1)
 
 
+def vllm_settings(work: Workload) -> dict[str, Any]:
+    """TRL with vLLM in its process, in fp32 like everything else: it has no setting for that."""
+    from rlvr.engines.vllm import prepare_environment
+
+    prepare_environment(on_gpu=False)
+    from trl.generation import vllm_generation
+
+    vllm_generation.LLM = partial(
+        vllm_generation.LLM, dtype="float32", enforce_eager=True, enable_chunked_prefill=False
+    )
+    return {
+        "use_vllm": True, "vllm_mode": "colocate", "vllm_max_model_length": 4 * work.prompt + work.longest,
+        "generation_kwargs": {"ignore_eos": True},
+    }  # fmt: skip
+
+
 def reward(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
     return [float(is_correct(text)) for text in completions]
 
@@ -80,7 +99,10 @@ def trl_steps(
 ) -> tuple[TrlSteps, AfterEachStep]:
     """A trainer whose `train()` does so many steps and calls `then` after each."""
     model = build_model(work.shape)
-    model.config._name_or_path = directory
+    tokenizer = build_tokenizer(SHAPES[work.shape]["vocab_size"])
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    model.config._name_or_path = model.name_or_path = directory
     callback = AfterEachStep(then)
     prompts = [words(ids) for step in range(steps) for ids in work.prompt_ids(step)]
     accumulated = work.rows // work.trl_rows
@@ -94,7 +116,7 @@ def trl_steps(
     )  # fmt: skip
     trainer = TrlSteps(
         work, model=model, args=arguments, reward_funcs=reward, callbacks=[callback],
-        processing_class=build_tokenizer(SHAPES[work.shape]["vocab_size"]),
+        processing_class=tokenizer,
         train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
     )  # fmt: skip
     callback.trainer = trainer

@@ -43,7 +43,7 @@ class VLLMEngine:
         self.eos_ids = sorted(eos_ids)
         self.on_gpu = torch.cuda.is_available()
         self._asleep = False
-        _prepare_environment(self.on_gpu)
+        prepare_environment(self.on_gpu)
         from vllm import LLM  # only now: it reads the environment
 
         if not self.on_gpu:
@@ -141,7 +141,7 @@ class VLLMEngine:
         return Completion(ids, logprobs, text, output.finish_reason)
 
 
-def _prepare_environment(on_gpu: bool) -> None:
+def prepare_environment(on_gpu: bool) -> None:
     """What vLLM takes from the environment alone; what is set there already stays."""
     wanted = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
