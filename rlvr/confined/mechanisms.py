@@ -42,6 +42,9 @@ class Confinement:
             raise FileNotFoundError("no program bwrap")
         arguments = [program, "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534"]
         arguments += ["--cap-drop", "ALL", "--die-with-parent", "--chdir", "/"]
+        # For modules that want a directory for themselves when they are imported; no call can write there.
+        # First, since what may be read can lie below it.
+        arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         for path in (*SYSTEM_LIBRARIES, interpreter(), *_shared_interpreter(), str(_standard_library())):
             arguments += ["--ro-bind-try", path, path]
         for name in PACKAGE_DIRECTORIES:
@@ -51,8 +54,6 @@ class Confinement:
             arguments += ["--ro-bind", path, path]
         for device in ("/dev/null", "/dev/urandom"):
             arguments += ["--dev-bind", device, device]
-        # For modules that want a directory for themselves when they are imported; no call can write there.
-        arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         # Last: the root is a file system in memory, which could be filled.
         return [*arguments, "--remount-ro", "/", "--", *command]
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -295,3 +296,17 @@ def test_where_nothing_confines_code_is_refused_or_runs_with_limits(monkeypatch:
         pool.call("'a' * 10**10")
     assert pool.call("2 + 2") == 4
     pool.close()
+
+
+def test_a_package_below_the_temporary_directory_is_found(
+    confinement: Confinement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker has a /tmp of its own; a checkout may lie in the host's."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        (Path(directory) / "lies_in_tmp.py").write_text("def twice(number):\n    return 2 * number\n")
+        monkeypatch.syspath_prepend(directory)
+        pool = WorkerPool("lies_in_tmp:twice", 1, LIMITS, confinement=confinement)
+        try:
+            assert pool.call(21) == 42
+        finally:
+            pool.close()
