@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, set_seed
 
 from evals.gap_record import GapRecord
 from evals.probe import Probe
@@ -30,6 +30,7 @@ from rlvr.resume import Start, find_start, mark_finished, prepare
 from rlvr.rewards import RewardFunction, RewardMix, load_functions
 from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
+from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
 from rlvr.tasks import Task, build_task
 from rlvr.tasks.streams import problem_stream
@@ -152,6 +153,7 @@ class _Parts:
         """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""
         config = self.config.policy
         saved = start.checkpoint.policy if start.checkpoint else None
+        set_seed(derive_seed(self.config.seed, "policy") % 2**32)  # fresh adapters are random
         model, adapters = models.load_policy(self.model, config, saved)
         reference = None
         if self.algorithm.kl.coefficient > 0 and adapters is None:

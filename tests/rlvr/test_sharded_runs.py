@@ -73,7 +73,10 @@ class TestGoingOn:
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
         assert any(step["loss/grad_norm"] > 0 for step in steps)
-        assert all(step["mismatch/max"] < 0.2 for step in steps)
+        # The engine computes in float32, whatever the trainer does.
+        assert all(
+            step["mismatch/mean"] < (0.02 if "policy.dtype=bfloat16" in arguments else 1e-4) for step in steps
+        )
         return whole
 
     @pytest.mark.distributed
