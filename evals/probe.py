@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from rlvr.checkpoint import weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.engines import Engine, Sampling
 from rlvr.engines.hf import HFEngine
-from rlvr.hooks import Moment
+from rlvr.hooks import Moment, Report
 from rlvr.models import eos_ids, load_model
 from rlvr.progress import progress
 from rlvr.run_dir import RunDir, append_jsonl, keep_jsonl, read_jsonl
@@ -61,9 +61,9 @@ class Probe:
         self.console = console
         self.ranks = PartialState()
 
-    def __call__(self, moment: Moment) -> Mapping[str, float]:
+    def __call__(self, moment: Moment) -> Report:
         if not self._due(moment):
-            return {}
+            return Report()
         policy_hash = weight_hash(moment.policy)
         known = {(r["step"], r["task"], r["policy_hash"]) for r in read_jsonl(self.run_dir.probe)}
         for task in self.tasks:
@@ -75,7 +75,7 @@ class Probe:
         records = self.records()
         if self.ranks.is_main_process:
             self.console.print(probe_table(records, moment.step))
-        return self._metrics([r for r in records if r.step == moment.step])
+        return Report(self._metrics([r for r in records if r.step == moment.step]))
 
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""
@@ -238,7 +238,7 @@ class ProbeCallback(TrainerCallback):
             raise RuntimeError("the callback was not there when training began")
         last = state.global_step >= state.max_steps
         moment = Moment(state.global_step, 0, directory, self._engine, last)
-        metrics = self._probe(moment)
+        metrics = self._probe(moment).metrics
         state.log_history.append({"step": state.global_step, **metrics})
 
 

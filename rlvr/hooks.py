@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -28,13 +28,22 @@ class Moment:
     last: bool
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a checkpoint hook found: metrics for the dashboards; stop: why training should end here, if it
+    should, the same on all ranks. A hook is then called once more, with `last`."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stop: str | None = None
+
+
 class CheckpointHook(Protocol):
     """Called before the first step and after every committed checkpoint, on all ranks.
 
-    Called again for the same step after a resume, it does only what is missing. Returns metrics.
+    Called again for the same step after a resume, it does only what is missing.
     """
 
-    def __call__(self, moment: Moment) -> Mapping[str, float]: ...
+    def __call__(self, moment: Moment) -> Report: ...
 
 
 def load_hooks(config: Config) -> list[CheckpointHook]:

@@ -73,8 +73,8 @@ class Trainer:
         start: the policy directory that the run starts or goes on from.
         """
         self.engine.load(self.policy.weights())
-        if self._on_schedule():
-            self._call_hooks(start)
+        if self._on_schedule() and self._hooks_stop(start):
+            return True
         with self.monitor.training(self.step), stop.finishing():
             while self.step < self.config.steps:
                 self.step += 1
@@ -86,7 +86,8 @@ class Trainer:
                     return False
                 if self._on_schedule():
                     with stop.at_once():  # the checkpoint is there, and a probe goes on where it stopped
-                        self._call_hooks(checkpoint.policy)
+                        if self._hooks_stop(checkpoint.policy):
+                            break
         return True
 
     def _on_schedule(self) -> bool:
@@ -169,12 +170,27 @@ class Trainer:
         rank = self.accelerator.process_index
         torch.save(vars(batch), self.run_dir.evidence / f"step_{self.step:06d}-rank{rank}.pt")
 
-    def _call_hooks(self, policy: Path) -> None:
+    def _hooks_stop(self, policy: Path) -> bool:
+        """Calls the hooks; True if one of them ends training before `steps`, after a last call of all."""
         last = self.step == self.config.steps
+        reasons = self._call_hooks(policy, last)
+        if last or not reasons:
+            return False
+        self.monitor.print(f"stopped early after step {self.step}: {'; '.join(reasons)}")
+        self._call_hooks(policy, True)
+        return True
+
+    def _call_hooks(self, policy: Path, last: bool) -> list[str]:
+        """Why the hooks would end training here."""
         moment = Moment(self.step, self.samples, policy, self.engine, last)
+        reasons = []
         for hook in self.hooks:
             begun = time.perf_counter()
-            if metrics := dict(hook(moment)):
+            report = hook(moment)
+            if report.metrics:
                 seconds = time.perf_counter() - begun
                 name = f"time/{type(hook).__name__.lower()}"
-                self.monitor.mirror_metrics(self.step, {**metrics, name: seconds})
+                self.monitor.mirror_metrics(self.step, {**report.metrics, name: seconds})
+            if report.stop:
+                reasons.append(report.stop)
+        return reasons

@@ -261,11 +261,12 @@ def test_a_live_run_is_refused(train: Train, tmp_path: Path, base: Path) -> None
 def test_hooks_come_by_configuration(train: Train, tmp_path: Path, base: Path) -> None:
     (tmp_path / "my_hooks.py").write_text(
         "import json\n"
+        "from rlvr.hooks import Report\n"
         "def factory(config):\n"
         "    def hook(moment):\n"
         "        row = [config.recipe, moment.step, moment.policy.name, moment.last]\n"
         "        open('hook.jsonl', 'a').write(json.dumps(row) + '\\n')\n"
-        "        return {}\n"
+        "        return Report(stop='enough' if moment.step == 4 else None)\n"
         "    return hook\n"
     )
     arguments = [*SMALL, "steps=3", "run_dir=run", "probe.tasks=[]", "hooks=[my_hooks:factory]"]
@@ -273,6 +274,10 @@ def test_hooks_come_by_configuration(train: Train, tmp_path: Path, base: Path) -
     rows = [json.loads(line) for line in (tmp_path / "hook.jsonl").read_text().splitlines()]
     assert [row[1] for row in rows] == [0, 2, 3]
     assert [row[3] for row in rows] == [False, False, True]
+    arguments = [a.replace("steps=3", "steps=9") for a in arguments]
+    assert "stopped early after step 4: enough" in finish(train(*arguments, PYTHONPATH=str(tmp_path)))
+    rows = [json.loads(line) for line in (tmp_path / "hook.jsonl").read_text().splitlines()]
+    assert [(row[1], row[3]) for row in rows[3:]] == [(4, False), (4, True)]
 
 
 @pytest.mark.parametrize("hook", ["nowhere:factory", "json:nothing"])

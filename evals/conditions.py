@@ -1,0 +1,47 @@
+"""What two measurements must share before their numbers may be compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+from rlvr.engines import Sampling
+from rlvr.tasks import Problem, Task
+
+
+class ConditionsError(ValueError):
+    """Two measurements cannot be compared; the message says in what they differ."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a task was posed, sampled and graded. data: hash of the problems that were asked."""
+
+    task: str
+    data: str
+    template: str
+    grader: str
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+
+
+def conditions(task: Task, problems: Sequence[Problem], sampling: Sampling) -> Conditions:
+    """Of a measurement of these of the task's problems."""
+    rows = [[p.id, p.prompt, p.reference] for p in problems]
+    data = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
+    return Conditions(task.name, data, task.template, task.grader, **asdict(sampling))
+
+
+def check_comparable(base: Conditions, policy: Conditions) -> None:
+    """Raises ConditionsError with every field that differs."""
+    if found := differences(base, policy):
+        raise ConditionsError(f"base and policy cannot be compared: {'; '.join(found)}")
+
+
+def differences(one: Conditions, other: Conditions) -> list[str]:
+    """'template: plain / boxed' for every field that differs."""
+    pairs = [(f.name, getattr(one, f.name), getattr(other, f.name)) for f in fields(Conditions)]
+    return [f"{name}: {a} / {b}" for name, a, b in pairs if a != b]
