@@ -1,0 +1,178 @@
+"""python -m evals curves FILE... out=curves.png [labels=A,B,...] [allow=temperature,...] [theme=light|dark]
+
+Draws pass@k against k for any number of counts files (Parquet or JSON lines of problem, n, correct), with
+95 % bootstrap bands over problems. Files that say under which conditions they were measured must agree in
+all of them, but for those that `allow` names; so must the problems, unless allow=data. labels: one a file,
+in their order. out: .png, .svg or .pdf.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from evals.conditions import Conditions, ConditionsError
+from evals.estimators.counts import Counts
+from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.passk import ks_up_to
+from evals.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends
+from evals.files import FileError, Measured, read_counts
+from rlvr.config import Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, nearest, of_error
+from rlvr.recipe import parse_arguments
+
+FIELDS = tuple(field.name for field in fields(Conditions))
+
+
+class Drawing(Section):
+    """What one command draws."""
+
+    files: tuple[Path, ...]
+    out: Path
+    labels: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    theme: Literal["light", "dark"] = "light"
+
+
+class Curve(NamedTuple):
+    """Points of 100 against k: pass@k, and its 95 % bootstrap interval over problems."""
+
+    label: str
+    ks: list[int]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 drawn, 2 wrong arguments, files that cannot be read or must not be compared."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+        measured = [read_counts(path) for path in settings.files]
+        check_alike(settings.files, measured, settings.allow)
+    except (ConfigError, FileError, ConditionsError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    labels = settings.labels or default_labels(settings.files)
+    curves = [pass_at_k_curve(label, m.counts) for label, m in zip(labels, measured, strict=True)]
+    draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
+    print(f"wrote {settings.out}")
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Drawing:
+    """An argument without = is a file, and so is one that exists. Raises ConfigError with every mistake."""
+    files = [a for a in arguments if "=" not in a or Path(a).is_file()]
+    given = parse_arguments([a for a in arguments if a not in files])
+    for key in {"labels", "allow"} & given.keys():
+        given[key] = str(given[key]).split(",")
+    try:
+        settings = Drawing.model_validate({**given, "files": files})
+    except ValidationError as error:
+        known = [key for key in known_keys(Drawing) if key != "files"]
+        raise ConfigError("curves", [of_error(e, known) for e in error.errors()]) from None
+    mistakes = [Mistake(str(f), None, "there is no such file") for f in settings.files if not f.is_file()]
+    if not files:
+        mistakes.append(Mistake("FILE", None, "give at least one counts file"))
+    if settings.labels and len(settings.labels) != len(files):
+        mistakes.append(Mistake("labels", ",".join(settings.labels), f"give one a file, {len(files)} in all"))
+    for name in set(settings.allow) - set(FIELDS):
+        mistakes.append(Mistake("allow", name, nearest(name, FIELDS, "may differ")))
+    if settings.out.suffix not in FORMATS:
+        mistakes.append(Mistake("out", str(settings.out), f"the name ends in one of {', '.join(FORMATS)}"))
+    if not settings.out.parent.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if mistakes:
+        raise ConfigError("curves", mistakes)
+    return settings
+
+
+def check_alike(files: Sequence[Path], measured: Sequence[Measured], allow: Sequence[str]) -> None:
+    """Raises ConditionsError unless all curves may stand in one figure; names files and what differs."""
+    known = [(f, m.conditions) for f, m in zip(files, measured, strict=True) if m.conditions is not None]
+    wrong = []
+    for name in FIELDS:
+        values = [getattr(conditions, name) for _, conditions in known]
+        if name not in allow and len(set(values)) > 1:
+            wrong += [f"  {name}", *(f"      {v}: {f}" for v, (f, _) in zip(values, known, strict=True))]
+    if "data" not in allow and len({frozenset(m.problems) for m in measured}) > 1:
+        wrong += [
+            "  problems",
+            *(f"      {len(m.problems)}: {f}" for m, f in zip(measured, files, strict=True)),
+        ]
+    if wrong:
+        advice = "Measure alike, or name what may differ: allow=temperature (problems: allow=data)"
+        raise ConditionsError("\n".join(["these files cannot be compared; they differ in", *wrong, advice]))
+
+
+def default_labels(files: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell the files apart, without suffix."""
+    names = [f.with_suffix("").parts for f in files]
+    depth = 1
+    while len({n[-depth:] for n in names}) < len(set(names)):
+        depth += 1
+    return ["/".join(n[-depth:]) for n in names]
+
+
+def pass_at_k_curve(label: str, counts: Counts) -> Curve:
+    """At k = 1, 2, 4, ... up to the largest that can be estimated."""
+    ks = ks_up_to(counts.largest_k)
+    points = [100 * counts.pass_at_k(k) for k in ks]
+    bounds = np.array([bootstrap_mean(values) for values in points])
+    return Curve(label, ks, np.array([values.mean() for values in points]), bounds[:, 0], bounds[:, 1])
+
+
+def caption(measured: Sequence[Measured]) -> tuple[str, str]:
+    """The figure's title and the line below it: what all the files that say so have in common."""
+    known = [m.conditions for m in measured if m.conditions is not None]
+    shared = {name: {getattr(c, name) for c in known} for name in FIELDS}
+    said = {name: next(iter(values)) for name, values in shared.items() if len(values) == 1}
+    problems = {len(m.problems) for m in measured}
+    parts = [f"{problems.pop()} problems"] if len(problems) == 1 else []
+    parts += [
+        f"{name.replace('_p', '-p')} {said[name]:g}" for name in ("temperature", "top_p") if name in said
+    ]
+    return str(said.get("task", "pass@k")), ", ".join([*parts, "bands: 95 % bootstrap over problems"])
+
+
+def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look) -> None:
+    """about: title and the line below it. Points stand where pass@k was estimated."""
+    with drawing(out, look, (7.2, 4.4)) as (axes,):
+        for i, curve in enumerate(curves):
+            colour = look.colour(i)
+            axes.fill_between(curve.ks, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0)
+            axes.plot(
+                curve.ks, curve.mean, color=colour, lw=1.8, marker="o", ms=4, mec=look.background, mew=0.6
+            )
+        lowest, highest = min(c.low.min() for c in curves), max(c.high.max() for c in curves)
+        room = max(2.0, 0.06 * (highest - lowest))
+        axes.set_ylim(max(0.0, lowest - room) if lowest > 0 else -0.02 * highest, min(highest + room, 101.5))
+        _log2_axis(axes, max(curve.ks[-1] for curve in curves))
+        axes.set(ylabel="pass@k, %", xlabel="k, samples per problem")
+        title, below = about
+        axes.set_title(title, pad=22)
+        axes.text(0, 1.025, below, transform=axes.transAxes, color=look.muted, size=8.5)
+        ends = [EndLabel(c.ks[-1], float(c.mean[-1]), c.label, look.colour(i)) for i, c in enumerate(curves)]
+        label_ends(axes, ends)
+
+
+def _log2_axis(axes: Axes, largest: int) -> None:
+    """k at powers of two; every second one where there are many."""
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(0.9, largest * 1.13)
+    powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
+    axes.xaxis.set_major_locator(FixedLocator(powers[:: 1 if len(powers) < 13 else 2]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
