@@ -7,7 +7,12 @@ import sys
 from rlvr import builders
 
 # name -> module:function that runs it, with the remaining arguments, and returns the exit status
-COMMANDS = {"grade": "evals.grade:main", "export": "evals.export:main", "curves": "evals.curves:main"}
+COMMANDS = {
+    "grade": "evals.grade:main",
+    "export": "evals.export:main",
+    "curves": "evals.curves:main",
+    "perplexity": "evals.perplexity:main",
+}
 
 
 def main(arguments: list[str]) -> int:

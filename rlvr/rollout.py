@@ -178,16 +178,12 @@ def to_batch(
     """Pads the groups' completions into one batch (shapes: see `rlvr.batch`)."""
     rows = [(group, scored) for group in groups for scored in group.scored]
     completions = [scored.completion for _, scored in rows]
-    prompt = torch.tensor([len(group.prompt_ids) for group, _ in rows])
-    length = torch.tensor([len(c.token_ids) for c in completions])
-    width, depth = int(prompt.max()), max(1, int(length.max()))
-    tokens = torch.zeros(len(rows), width + depth, dtype=torch.int64)
+    prompts = [group.prompt_ids for group, _ in rows]
+    tokens, prompt, length = padded(prompts, [c.token_ids for c in completions])
+    depth = tokens.shape[1] - int(prompt.max())
     logprobs = torch.zeros(len(rows), depth)
     mask = torch.zeros(len(rows), depth)
-    for i, ((group, _), completion) in enumerate(zip(rows, completions, strict=True)):
-        ids = (*group.prompt_ids, *completion.token_ids)
-        start = width - len(group.prompt_ids)
-        tokens[i, start : start + len(ids)] = torch.tensor(ids)
+    for i, completion in enumerate(completions):
         logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)
         masked = mask_truncated and completion.finish_reason == "length"
         for first, last in completion.spans or ((0, len(completion.token_ids)),):
@@ -207,3 +203,16 @@ def to_batch(
         greedy = [group.greedy.reward for group, _ in rows if group.greedy]
         fields["greedy_rewards"] = torch.tensor(greedy, dtype=torch.float32)
     return Batch(**{name: value.to(device) for name, value in fields.items()})
+
+
+def padded(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """tokens [B, P+T], prompt_len [B] and completion_len [B] of rows of token ids (see `rlvr.batch`)."""
+    prompt = torch.tensor([len(ids) for ids in prompts])
+    length = torch.tensor([len(ids) for ids in completions])
+    width, depth = int(prompt.max()), max(1, int(length.max()))
+    tokens = torch.zeros(len(prompts), width + depth, dtype=torch.int64)
+    for i, (first, rest) in enumerate(zip(prompts, completions, strict=True)):
+        tokens[i, width - len(first) : width + len(rest)] = torch.tensor([*first, *rest])
+    return tokens, prompt, length

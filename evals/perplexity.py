@@ -1,0 +1,232 @@
+"""python -m evals perplexity run=RUN_DIR task=NAME out=DIR [other=FILE.jsonl] [n=32] [key=value ...]
+python -m evals perplexity base=MODEL policy=MODEL samples=DIR task=NAME out=DIR [...]
+
+Perplexities of stored responses under the base and under the policy: PPL_base(Y_base), PPL_base(Y_policy),
+PPL_policy(Y_policy), PPL_policy(Y_base); with `other`, a file of {"id", "completion"} such as a stronger
+model's, PPL_base(Y_other) and PPL_policy(Y_other); of a run, also PPL_base(Y_policy) at every probed step.
+The policy of a run is its last checkpoint that was probed. samples: what `python -m evals probe` wrote.
+n: responses a problem. Writes to out: perplexity.jsonl with the median of each problem, perplexity.png.
+More keys: dtype=float32|bfloat16, micro_batch_tokens=16384, theme=light|dark.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+
+from evals.conditions import ConditionsError, check_comparable
+from evals.figures import LOOKS
+from evals.files import FileError, counts_file, read_about, read_counts, samples_file
+from evals.grade import SamplesError, read_samples
+from evals.likelihood import Response, perplexities, problem_medians, read_responses
+from evals.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
+from rlvr.checkpoint import CheckpointError, weight_hash
+from rlvr.config import Choice, Positive, Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.models import ModelError, load_model, load_tokenizer, model_directory
+from rlvr.progress import progress
+from rlvr.recipe import parse_arguments
+from rlvr.run_dir import RunDir, write_text
+from rlvr.tasks import Problem
+
+
+class Settings(Section):
+    """What one command scores: a run, or two models and a directory of their samples."""
+
+    task: Choice
+    out: Path
+    run: Path | None = None
+    base: str | None = None
+    policy: str | None = None
+    samples: Path | None = None
+    other: Path | None = None
+    n: Positive = 32
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    micro_batch_tokens: Positive = 16384
+    theme: Literal["light", "dark"] = "light"
+
+
+class Inputs(NamedTuple):
+    """sources: the directory of each author's samples; first the base's, last the policy's own."""
+
+    base: str
+    policy: str
+    sources: dict[Author, Path]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 written, 1 for a model that cannot be had, 2 wrong arguments or files."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+        medians = measure(settings, find_inputs(settings))
+    except (ConfigError, ConditionsError, FileError, SamplesError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (ModelError, CheckpointError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    settings.out.mkdir(exist_ok=True)
+    rows = "".join(json.dumps(median._asdict()) + "\n" for median in medians)
+    write_text(settings.out / "perplexity.jsonl", rows)
+    draw_boxes(medians, settings.task.name, settings.out / "perplexity.png", LOOKS[settings.theme])
+    Console().print(quartiles(medians, settings.task.name))
+    print(f"wrote {settings.out}/perplexity.jsonl and perplexity.png")
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Raises ConfigError with every mistake."""
+    try:
+        settings = Settings.model_validate(parse_arguments(arguments))
+    except ValidationError as error:
+        known = list(known_keys(Settings))
+        raise ConfigError("perplexity", [of_error(e, known) for e in error.errors()]) from None
+    mistakes = []
+    models = {key: getattr(settings, key) for key in ("base", "policy", "samples")}
+    given = [key for key, value in models.items() if value is not None]
+    if settings.run is not None and given:
+        mistakes.append(Mistake("run", str(settings.run), f"takes the place of {', '.join(given)}"))
+    if settings.run is None and len(given) < len(models):
+        missing = ", ".join(key for key in models if key not in given)
+        mistakes.append(
+            Mistake(missing, None, "is missing; give run=, or all of base=, policy= and samples=")
+        )
+    for key in ("run", "samples"):
+        path = getattr(settings, key)
+        if path is not None and not path.is_dir():
+            mistakes.append(Mistake(key, str(path), "there is no such directory"))
+    if not settings.out.parent.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if mistakes:
+        raise ConfigError("perplexity", mistakes)
+    return settings
+
+
+def find_inputs(settings: Settings) -> Inputs:
+    """Raises ConfigError for a run without a checkpoint that was probed on the task."""
+    if settings.run is None:
+        here = Path(str(settings.samples))
+        sources = {Author(BASE): here / "base", Author(POLICY): here}
+        return Inputs(str(settings.base), str(settings.policy), sources)
+    run, task = RunDir(settings.run), settings.task.name
+    try:
+        config = json.loads(run.config.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError("perplexity", [Mistake("run", str(run.path), f"is no run: {error}")]) from None
+    probed = {s: d for s, d in _steps(run.probes).items() if samples_file(d, task).is_file()}
+    kept = _steps(run.checkpoints)
+    if not probed.keys() & kept.keys():
+        advice = (
+            f"has no checkpoint that was probed on {task}; probed: {sorted(probed)}, kept: {sorted(kept)}"
+        )
+        raise ConfigError("perplexity", [Mistake("run", str(run.path), advice)])
+    last = max(probed.keys() & kept.keys())
+    # Before training the policy is the base.
+    policies = {Author(POLICY, step): probed[step] for step in sorted(probed) if 0 < step <= last}
+    sources = {Author(BASE): run.probes / "base", **policies}
+    return Inputs(config["base"] or config["model"], str(kept[last] / "policy"), sources)
+
+
+def _steps(directory: Path) -> dict[int, Path]:
+    return {int(found.name[5:]): found for found in directory.glob("step_[0-9]*")}
+
+
+def measure(settings: Settings, inputs: Inputs) -> list[Median]:
+    """Medians under the base of all responses, and under the policy of its own, the base's and others'.
+
+    Raises ConditionsError, FileError, SamplesError, ModelError or CheckpointError.
+    """
+    models = {BASE: model_directory(inputs.base), POLICY: model_directory(inputs.policy)}
+    check_origins(settings.task.name, inputs, models)
+    responses = read_inputs(settings, inputs, models)
+    own = list(inputs.sources)[-1]
+    under_policy = {author: r for author, r in responses.items() if author == own or author.name != POLICY}
+    return [
+        *_score(BASE, models[BASE], responses, settings),
+        *_score(POLICY, models[POLICY], under_policy, settings),
+    ]
+
+
+def check_origins(task: str, inputs: Inputs, models: Mapping[str, Path]) -> None:
+    """Raises FileError for samples of other weights, ConditionsError for samples drawn unlike the base's.
+
+    Of a policy at several steps only the last has to be the one at hand.
+    """
+    files = {author: samples_file(directory, task) for author, directory in inputs.sources.items()}
+    if missing := [str(file) for file in files.values() if not file.is_file()]:
+        raise FileError(f"there is no file {', '.join(missing)}")
+    about = {author: read_about(file) for author, file in files.items()}
+    base, _ = about[Author(BASE)]
+    for author, (conditions, origin) in about.items():
+        if base is not None and conditions is not None:
+            check_comparable(base, conditions)
+        earlier = author.name == POLICY and author != list(files)[-1]
+        if origin is None or earlier:
+            continue
+        if origin.weights != (found := weight_hash(models[author.name])):
+            raise FileError(
+                f"{files[author]} was drawn with weights {origin.weights}, but those of the {author.name}, "
+                f"{models[author.name]}, are {found}: give the model that drew the samples"
+            )
+
+
+def read_inputs(
+    settings: Settings, inputs: Inputs, models: Mapping[str, Path]
+) -> dict[Author, list[Response]]:
+    """The responses of every author. Raises FileError, SamplesError or ModelError."""
+    tokenizer = load_tokenizer(models[BASE])
+    if load_tokenizer(models[POLICY]).get_vocab() != tokenizer.get_vocab():
+        raise ModelError(
+            "base and policy have other vocabularies: token ids of one mean nothing to the other"
+        )
+    task = settings.task.name
+    texts: dict[str, str] = {}
+    for directory in inputs.sources.values():
+        texts |= read_counts(counts_file(directory, task)).prompts
+    prompts = {problem: tuple(tokenizer.encode(text)) for problem, text in texts.items()}
+    responses = {
+        author: read_responses(samples_file(directory, task), prompts, settings.n)
+        for author, directory in inputs.sources.items()
+    }
+    if settings.other is not None:
+        rows = read_samples(settings.other, [Problem(name, text, None) for name, text in texts.items()])
+        encoded = [(p.id, tokenizer.encode(row["completion"], add_special_tokens=False)) for row, p in rows]
+        responses[Author(OTHER)] = [Response(p, prompts[p], tuple(ids)) for p, ids in encoded if ids]
+    return responses
+
+
+def _score(
+    model: str, directory: Path, responses: Mapping[Author, Sequence[Response]], settings: Settings
+) -> list[Median]:
+    """Medians of all these responses under one model, which is loaded and let go again."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    loaded = load_model(directory, settings.dtype).to(device)
+    flat = [response for found in responses.values() for response in found]
+    room = loaded.config.max_position_embeddings
+    for response in flat:
+        if (length := len(response.prompt_ids) + len(response.token_ids)) > room:
+            raise ModelError(
+                f"problem {response.problem}: a response has {length} tokens with its prompt, which passes "
+                f"the context of {room} of {directory}"
+            )
+    with progress(f"under the {model}", len(flat)) as display:
+        values = iter(perplexities(loaded, flat, settings.micro_batch_tokens, display).tolist())
+    del loaded
+    gc.collect()
+    torch.cuda.empty_cache()
+    medians = []
+    for author, found in responses.items():
+        by_problem = problem_medians(found, [next(values) for _ in found])
+        medians += [Median(model, *author, problem, *rest) for problem, rest in by_problem.items()]
+    return medians
