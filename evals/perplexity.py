@@ -108,6 +108,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
             mistakes.append(Mistake(key, str(path), "there is no such directory"))
     if not settings.out.parent.is_dir():
         mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if settings.out.exists() and not settings.out.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
     if mistakes:
         raise ConfigError("perplexity", mistakes)
     return settings
