@@ -12,17 +12,18 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
 
 from evals.gap_record import GapRecord
-from evals.probe import Probe
+from evals.instrument import Instrument
+from evals.probe import Base, Probe
 from evals.report import gap_table
 from rlvr import builders, models
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.card import run_card
 from rlvr.config import Config
-from rlvr.engines import Engine, EngineError, Sampling
-from rlvr.engines.hf import HFEngine
+from rlvr.engines import Engine, EngineError
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
+from rlvr.local_engine import local_engine
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
@@ -172,18 +173,13 @@ class _Parts:
     def engine(self, weights: Path) -> Engine:
         """An engine that holds the weights of a directory."""
         config = self.config.engine
-        eos = models.eos_ids(weights, self.tokenizer)
-        if config.name == "hf":
-            model = models.load_model(weights, config.dtype).to(self.accelerator.device)
-            return HFEngine(model, self.tokenizer, eos, config.batch_size)
         if config.mode == "server":
             from rlvr.engines.vllm_server import VLLMServerEngine
 
             names = [self.config.model, str(self.model), str(self.model.resolve())]
+            eos = models.eos_ids(weights, self.tokenizer)
             return VLLMServerEngine(config, names, self.tokenizer, eos, self.longest, self.run_dir.exchange)
-        from rlvr.engines.vllm import VLLMEngine
-
-        return VLLMEngine(weights, self.tokenizer, eos, config, self.longest)
+        return local_engine(weights, self.tokenizer, config, self.longest, self.accelerator.device)
 
     def base_engine(self) -> Engine:
         """An engine for the base alone, beside the live one."""
@@ -196,17 +192,13 @@ class _Parts:
 
     def probe(self, tasks: Sequence[Task]) -> Probe:
         """The checkpoint hook that measures the gap."""
-        config = self.config.probe
+        config, tokens = self.config.probe, self.config.probe_max_new_tokens
         return Probe(
-            config=config,
+            instrument=Instrument(config, self.tokenizer, tokens, self.monitor.console),
             tasks=tasks,
-            tokenizer=self.tokenizer,
             run_dir=self.run_dir,
-            base=self.base,
-            base_engine=self.base_engine,
-            sampling=Sampling(config.temperature, config.top_p, self.config.probe_max_new_tokens),
+            base=Base(self.base, self.base_engine),
             save_every=self.config.save_every,
-            console=self.monitor.console,
         )
 
 

@@ -1,4 +1,4 @@
-"""`python -m evals perplexity`: whose responses are scored under whom, and inputs that do not fit together."""
+"""`python -m evals perplexity`: whose responses are scored under whom, and what does not fit together."""
 
 from __future__ import annotations
 
