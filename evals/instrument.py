@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -16,20 +16,20 @@ from evals.measure import Measuring, Plan, make_plan
 from evals.measurement import Measurement
 from evals.store import SampleKey, SampleSet, store_root
 from rlvr.config import ProbeConfig
-from rlvr.engines import Engine, Sampling
-from rlvr.progress import progress
+from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.progress import Display, progress
 from rlvr.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure. weights: its hash; name, dtype: of the engine; engine: gives the engine that
-    holds the weights, called only where a sample is missing."""
+    """A model to measure. weights: its hash; engine: holds the weights."""
 
     weights: str
-    name: str
-    dtype: str
-    engine: Callable[[], Engine]
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -63,44 +63,72 @@ class Instrument:
             tokenizer=tokenizer_hash(self.tokenizer),
             template=plan.task.template,
             **asdict(plan.sampling),
-            engine=subject.name,
-            dtype=subject.dtype,
+            engine=subject.engine.name,
+            dtype=subject.engine.dtype,
             seed=self.config.seed,
         )
         return SampleSet(store_root(), key)
 
     def measure(self, plan: Plan, subject: Subject, title: str) -> Reading | None:
         """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
-        samples = self.samples(plan, subject)
-        measuring = Measuring(plan, samples, subject.engine)
+        measuring = self.measuring(plan, subject)
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
         with progress(title, measuring.missing(rank, ranks), self.console) as display:
             drawn = sum(gather_object([measuring.run(display, rank, ranks)]))
         self.ranks.wait_for_everyone()
         if not self.ranks.is_main_process:
             return None
-        return Reading(measuring.counted(), samples, drawn)
+        return Reading(measuring.counted(), measuring.samples, drawn)
+
+    def pilot(self, plan: Plan, subject: Subject) -> int:
+        """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
+        quiet = Display("", 1, 0, Console(quiet=True))
+        rank, ranks = self.ranks.process_index, self.ranks.num_processes
+        return sum(gather_object([self.measuring(plan, subject).run(quiet, rank, ranks, pilot=True)]))
+
+    def measuring(self, plan: Plan, subject: Subject) -> Measuring:
+        """The plan on its way for this subject, with what the store has of it."""
+        return Measuring(plan, self.samples(plan, subject), subject.engine)
 
 
 class LazyEngine:
-    """Builds an engine when it is first asked for and closes it at the end of the block, if it was."""
+    """An engine that is built when the first completion is asked of it; closed at the end of the block.
 
-    def __init__(self, build: Callable[[], Engine]):
-        self.build = build
-        self.built: Engine | None = None
+    name, dtype: of the engine that `build` makes. loading: seconds that building took.
+    """
 
-    def __call__(self) -> Engine:
-        self.built = self.built or self.build()
-        return self.built
+    def __init__(self, name: str, dtype: str, build: Callable[[], Engine]):
+        self.name, self.dtype, self.build = name, dtype, build
+        self.loading = 0.0
+        self._built: Engine | None = None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        yield from self._engine().generate(requests)
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        self._engine().load(weights)
+
+    def sleep(self) -> None:
+        if self._built is not None:
+            self._built.sleep()
+
+    def close(self) -> None:
+        if self._built is not None:
+            self._built.close()
+        self._built = None
+
+    def _engine(self) -> Engine:
+        if self._built is None:
+            begun = time.monotonic()
+            self._built = self.build()
+            self.loading = time.monotonic() - begun
+        return self._built
 
     def __enter__(self) -> LazyEngine:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.built is not None:
-            self.built.close()
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,10 +93,10 @@ def make_plan(
 class Measuring:
     """A plan on its way: what the store has of it, and what is drawn and graded on this rank.
 
-    engine: called when the first sample is missing. A sample's verdict is stored right after its chunk.
+    engine: asked only for samples that are missing. Verdicts are stored right after their samples.
     """
 
-    def __init__(self, plan: Plan, samples: SampleSet, engine: Callable[[], Engine]):
+    def __init__(self, plan: Plan, samples: SampleSet, engine: Engine):
         self.plan = plan
         self.samples = samples
         self.verdicts = samples.verdicts(plan.task.grader)
@@ -111,13 +111,18 @@ class Measuring:
         hashes = {self.hashes[p] for chunk in list(self.plan.chunks())[rank::ranks] for p in chunk}
         return sum((h, i) not in present for h in hashes for i in range(self.plan.n))
 
-    def run(self, display: Display, rank: int = 0, ranks: int = 1) -> int:
-        """Draws and grades this rank's share of what is missing; returns how many samples it drew."""
+    def run(self, display: Display, rank: int = 0, ranks: int = 1, pilot: bool = False) -> int:
+        """Draws and grades this rank's share of what is missing; returns how many samples it drew.
+
+        pilot: only the first chunk of which something was missing.
+        """
         present = set(_keys(self.samples.samples.read()))
         table = self.verdicts.read(["status"])
         known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
         for chunk in list(self.plan.chunks())[rank::ranks]:
             self._run_chunk(chunk, present, known, display)
+            if pilot and self.drawn:
+                break
         return self.drawn
 
     def _run_chunk(
@@ -151,7 +156,7 @@ class Measuring:
             for p, seed in zip(missing.values(), seeds, strict=True)
         ]
         done: dict[int, Completion] = {}
-        for j, completion in self.engine().generate(requests):
+        for j, completion in self.engine.generate(requests):
             done[j] = completion
             display.advance(1)
         rows = [

@@ -13,8 +13,8 @@ from evals.files import counts_file, read_about
 from evals.gap_record import GapRecord, compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.report import probe_table
-from evals.watch import decide, keep_policy
-from rlvr.checkpoint import weight_hash
+from evals.watch import decide
+from rlvr.checkpoint import keep_policy, weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.engines import Engine
 from rlvr.hooks import Moment, Report
@@ -93,14 +93,12 @@ class Probe:
         """All processes draw and grade, the main process records."""
         engine, plan = moment.engine, self.instrument.plan
         base_plan = plan(task, self.config.base_n, self.config.base_stop_r)
-        live = Subject(policy_hash, engine.name, engine.dtype, lambda: engine)
-        policy = self.instrument.measure(
-            plan(task, *self._samples_of(moment, policy_hash)), live, f"probe {task.name}"
-        )
+        policy_plan = plan(task, *self._samples_of(moment, policy_hash))
+        policy = self.instrument.measure(policy_plan, Subject(policy_hash, engine), f"probe {task.name}")
         base, drawn = policy, 0
         if policy_hash != self.base_hash:
-            with LazyEngine(self.base.engine) as lazy:
-                subject = Subject(self.base_hash, engine.name, engine.dtype, lazy)
+            with LazyEngine(engine.name, engine.dtype, self.base.engine) as lazy:
+                subject = Subject(self.base_hash, lazy)
                 base = self.instrument.measure(base_plan, subject, f"base {task.name}")
             drawn = base.drawn if base else 0
         if policy is None or base is None:

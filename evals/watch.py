@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from evals.gap_record import GapRecord
 from rlvr.config import Watch
@@ -38,29 +34,3 @@ def decide(records: Sequence[GapRecord], watch: Watch) -> Decision:
     if best and watch.patience is not None and since >= watch.patience:
         return Decision(best, f"no better {watch.by} on {best.task} in {since} probes since step {best.step}")
     return Decision(best, None)
-
-
-def keep_policy(policy: Path, directory: Path, about: dict[str, object]) -> None:
-    """Makes `directory` hold the policy, in place of another, and about.json.
-
-    Files are linked, not copied, where the file system can: they then outlive their checkpoint.
-    """
-    partial = directory.with_name(f".partial-{directory.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    link_tree(policy, partial / "policy")
-    (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
-    if directory.exists():
-        shutil.rmtree(directory)
-    partial.rename(directory)
-
-
-def link_tree(source: Path, target: Path) -> None:
-    """The same files under another name, by hard links, or copied where there are none."""
-    shutil.copytree(source, target, copy_function=_link)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -11,6 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
 
+from evals.detached import DetachedProbe, pending
 from evals.gap_record import GapRecord
 from evals.instrument import Instrument
 from evals.probe import Base, Probe
@@ -33,7 +34,7 @@ from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
-from rlvr.tasks import Task, build_task
+from rlvr.tasks import build_task
 from rlvr.tasks.streams import problem_stream
 from rlvr.trainer import Trainer
 
@@ -137,7 +138,7 @@ class _Parts:
             ),
             stream=problem_stream(self.task, self.config.seed),
             monitor=self.monitor,
-            hooks=[*([self.probe(self.probed)] if self.probed else []), *hooks],
+            hooks=[*([self.probe()] if self.probed else []), *hooks],
         )
         if start.checkpoint:
             trainer.restore(start.checkpoint)
@@ -190,12 +191,14 @@ class _Parts:
             )
         return self.engine(self.base)
 
-    def probe(self, tasks: Sequence[Task]) -> Probe:
-        """The checkpoint hook that measures the gap."""
-        config, tokens = self.config.probe, self.config.probe_max_new_tokens
+    def probe(self) -> CheckpointHook:
+        """The checkpoint hook that measures the gap, or leaves that to others."""
+        config, console = self.config.probe, self.monitor.console
+        if config.mode == "detached":
+            return DetachedProbe(self.config, self.run_dir, console)
         return Probe(
-            instrument=Instrument(config, self.tokenizer, tokens, self.monitor.console),
-            tasks=tasks,
+            instrument=Instrument(config, self.tokenizer, self.config.probe_max_new_tokens, console),
+            tasks=self.probed,
             run_dir=self.run_dir,
             base=Base(self.base, self.base_engine),
             save_every=self.config.save_every,
@@ -204,9 +207,12 @@ class _Parts:
 
 def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
     records = [GapRecord(**row) for row in read_jsonl(run_dir.probe)]
+    reached = max((row["step"] for row in read_jsonl(run_dir.metrics)), default=0)
     if records:
         monitor.print(gap_table(records))
-    monitor.print(f"finished: {config.steps} steps. In {run_dir.path}:")
+    if waiting := len(pending(run_dir)):
+        monitor.print(f"{waiting} checkpoint(s) wait for: python -m evals probe run={run_dir.path}")
+    monitor.print(f"finished: {reached} steps. In {run_dir.path}:")
     monitor.print("  checkpoints/   the policy in Hugging Face format")
     monitor.print("  probe.jsonl    what the tables show")
     monitor.print("  probes/        every sample with its verdict")

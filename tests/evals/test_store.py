@@ -61,7 +61,7 @@ PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=No
 
 def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> Measuring:
     """The measuring of one rank, run to its end."""
-    measuring = Measuring(plan, SampleSet(root, KEY), lambda: engine)
+    measuring = Measuring(plan, SampleSet(root, KEY), engine)
     measuring.run(QUIET, rank, ranks)
     return measuring
 
@@ -119,7 +119,7 @@ def test_two_ranks_share_the_work(tmp_path: Path) -> None:
 def test_a_missing_sample_is_an_error(tmp_path: Path) -> None:
     measure(replace(PLAN, n=3), Counting(), tmp_path)
     with pytest.raises(LookupError, match="problem 0: sample 3 is not stored"):
-        Measuring(PLAN, SampleSet(tmp_path, KEY), Counting).counted()
+        Measuring(PLAN, SampleSet(tmp_path, KEY), Counting()).counted()
 
 
 def test_stops_at_the_rth_success_in_the_order_of_the_indices(tmp_path: Path) -> None:

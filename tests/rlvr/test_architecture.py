@@ -26,12 +26,13 @@ FLOORS = [
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
      "rlvr.fit", "rlvr.zero", "evals.files"},
     {"rlvr.dry_run", "rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.grade", "evals.export",
-     "evals.curves", "evals.likelihood", "evals.perplexity_report"},
+     "evals.probe_settings", "evals.curves", "evals.likelihood", "evals.perplexity_report"},
     {"rlvr.learner", "rlvr.local_engine", "evals.measurement", "evals.perplexity"},
     {"rlvr.trainer", "evals.measure", "evals.gap_record"},
     {"evals.instrument", "evals.report", "evals.watch"},
     {"evals.probe"},
-    {"evals.callback"},
+    {"evals.callback", "evals.detached", "evals.pair"},
+    {"evals.probe_command"},
     {"rlvr.run"},
     {"rlvr.train", "evals.__main__"},
 ]  # fmt: skip
@@ -90,6 +91,7 @@ def test_floors_name_only_what_exists() -> None:
         ("rlvr.verifiers.math", "torch transformers sympy math_verify"),
         ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
         ("evals.grade", "torch transformers sympy math_verify"),
+        ("evals.probe_command", "torch transformers vllm"),
         ("evals.estimators.gap", "torch transformers"),
     ],
 )
