@@ -13,6 +13,7 @@ COMMANDS = {
     "export": "evals.export:main",
     "curves": "evals.curves:main",
     "perplexity": "evals.perplexity:main",
+    "entropy": "evals.entropy:main",
 }
 
 

@@ -30,7 +30,7 @@ FLOORS = [
     {"rlvr.learner", "rlvr.local_engine", "evals.measurement", "evals.perplexity"},
     {"rlvr.trainer", "evals.measure", "evals.gap_record"},
     {"evals.instrument", "evals.report", "evals.watch"},
-    {"evals.probe"},
+    {"evals.probe", "evals.entropy"},
     {"evals.callback", "evals.detached", "evals.pair"},
     {"evals.probe_command"},
     {"rlvr.run"},

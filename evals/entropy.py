@@ -1,0 +1,202 @@
+"""python -m evals entropy policy=MODEL base=DIR task=NAME out=DIR [n=] [key=value ...]
+
+Finds the temperature at which the policy's output entropy equals that of the base's samples, and measures
+pass@k there: an answer to "RL only made the model more certain". base: a directory with the base's
+<task>.parquet and <task>.samples.parquet, such as probes/base of a run or base of `python -m evals probe`;
+the policy is sampled as they were, but for the temperature. out gets the same two files and entropy.json;
+`python -m evals curves` draws them beside the others with allow=temperature.
+
+  n=               samples of a problem at the temperature found; by default as many as of the base
+  m=16             at each temperature that is tried
+  low= high=1.5    the bracket; low is by default the base's temperature
+  tolerance=0.02   how close the entropy has to come, as a share of the base's
+  engine.name=hf|vllm engine.dtype=float32 task.KEY=VALUE
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from accelerate import PartialState
+from pydantic import Field, ValidationError
+from rich.console import Console
+
+from evals.conditions import Conditions, ConditionsError, differences
+from evals.files import FileError, Origin, counts_file, read_counts, samples_file
+from evals.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.temperature import BracketError, Match, match_temperature, output_entropy
+from rlvr import models
+from rlvr.checkpoint import CheckpointError, weight_hash
+from rlvr.config import Choice, EngineConfig, Positive, ProbeConfig, Section
+from rlvr.confined import StartError
+from rlvr.engines import Engine, EngineError
+from rlvr.local_engine import local_engine
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.run_dir import write_json
+from rlvr.tasks import TASKS, Task, TaskError, build_task
+
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(Section):
+    """What one command matches. n, low: None for those of the base."""
+
+    policy: str
+    base: Path
+    task: Choice
+    out: Path
+    n: Positive | None = None
+    m: Positive = 16
+    low: Temperature | None = None
+    high: Temperature = 1.5
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    engine: EngineConfig = EngineConfig()
+
+
+class Target:
+    """The base's measurement: how it was sampled, and the entropy of its output, in nats per token.
+
+    Raises FileError for samples from which that cannot be told.
+    """
+
+    def __init__(self, directory: Path, task: str):
+        file = counts_file(directory, task)
+        measured = read_counts(file)
+        if measured.conditions is None or measured.origin is None:
+            raise FileError(f"{file} does not say how it was sampled: use what python -m evals probe wrote")
+        if measured.counts.stop_r is not None or measured.conditions.temperature == 0:
+            raise FileError(
+                f"{file}: an entropy needs equally many samples of every problem, which are neither greedy "
+                "nor stop at a success: measure the base with a temperature and without base_stop_r"
+            )
+        self.conditions: Conditions = measured.conditions
+        self.origin: Origin = measured.origin
+        self.problems = len(measured.problems)
+        self.n = measured.counts.n_max
+        try:
+            table = pq.read_table(samples_file(directory, task), columns=["logprob", "tokens"])
+        except OSError as error:
+            raise FileError(f"{samples_file(directory, task)} cannot be read: {error}") from None
+        self.entropy = output_entropy(table["logprob"].to_numpy(), table["tokens"].to_numpy())
+
+
+class Matching:
+    """The policy at any temperature, sampled otherwise as the base was."""
+
+    def __init__(self, settings: Settings, target: Target, task: Task, console: Console):
+        self.settings, self.target, self.task, self.console = settings, target, task, console
+        self.path = models.model_directory(settings.policy)
+        self.tokenizer = models.load_tokenizer(self.path)
+        limit = target.conditions.max_new_tokens
+        self.longest = models.check_context(self.path, self.tokenizer, [task], limit)
+        self.weights = weight_hash(self.path)
+
+    def run(self) -> tuple[Match, Reading | None]:
+        """Raises BracketError or ConditionsError; the reading is on the main process."""
+        s, target = self.settings, self.target
+        low = target.conditions.temperature if s.low is None else s.low
+        engine = LazyEngine(s.engine.name, s.engine.dtype, self._build)
+        with engine:
+            self.subject = Subject(self.weights, engine)
+            match = match_temperature(
+                self.entropy_at, target.entropy, low, s.high, s.tolerance * target.entropy
+            )
+            return match, self._measure(match.temperature, s.n or target.n)
+
+    def entropy_at(self, temperature: float) -> float:
+        """Of m samples a problem, in nats per token; the same on all ranks."""
+        self._measure(temperature, self.settings.m)
+        instrument = self._instrument(temperature)
+        plan = instrument.plan(self.task, self.settings.m)
+        table = instrument.samples(plan, self.subject).samples.read(["logprob", "tokens"], set(plan.hashes))
+        table = table.filter(pa.compute.field("index") < self.settings.m)
+        found = output_entropy(table["logprob"].to_numpy(), table["tokens"].to_numpy())
+        self.console.print(
+            f"temperature {temperature:.3f}: {found:.4f} nats per token (base: {self.target.entropy:.4f})",
+            highlight=False,
+        )
+        return found
+
+    def _measure(self, temperature: float, n: int) -> Reading | None:
+        instrument = self._instrument(temperature)
+        plan = instrument.plan(self.task, n)
+        wrong = [d for d in differences(self.target.conditions, plan.conditions) if "temperature" not in d]
+        if wrong:
+            raise ConditionsError(f"the base was measured otherwise (there / now): {'; '.join(wrong)}")
+        return instrument.measure(plan, self.subject, f"{self.task.name} at {temperature:.3f}")
+
+    def _instrument(self, temperature: float) -> Instrument:
+        target = self.target
+        config = ProbeConfig(
+            temperature=temperature,
+            top_p=target.conditions.top_p,
+            max_problems=target.problems,
+            seed=target.origin.seed,
+        )
+        return Instrument(config, self.tokenizer, target.conditions.max_new_tokens, self.console)
+
+    def _build(self) -> Engine:
+        device = PartialState().device
+        return local_engine(self.path, self.tokenizer, self.settings.engine, self.longest, device)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 measured; 1 a model or an engine that cannot be had, or a bracket without the base's
+    entropy; 2 wrong arguments or files."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    console = Console(stderr=True)
+    try:
+        settings = read_settings(arguments)
+        task = build_task(settings.task.name, **settings.task.options)
+        target = Target(settings.base, task.name)
+        match, reading = Matching(settings, target, task, console).run()
+    except (ConfigError, ConditionsError, FileError, TaskError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (BracketError, CheckpointError, EngineError, StartError, models.ModelError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if reading is not None:
+        write(settings.out, match, target, reading)
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Raises ConfigError with every mistake."""
+    given = parse_arguments(arguments)
+    mistakes: list[Mistake] = []
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        known = list(known_keys(Settings))
+        raise ConfigError("entropy", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    if settings.low is not None and settings.low >= settings.high:
+        mistakes.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
+    if settings.out.resolve() == settings.base.resolve():
+        mistakes.append(Mistake("out", str(settings.out), "holds the base's samples; give another directory"))
+    if mistakes:
+        raise ConfigError("entropy", mistakes)
+    return settings
+
+
+def write(out: Path, match: Match, target: Target, reading: Reading) -> None:
+    """The measurement's two files, and entropy.json: how the temperature was found."""
+    reading.measurement.write(out, reading.samples)
+    base = {"base_temperature": target.conditions.temperature, "base_entropy": target.entropy}
+    write_json(out / "entropy.json", match._asdict() | base)
+    counts = reading.measurement.counts
+    points = [f"pass@{k} {100 * counts.pass_at_k(k).mean():.1f}" for k in (1, counts.largest_k)]
+    print(
+        f"temperature {match.temperature:.3f}: {match.entropy:.4f} nats per token (base, at "
+        f"{target.conditions.temperature:g}: {target.entropy:.4f}); {', '.join(points)}; written to {out}"
+    )
