@@ -17,6 +17,10 @@ from evals.figures import Look, drawing
 BASE, POLICY, OTHER = "base", "policy", "other"
 PAIRS = [(BASE, BASE), (BASE, POLICY), (POLICY, POLICY), (POLICY, BASE), (BASE, OTHER), (POLICY, OTHER)]
 
+# Steps whose boxes are as wide as the others, and that are written below their boxes, at most.
+STEPS_WIDE = 8
+STEPS_NAMED = 10
+
 
 class Author(NamedTuple):
     """Who wrote responses. step: of training, None where it is not known."""
@@ -77,7 +81,7 @@ def quartiles(medians: Sequence[Median], task: str) -> Group:
     for name in ("under", "problems", "25 %", "median", "75 %"):
         table.add_column(name, justify="right")
     final = boxes(medians)
-    for b in [*[b for b in by_step(medians) if b not in final], *final]:
+    for b in [*final, *(b for b in by_step(medians) if b not in final)]:
         author = b.author if b.step is None else f"{b.author}, step {b.step}"
         points = [f"{value:.3f}" for value in np.quantile(b.values, [0.25, 0.5, 0.75])]
         table.add_row(author, b.model, str(len(b.values)), *points)
@@ -89,14 +93,18 @@ def draw_boxes(medians: Sequence[Median], task: str, out: Path, look: Look) -> N
     """Left: the pairs of model and author. Right, if there are several steps: PPL_base(Y_policy) at each."""
     final, steps = boxes(medians), by_step(medians)
     colours = {BASE: look.colour(0), POLICY: look.colour(1), OTHER: look.colour(2)}
-    widths = [max(3, len(final)), max(3, len(steps))] if len(steps) > 1 else [max(3, len(final))]
+    widths = [max(3, len(final))]
+    if len(steps) > 1:
+        widths.append(min(max(3, len(steps)), STEPS_WIDE))
     with drawing(out, look, (1.2 + 0.95 * sum(widths), 4.0), widths) as axes:
         names = [rf"PPL$_\mathrm{{{b.model}}}$" "\n" rf"(Y$_\mathrm{{{b.author}}}$)" for b in final]
         _boxes(axes[0], final, names, [colours[b.author] for b in final], look)
-        axes[0].set_title(f"{task}: whose responses, under whom")
+        axes[0].set_title(task)
         axes[0].set_ylabel("perplexity, median of each problem")
         if len(steps) > 1:
-            _boxes(axes[1], steps, [str(b.step) for b in steps], [colours[POLICY]] * len(steps), look)
+            every = -(-len(steps) // STEPS_NAMED)
+            names = [str(b.step) if i % every == 0 else "" for i, b in enumerate(steps)]
+            _boxes(axes[1], steps, names, [colours[POLICY]] * len(steps), look)
             axes[1].set_title(r"PPL$_\mathrm{base}$(Y$_\mathrm{policy}$) in training")
             axes[1].set_xlabel("step")
             axes[1].sharey(axes[0])
