@@ -125,6 +125,24 @@ def test_jobs_of_no_run_are_an_error(tmp_path: Path) -> None:
     assert "holds no run" in probe(tmp_path, "run=elsewhere", status=1)
 
 
+@pytest.mark.distributed
+def test_two_processes_measure_what_one_does(
+    tmp_path: Path, base: Path, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe(tmp_path, *PAIR, *SMALL, "chunk=16")
+    monkeypatch.setenv("RLVR_STORE", str(tmp_path / "another"))
+    launch = (
+        "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m evals probe"
+    )
+    command = [str(Path(sys.executable).parent / "accelerate"), "launch", *launch.split(), *PAIR, *SMALL]
+    subprocess.run([*command, "chunk=16", "out=two"], cwd=tmp_path, check=True, timeout=500)
+    for file in ("countdown-3.parquet", "base/countdown-3.parquet"):
+        one, two = (read_counts(tmp_path / folder / file).counts for folder in ("out", "two"))
+        assert one.correct.tolist() == two.correct.tolist()
+    (record,) = read_jsonl(tmp_path / "two/probe.jsonl")
+    assert record["samples_drawn"] == 144
+
+
 @pytest.mark.slow
 @pytest.mark.vllm
 def test_killed_under_vllm_it_stores_the_same_keys_once(tmp_path: Path, base: Path) -> None:

@@ -25,7 +25,7 @@ FLOORS = [
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
      "rlvr.fit", "rlvr.zero", "evals.files"},
     {"rlvr.dry_run", "rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.grade", "evals.export",
-     "evals.probe_settings"},
+     "evals.probe_settings", "evals.store_command"},
     {"rlvr.learner", "rlvr.local_engine", "evals.measurement"},
     {"rlvr.trainer", "evals.measure", "evals.gap_record"},
     {"evals.instrument", "evals.report", "evals.watch"},
