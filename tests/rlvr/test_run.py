@@ -98,8 +98,9 @@ def test_the_run_directory(whole: tuple[Path, str]) -> None:
         (step, task) for step in (0, 2, 4, 6) for task in ("countdown:3", "countdown:4")
     ]
     counts = pd.read_parquet(run / "probes/step_000006/countdown-3.parquet")
-    assert counts.columns.tolist() == ["problem", "n", "correct", "stop_r"]
+    assert counts.columns.tolist()[:4] == ["problem", "n", "correct", "stop_r"]
     assert len(counts) == 4 and set(counts["n"]) == {16}
+    assert len(pd.read_parquet(run / "probes/base/countdown-4.parquet")) == 4
     samples = pd.read_parquet(run / "probes/step_000006/countdown-3.samples.parquet")
     assert len(samples) == 64
     assert (samples["status"] == "correct").sum() == counts["correct"].sum()
