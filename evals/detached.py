@@ -30,7 +30,7 @@ from rlvr.engines import Engine
 from rlvr.hooks import Moment, Report
 from rlvr.local_engine import local_engine
 from rlvr.run_dir import RunDir, RunDirError
-from rlvr.tasks import build_task
+from rlvr.tasks import probed_task
 
 # Seconds between looks for a new job.
 PATIENCE = 5.0
@@ -110,7 +110,7 @@ class _Worker:
         self.run_dir = run_dir
         self.ranks = PartialState()
         config = Config.model_validate_json(run_dir.config.read_text())
-        self.tasks = [build_task(c.name, **c.options) for c in config.probe.tasks]
+        self.tasks = [probed_task(c) for c in config.probe.tasks]
         self.model = models.model_directory(config.model)
         base = models.model_directory(config.base_model)
         self.tokenizer = models.load_tokenizer(self.model)

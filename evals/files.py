@@ -75,11 +75,15 @@ class Measured:
 
 
 def counts_file(directory: Path, task: str) -> Path:
-    return directory / f"{task.replace(':', '-')}.parquet"
+    return directory / f"{_plain(task)}.parquet"
 
 
 def samples_file(directory: Path, task: str) -> Path:
-    return directory / f"{task.replace(':', '-')}.samples.parquet"
+    return directory / f"{_plain(task)}.samples.parquet"
+
+
+def _plain(task: str) -> str:
+    return task.replace(":", "-").replace("/", "-")
 
 
 def stamped(schema: pa.Schema, conditions: Conditions, origin: Origin) -> pa.Schema:

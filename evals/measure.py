@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,11 +81,11 @@ def make_plan(
     chunk: int = 512,
 ) -> Plan:
     """Plans n samples of the task's test problems, or of a seeded subset of them in their order."""
-    problems = list(task.test)
-    if max_problems is not None and max_problems < len(problems):
+    kept: Sequence[int] = range(len(task.test))
+    if max_problems is not None and max_problems < len(kept):
         chosen = random.Random(derive_seed(seed, "problems", task.name))
-        kept = sorted(chosen.sample(range(len(problems)), max_problems))
-        problems = [problems[i] for i in kept]
+        kept = sorted(chosen.sample(kept, max_problems))
+    problems = [task.test[i] for i in kept]
     prompts = tuple(tuple(tokenizer.encode(p.prompt)) for p in problems)
     return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
 

@@ -85,7 +85,7 @@ def of_recipe(config: Config, gpus: Sequence[Gpu]) -> Iterator[Finding]:
         yield needs.check_model(name)
     yield needs.check_task(config.task, trained=True)
     for choice in config.probe.tasks:
-        if choice != config.task:
+        if (choice.name, choice.options) != (config.task.name, config.task.options):
             yield needs.check_task(choice, trained=False)
     if config.engine.name == "vllm" and config.engine.mode == "server":
         yield from of_server(config)

@@ -30,6 +30,17 @@ class Choice(BaseModel):
         return {key: value for key, value in (self.model_extra or {}).items() if key != "preset"}
 
 
+class ProbedTask(Choice):
+    """A task to probe: on its test problems, or on those that it trains on."""
+
+    split: Literal["test", "train"] = "test"
+
+    @property
+    def label(self) -> str:
+        """What its records are named after: countdown:3, or countdown:3/train."""
+        return self.name if self.split == "test" else f"{self.name}/{self.split}"
+
+
 class ExtraReward(Section):
     """reward: "package.module:function"; it is given (completion text, the problem's reference, verdict),
     in the training process, and returns a number, which is multiplied by `weight`."""
@@ -180,11 +191,12 @@ class ProbeConfig(Section):
     `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe.
 
     mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
+    tasks: names, or {name: countdown:3, split: train} for the problems that are trained on.
     stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
     the same for the base. chunk: samples that are drawn and stored together.
     """
 
-    tasks: tuple[Choice, ...] = ()
+    tasks: tuple[ProbedTask, ...] = ()
     mode: Literal["live", "detached"] = "live"
     every: Positive = 1
     base_n: Positive = 256

@@ -30,7 +30,7 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
             "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
         )
         mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
-    names = [task.name for task in config.probe.tasks]
+    names = [task.label for task in config.probe.tasks]
     if len(set(names)) < len(names):
         mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
     if "mixture" in names:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from rlvr import memory
-from rlvr.config import Config, Shape
+from rlvr.config import Config, ProbedTask, Shape
 from rlvr.fit import Gpus, check_fit
-from rlvr.tasks import TaskError, build_task
+from rlvr.tasks import TaskError, probed_task
 from rlvr.tasks import code as code_tasks
 from rlvr.tasks import math as math_tasks
 from rlvr.tasks.sources import without_hub
@@ -60,15 +59,17 @@ def _probe(config: Config) -> str:
     each = probe.base_n + between * probe.n + probe.final_n
     lines, total, unknown = [], 0, False
     for choice in config.probe.tasks:
-        count = _problems(config, choice.name, choice.options)
+        count = _problems(config, choice)
         unknown |= count is None
         total += (count or 0) * each
         shown = "an unknown number of" if count is None else f"{count:,}"
-        lines.append(f"{choice.name}: {shown} problems x {each:,} samples")
+        lines.append(f"{choice.label}: {shown} problems x {each:,} samples")
     lines.append(
         f"samples a problem: base {probe.base_n} once, {between} checkpoint(s) x {probe.n}, "
         f"the last {probe.final_n}"
     )
+    if probe.stop_r or probe.base_stop_r:
+        lines.append("fewer where a problem stops at its r-th success (probe.stop_r, probe.base_stop_r)")
     trained = config.steps * config.rollouts.prompts * config.rollouts.group_size
     share = total / (total + trained)
     least = "at least " if unknown else ""
@@ -81,13 +82,13 @@ def _probe(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _problems(config: Config, name: str, options: dict[str, Any]) -> int | None:
+def _problems(config: Config, choice: ProbedTask) -> int | None:
     """Problems probed of a task; as published where its data is not at hand, None if unknown."""
     try:
         with without_hub():
-            count = len(build_task(name, **options).test)
+            count = len(probed_task(choice).test)
     except TaskError:
-        published = PUBLISHED.get(name)
+        published = PUBLISHED.get(choice.label)
         if published is None:
             return config.probe.max_problems
         count = published

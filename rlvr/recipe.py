@@ -124,16 +124,18 @@ def _complete_mixture(task: dict[str, Any], mistakes: list[Mistake]) -> None:
 
 
 def _complete_tasks(holder: Any, where: str, mistakes: list[Mistake]) -> None:
-    """Completes in place the tasks that a mapping lists, if it does; a weight stays as it is."""
+    """Completes in place the tasks that a mapping lists, if it does; what a list says of its entries,
+    the weight in a mixture and the split in a probe, stays as it is."""
     if not isinstance(holder, dict) or not isinstance(holder.get("tasks"), list):
         return
     for i, entry in enumerate(holder["tasks"]):
         entry = {"name": entry} if isinstance(entry, str) else entry
         if isinstance(entry, dict):
-            weight = {"weight": entry["weight"]} if "weight" in entry and where != "probe" else {}
-            options = {key: value for key, value in entry.items() if key not in weight}
+            of_list = "split" if where == "probe" else "weight"
+            said = {key: value for key, value in entry.items() if key == of_list}
+            options = {key: value for key, value in entry.items() if key not in said}
             completed = complete_choice(options, f"{where}.tasks[{i}]", TASKS, mistakes)
-            holder["tasks"][i] = weight | completed
+            holder["tasks"][i] = said | completed
 
 
 def complete_choice(

@@ -34,7 +34,7 @@ from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
-from rlvr.tasks import build_task
+from rlvr.tasks import build_task, probed_task
 from rlvr.tasks.streams import problem_stream
 from rlvr.trainer import Trainer
 
@@ -94,7 +94,7 @@ class _Parts:
     def __post_init__(self) -> None:
         # First, so that bad data is found before a model is fetched.
         self.task = build_task(self.config.task.name, **self.config.task.options)
-        self.probed = [build_task(c.name, **c.options) for c in self.config.probe.tasks]
+        self.probed = [probed_task(c) for c in self.config.probe.tasks]
         self.model = models.model_directory(self.config.model)
         self.base = models.model_directory(self.config.base_model)
         self.tokenizer = models.load_tokenizer(self.model)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr import builders
+from rlvr.config import ProbedTask
 from rlvr.verifiers import Verifier
 
 # name -> module:function that builds it
@@ -101,6 +102,12 @@ class Stage:
 
     until: int | None
     shares: tuple[Share, ...]
+
+
+def probed_task(choice: ProbedTask) -> Task:
+    """The task with the problems that are probed as its test problems. Raises TaskError."""
+    task = build_task(choice.name, **choice.options)
+    return task if choice.split == "test" else replace(task, name=choice.label, test=task.train)
 
 
 def build_task(name: str, **options: Any) -> Task:

@@ -11,12 +11,14 @@ import pytest
 from rich.console import Console
 
 from evals.conditions import ConditionsError
+from evals.files import samples_file
 from evals.gap_record import compare
 from evals.measure import ROUND, Measuring, Plan, make_plan
 from evals.store import SampleKey, SampleSet
+from rlvr.config import ProbedTask
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.progress import Display
-from rlvr.tasks import Problem, Task
+from rlvr.tasks import Problem, Task, build_task, probed_task
 from rlvr.verifiers import Status, StringVerifier
 
 KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 8, "fake", "float32", 0)
@@ -179,3 +181,12 @@ def test_shares_are_measured(tmp_path: Path) -> None:
     unique = [len(set(ids[i : i + 60])) / 60 for i in range(0, 300, 60)]
     assert measured.shares["duplicates"] == pytest.approx(1 - np.mean(unique)) and min(unique) < 1
     assert measured.shares["truncated"] == measured.shares["unparsed"] == 0.0
+
+
+def test_the_problems_that_are_trained_on_can_be_probed_too() -> None:
+    chosen = ProbedTask(name="countdown:3", split="train", train_problems=50)
+    task, whole = probed_task(chosen), build_task("countdown:3", train_problems=50)
+    assert task.name == "countdown:3/train" and task.test == whole.train
+    plan = make_plan(task, Letters(), PLAN.sampling, n=4, max_problems=9)
+    assert len({p.id for p in plan.problems} & {p.id for p in whole.train}) == 9
+    assert samples_file(Path("x"), task.name) == Path("x/countdown-3-train.samples.parquet")
