@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evals.estimators.gap import ledger, pass_at_1_change, sampling_efficiency_gap
+from evals.estimators.gap import pass_at_1_change, sampling_efficiency_gap
 from evals.estimators.passk import ks_up_to, pass_at_k
+from evals.estimators.solvability import ledger
 from evals.measure import Measurement
 from rlvr.verifiers import Status
 
