@@ -7,7 +7,11 @@ import sys
 from rlvr import builders
 
 # name -> module:function that runs it, with the remaining arguments, and returns the exit status
-COMMANDS = {"grade": "evals.grade:main", "export": "evals.export:main"}
+COMMANDS = {
+    "probe": "evals.probe_command:main",
+    "grade": "evals.grade:main",
+    "export": "evals.export:main",
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evals.estimators.gap import pass_at_1_change, sampling_efficiency_gap
-from evals.estimators.passk import ks_up_to, pass_at_k
+import numpy as np
+from numpy.typing import NDArray
+
+from evals.conditions import check_comparable
+from evals.estimators.gap import Estimate, closed_fraction
+from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.passk import ks_up_to
 from evals.estimators.solvability import ledger
-from evals.measure import Measurement
-from rlvr.verifiers import Status
+from evals.measurement import Measurement
 
 
 @dataclass(frozen=True)
 class GapRecord:
-    """The run directory's contract. Shares are fractions 0..1; None stands where a number does not exist."""
+    """The run directory's contract. Shares are fractions 0..1; None stands where a number does not exist.
+
+    n, base_n: the most samples of a problem; stop_r: sampled until so many successes. samples: those that
+    the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both sides.
+    coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
+    """
 
     step: int
     task: str
@@ -45,6 +55,13 @@ class GapRecord:
     grader: str
     policy_hash: str
     base_hash: str
+    stop_r: int | None
+    samples: int
+    closed: float | None
+    coverage_k: int
+    coverage_lost: float
+    base_shares: dict[str, float]
+    data: str
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
@@ -57,10 +74,13 @@ class GapRecord:
             "gap": self.gap,
             "gap_low": self.gap_low,
             "gap_high": self.gap_high,
+            "closed": self.closed,
+            "coverage_lost": self.coverage_lost,
             "pass@1": self.at(1),
             f"pass@{self.gap_k}": self.at(self.gap_k),
             "truncated": self.truncated,
             "unparsed": self.unparsed,
+            "timed_out": self.timed_out,
             "duplicate_rate": self.duplicate_rate,
         }
         return {name: value for name, value in named.items() if value is not None}
@@ -69,25 +89,29 @@ class GapRecord:
         return asdict(self)
 
 
-def compare(base: Measurement, policy: Measurement, k: int, **about: Any) -> GapRecord:
-    """Holds a policy's measurement against the base's on the same problems.
+def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_drawn: int) -> GapRecord:
+    """Holds a policy's measurement against the base's at K = k.
 
-    about: the fields that the measurements do not know (step, task, hashes, ...).
+    Raises ConditionsError where they were not measured alike.
     """
-    if base.problems != policy.problems:
-        raise ValueError("base and policy were measured on different problems")
-    b, c = base.correct, policy.correct
-    ks = sorted({*ks_up_to(max(base.n, policy.n)), k})
-    gap = sampling_efficiency_gap(base.n, b, policy.n, c, k) if k <= base.n else None
-    change = pass_at_1_change(base.n, b, policy.n, c)
-    solved = ledger(b, c)._asdict() if base.n == policy.n else dict.fromkeys(ledger(b, c)._fields)
+    check_comparable(base.conditions, policy.conditions)
+    b, p, about = base.counts, policy.counts, policy.conditions
+    ks = sorted({*ks_up_to(max(b.n_max, p.n_max)), k})
+    base_curve, curve = _curve(base, ks), _curve(policy, ks)
+    gap = _estimate(b.pass_at_k(k) - p.pass_at_k(1)) if k <= b.largest_k else None
+    change = _estimate(p.pass_at_k(1) - b.pass_at_k(1))
+    base_at_k = base_curve[ks.index(k)]
+    coverage_k = min(k, b.largest_k, p.largest_k)
+    lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
     return GapRecord(
+        step=step,
+        task=about.task,
         num_problems=len(policy.problems),
-        n=policy.n,
-        base_n=base.n,
+        n=p.n_max,
+        base_n=b.n_max,
         ks=ks,
-        pass_at_k=_curve(policy, ks),
-        base_pass_at_k=_curve(base, ks),
+        pass_at_k=curve,
+        base_pass_at_k=base_curve,
         gap_k=k,
         gap=gap and gap.value,
         gap_low=gap and gap.interval.low,
@@ -95,14 +119,46 @@ def compare(base: Measurement, policy: Measurement, k: int, **about: Any) -> Gap
         pass_at_1_change=change.value,
         change_low=change.interval.low,
         change_high=change.interval.high,
-        **solved,
-        truncated=policy.truncated,
-        unparsed=policy.status_share(Status.UNPARSED),
-        timed_out=policy.status_share(Status.TIMED_OUT),
-        duplicate_rate=policy.duplicate_rate,
-        **about,
+        **_ledger(base, policy),
+        **_shares(policy.shares),
+        samples_drawn=samples_drawn,
+        template=about.template,
+        sampling={name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")},
+        grader=about.grader,
+        policy_hash=policy.origin.weights,
+        base_hash=base.origin.weights,
+        stop_r=p.stop_r,
+        samples=p.samples,
+        closed=_closed(base_curve[0], base_at_k, curve[0]),
+        coverage_k=coverage_k,
+        coverage_lost=float(lost),
+        base_shares=_shares(base.shares),
+        data=about.data,
     )
 
 
+def _ledger(base: Measurement, policy: Measurement) -> Mapping[str, int | None]:
+    """Who solved how many problems; compared only at equally many samples of every problem."""
+    solved = ledger(base.counts.correct, policy.counts.correct)._asdict()
+    alike = base.counts.n.tolist() == policy.counts.n.tolist() and base.counts.stop_r is None
+    return solved if alike else dict.fromkeys(solved)
+
+
+def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:
+    if base_at_1 is None or base_at_k is None or at_1 is None:
+        return None
+    return closed_fraction(base_at_1, base_at_k, at_1)
+
+
+def _shares(shares: Mapping[str, float]) -> dict[str, float]:
+    renamed = dict(shares)
+    return {"duplicate_rate": renamed.pop("duplicates"), **renamed}
+
+
+def _estimate(values: NDArray[np.float64]) -> Estimate:
+    return Estimate(float(values.mean()), bootstrap_mean(values))
+
+
 def _curve(measured: Measurement, ks: list[int]) -> list[float | None]:
-    return [float(pass_at_k(measured.n, measured.correct, k).mean()) if k <= measured.n else None for k in ks]
+    counts = measured.counts
+    return [float(counts.pass_at_k(k).mean()) if k <= counts.largest_k else None for k in ks]

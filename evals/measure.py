@@ -1,78 +1,84 @@
-"""Measuring one model on one task: draws what the store lacks, then grades everything."""
+"""Measuring one model on one task: draws and grades what the store lacks, then counts."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from evals.store import Sample, SampleSet, prompt_hash
-from rlvr.engines import Engine, Request, Sampling
+from evals.conditions import Conditions, conditions
+from evals.estimators.counts import Counts
+from evals.files import Origin
+from evals.measurement import Measurement
+from evals.store import SampleSet, prompt_hash, short_hash
+from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.progress import Display
 from rlvr.seeds import derive_seed
 from rlvr.tasks import Problem, Task
-from rlvr.verifiers import Status, Verdict
+from rlvr.verifiers import Status
 
-# Samples that are drawn, and stored, together.
-CHUNK = 512
+# Samples of a problem that are drawn before it is asked again whether its r-th success is among them.
+ROUND = 16
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs."""
+    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs.
+
+    stop_r: draw a problem until its r-th success in the order of the indices, or until n; None: draw n.
+    chunk: samples that are drawn, and stored, together; one chunk at most is lost when the process dies.
+    """
 
     task: Task
     problems: tuple[Problem, ...]
     prompts: tuple[tuple[int, ...], ...]  # token ids, one tuple a problem
     sampling: Sampling
     n: int
-
-
-@dataclass(frozen=True)
-class Graded:
-    """One sample of a problem with its verdict."""
-
-    sample: Sample
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """n graded samples of every problem, in the order of the plan's problems."""
-
-    problems: tuple[Problem, ...]
-    n: int
-    graded: tuple[tuple[Graded, ...], ...]
+    stop_r: int | None = None
+    chunk: int = 512
 
     @property
-    def correct(self) -> NDArray[np.int64]:
-        """[problems]: how many samples were right."""
-        return np.array([sum(g.verdict.correct for g in row) for row in self.graded])
-
-    def share(self, holds: Callable[[Graded], bool]) -> float:
-        """The share of samples of which something holds."""
-        return float(np.mean([holds(g) for row in self.graded for g in row]))
-
-    def status_share(self, status: Status) -> float:
-        return self.share(lambda g: g.verdict.status is status)
+    def conditions(self) -> Conditions:
+        return conditions(self.task, self.problems, self.sampling)
 
     @property
-    def truncated(self) -> float:
-        return self.share(lambda g: g.sample.finish_reason == "length")
+    def hashes(self) -> tuple[str, ...]:
+        """The prompts' hashes."""
+        return tuple(map(prompt_hash, self.prompts))
 
     @property
-    def duplicate_rate(self) -> float:
-        """The share of samples whose tokens an earlier sample of the same problem has."""
-        unique = [len({g.sample.token_ids for g in row}) / len(row) for row in self.graded]
-        return float(1 - np.mean(unique))
+    def samples(self) -> int:
+        """The most samples that it needs."""
+        return len(set(self.prompts)) * self.n
+
+    def chunks(self) -> Iterator[list[int]]:
+        """Indices of the problems that are drawn together, those with equal prompts in one chunk.
+
+        Made of whole problems in their order, so an interrupted measurement, gone on with, computes the
+        same batches as an uninterrupted one.
+        """
+        equal: dict[tuple[int, ...], list[int]] = {}
+        for place, prompt in enumerate(self.prompts):
+            equal.setdefault(prompt, []).append(place)
+        groups = list(equal.values())
+        size = max(1, self.chunk // min(self.n, ROUND if self.stop_r else self.n))
+        for start in range(0, len(groups), size):
+            yield [place for group in groups[start : start + size] for place in group]
 
 
 def make_plan(
-    task: Task, tokenizer: Any, sampling: Sampling, n: int, max_problems: int | None, seed: int
+    task: Task,
+    tokenizer: Any,
+    sampling: Sampling,
+    n: int,
+    max_problems: int | None = None,
+    seed: int = 0,
+    stop_r: int | None = None,
+    chunk: int = 512,
 ) -> Plan:
     """Plans n samples of the task's test problems, or of a seeded subset of them in their order."""
     problems = list(task.test)
@@ -81,79 +87,168 @@ def make_plan(
         kept = sorted(chosen.sample(range(len(problems)), max_problems))
         problems = [problems[i] for i in kept]
     prompts = tuple(tuple(tokenizer.encode(p.prompt)) for p in problems)
-    return Plan(task, tuple(problems), prompts, sampling, n)
+    return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
 
 
-def draw_missing(
-    plan: Plan,
-    engine: Engine,
-    samples: SampleSet,
-    display: Display,
-    rank: int = 0,
-    ranks: int = 1,
-) -> None:
-    """Draws and stores what this rank's share of the plan lacks.
+class Measuring:
+    """A plan on its way: what the store has of it, and what is drawn and graded on this rank.
 
-    Chunks are made of whole problems in the plan's order, so an interrupted measurement, gone on with,
-    computes the same batches as an uninterrupted one.
+    engine: asked only for samples that are missing. Verdicts are stored right after their samples.
     """
-    present = samples.present()
-    for chunk in list(_chunks(plan))[rank::ranks]:
-        missing = [(p, i) for p in chunk for i in range(plan.n)]
-        hashes = {p: prompt_hash(plan.prompts[p]) for p in chunk}
-        missing = [(p, i) for p, i in missing if (hashes[p], i) not in present]
-        if missing:
-            samples.append(_draw(plan, engine, samples, missing, hashes))
-            display.advance(len(missing))
+
+    def __init__(self, plan: Plan, samples: SampleSet, engine: Engine):
+        self.plan = plan
+        self.samples = samples
+        self.verdicts = samples.verdicts(plan.task.grader)
+        self.engine = engine
+        self.hashes = plan.hashes
+        self.references = tuple(short_hash(p.reference) for p in plan.problems)
+        self.drawn = 0
+
+    def missing(self, rank: int = 0, ranks: int = 1) -> int:
+        """The most samples that this rank has to draw, counted in the store."""
+        present = set(_keys(self.samples.samples.read()))
+        hashes = {self.hashes[p] for chunk in list(self.plan.chunks())[rank::ranks] for p in chunk}
+        return sum((h, i) not in present for h in hashes for i in range(self.plan.n))
+
+    def run(self, display: Display, rank: int = 0, ranks: int = 1, pilot: bool = False) -> int:
+        """Draws and grades this rank's share of what is missing; returns how many samples it drew.
+
+        pilot: only the first chunk of which something was missing.
+        """
+        present = set(_keys(self.samples.samples.read()))
+        table = self.verdicts.read(["status"])
+        known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
+        for chunk in list(self.plan.chunks())[rank::ranks]:
+            self._run_chunk(chunk, present, known, display)
+            if pilot and self.drawn:
+                break
+        return self.drawn
+
+    def _run_chunk(
+        self, chunk: list[int], present: set[Any], known: dict[Any, str], display: Display
+    ) -> None:
+        """Round by round; without stop_r there is one."""
+        plan, places = self.plan, chunk
+        step = ROUND if plan.stop_r else plan.n
+        for start in range(0, plan.n, step):
+            indices = range(start, min(start + step, plan.n))
+            texts = self._draw([(p, i) for p in places for i in indices], present, display)
+            self._grade([(p, i) for p in places for i in indices], texts, known)
+            left = [p for p in places if not self._stopped(p, indices.stop, known)]
+            given_up = {self.hashes[p] for p in places} - {self.hashes[p] for p in left}
+            spared = sum((h, i) not in present for h in given_up for i in range(indices.stop, plan.n))
+            if spared:
+                display.advance(spared)
+            places = left
+
+    def _draw(
+        self, wanted: list[tuple[int, int]], present: set[Any], display: Display
+    ) -> dict[tuple[str, int], str]:
+        """Stores the missing samples; returns their texts by (prompt, index)."""
+        missing = {(self.hashes[p], i): p for p, i in wanted if (self.hashes[p], i) not in present}
+        if not missing:
+            return {}
+        digest = self.samples.key.digest()
+        seeds = [derive_seed(digest, prompt, i) for prompt, i in missing]
+        requests = [
+            Request(self.plan.prompts[p], self.plan.sampling, seed)
+            for p, seed in zip(missing.values(), seeds, strict=True)
+        ]
+        done: dict[int, Completion] = {}
+        for j, completion in self.engine.generate(requests):
+            done[j] = completion
+            display.advance(1)
+        rows = [
+            _row(key, self.plan.problems[p].id, seeds[j], done[j])
+            for j, (key, p) in enumerate(missing.items())
+        ]
+        self.samples.append(rows)
+        present |= missing.keys()
+        self.drawn += len(rows)
+        return {(row["prompt"], row["index"]): row["text"] for row in rows}
+
+    def _grade(
+        self, wanted: list[tuple[int, int]], texts: dict[tuple[str, int], str], known: dict[Any, str]
+    ) -> None:
+        """Stores the missing verdicts. texts: of samples that were just drawn."""
+        missing = {key: p for p, i in wanted if (key := self._key(p, i)) not in known}
+        if not missing:
+            return
+        if any((prompt, i) not in texts for prompt, i, _ in missing):
+            table = self.samples.samples.read(["text"], {key[0] for key in missing})
+            texts = dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
+        items = [(texts[key[:2]], self.plan.problems[p].reference) for key, p in missing.items()]
+        verdicts = self.plan.task.verify.grade(items)
+        rows = [
+            {
+                **dict(zip(self.verdicts.key, key, strict=True)),
+                "status": str(verdict.status),
+                "score": verdict.score,
+                "extracted": verdict.extracted,
+                "seconds": verdict.seconds,
+            }
+            for key, verdict in zip(missing, verdicts, strict=True)
+        ]
+        self.verdicts.append(rows)
+        known.update({key: row["status"] for key, row in zip(missing, rows, strict=True)})
+
+    def _stopped(self, place: int, count: int, known: dict[Any, str]) -> bool:
+        """Whether the first `count` samples of a problem hold its r-th success."""
+        right = [known[self._key(place, i)] == Status.CORRECT for i in range(count)]
+        return self.plan.stop_r is not None and sum(right) >= self.plan.stop_r
+
+    def _key(self, place: int, index: int) -> tuple[str, int, str]:
+        """Of a verdict, in the order of the table's key."""
+        return self.hashes[place], index, self.references[place]
+
+    def counted(self) -> Measurement:
+        """The measurement, from the store alone. Raises LookupError for a sample or verdict it lacks."""
+        plan = self.plan
+        samples = self.samples.samples.read(["tokens", "digest", "finish_reason"])
+        verdicts = self.verdicts.read(["status", "extracted"])
+        sample_rows = {key: row for row, key in enumerate(_keys(samples))}
+        verdict_rows = {key: row for row, key in enumerate(_keys(verdicts))}
+        correct = (verdicts["status"].to_numpy(zero_copy_only=False) == Status.CORRECT).tolist()
+        rows: list[tuple[int, int, int]] = []  # place, row of the sample, row of the verdict
+        totals = []
+        for place, problem in enumerate(plan.problems):
+            taken, right = 0, 0
+            while taken < plan.n and (plan.stop_r is None or right < plan.stop_r):
+                key = self._key(place, taken)
+                if key not in verdict_rows or key[:2] not in sample_rows:
+                    raise LookupError(f"problem {problem.id}: sample {taken} is not stored and graded")
+                rows.append((place, sample_rows[key[:2]], verdict_rows[key]))
+                right += correct[verdict_rows[key]]
+                taken += 1
+            totals.append((taken, right))
+        owner, own_samples, own_verdicts = np.array(rows, dtype=np.int64).T
+        table = samples.select(["index", "tokens", "digest", "finish_reason"]).take(pa.array(own_samples))
+        for name in ("status", "extracted"):
+            table = table.append_column(name, verdicts[name].take(pa.array(own_verdicts)))
+        n, right_counts = np.array(totals).T
+        counts = Counts(n, right_counts, plan.stop_r, plan.n)
+        key = self.samples.key
+        origin = Origin(key.weights, key.tokenizer, key.engine, key.dtype, key.seed)
+        return Measurement(plan.problems, self.hashes, counts, plan.conditions, origin, owner, table)
 
 
-def grade(plan: Plan, samples: SampleSet) -> Measurement:
-    """Grades the plan's samples, which must all be stored. Raises LookupError if one is missing."""
-    stored = {(s.prompt, s.index): s for s in samples.read(map(prompt_hash, plan.prompts))}
-    items = []
-    for problem, ids in zip(plan.problems, plan.prompts, strict=True):
-        prompt = prompt_hash(ids)
-        try:
-            items += [(stored[prompt, i], problem.reference) for i in range(plan.n)]
-        except KeyError as error:
-            raise LookupError(f"problem {problem.id}: sample {error.args[0][1]} is not stored") from None
-    verdicts = plan.task.verify.grade([(sample.text, reference) for sample, reference in items])
-    graded = [Graded(sample, verdict) for (sample, _), verdict in zip(items, verdicts, strict=True)]
-    rows = tuple(tuple(graded[i : i + plan.n]) for i in range(0, len(graded), plan.n))
-    return Measurement(plan.problems, plan.n, rows)
+def _keys(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Of each row the first columns, by default all that are keys."""
+    names = [n for n in ("prompt", "index", "reference") if n in table.column_names][:width]
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
-def _chunks(plan: Plan) -> Iterator[Sequence[int]]:
-    """Indices of the problems that are drawn together, each prompt once."""
-    first = list({prompt: i for i, prompt in reversed(list(enumerate(plan.prompts)))}.values())[::-1]
-    size = max(1, CHUNK // plan.n)
-    for start in range(0, len(first), size):
-        yield first[start : start + size]
-
-
-def _draw(
-    plan: Plan,
-    engine: Engine,
-    samples: SampleSet,
-    wanted: Sequence[tuple[int, int]],
-    hashes: dict[int, str],
-) -> list[Sample]:
-    digest = samples.key.digest()
-    seeds = [derive_seed(digest, hashes[p], i) for p, i in wanted]
-    requests = [
-        Request(plan.prompts[p], plan.sampling, seed) for (p, _), seed in zip(wanted, seeds, strict=True)
-    ]
-    completions = dict(engine.generate(requests))
-    return [
-        Sample(
-            problem=plan.problems[p].id,
-            prompt=hashes[p],
-            index=i,
-            seed=seeds[j],
-            token_ids=completions[j].token_ids,
-            logprob=sum(completions[j].logprobs),
-            text=completions[j].text,
-            finish_reason=completions[j].finish_reason,
-        )
-        for j, (p, i) in enumerate(wanted)
-    ]
+def _row(key: tuple[str, int], problem: str, seed: int, completion: Completion) -> dict[str, Any]:
+    return {
+        "prompt": key[0],
+        "index": key[1],
+        "problem": problem,
+        "seed": seed,
+        "token_ids": list(completion.token_ids),
+        "tokens": len(completion.token_ids),
+        "digest": prompt_hash(completion.token_ids),
+        "logprob": sum(completion.logprobs),
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+    }

@@ -28,6 +28,11 @@ def gap_table(records: Sequence[GapRecord]) -> Group:
     return _table("The gap before and after", rows, heads)
 
 
+def pair_table(record: GapRecord) -> Group:
+    """Of two models that were measured without a training run."""
+    return _table("The model against the base", [record], [record.task])
+
+
 def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Group:
     k = records[0].gap_k
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)

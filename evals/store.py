@@ -1,8 +1,8 @@
-"""The sample store: append-only, shared by runs, so that no sample is ever drawn twice.
+"""The sample store: append-only, shared by runs, so that no sample is ever drawn or graded twice.
 
 One directory per sample set; its name is the hash of everything that the samples' distribution depends
-on. In it lie `key.json` and Parquet shards, each renamed into place whole. All ranks need the same view
-of the directory.
+on. In it lie `key.json`, `samples/` and, per grader, `verdicts/<hash of its version>/`: Parquet shards,
+each renamed into place whole. All ranks need the same view of the directory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,29 @@ import pyarrow.parquet as pq
 
 from rlvr.run_dir import write_bytes
 
-SCHEMA = pa.schema(
+SAMPLES = pa.schema(
     [
-        ("problem", pa.string()),
-        ("prompt", pa.string()),
+        ("prompt", pa.string()),  # hash of its token ids
         ("index", pa.int32()),
+        ("problem", pa.string()),
         ("seed", pa.int64()),
         ("token_ids", pa.list_(pa.int32())),
-        ("logprob", pa.float64()),
+        ("tokens", pa.int32()),
+        ("digest", pa.string()),  # hash of token_ids
+        ("logprob", pa.float64()),  # summed over the tokens, of the distribution sampled from
         ("text", pa.string()),
         ("finish_reason", pa.string()),
+    ]
+)
+VERDICTS = pa.schema(
+    [
+        ("prompt", pa.string()),
+        ("index", pa.int32()),
+        ("reference", pa.string()),  # hash of what the verifier was given
+        ("status", pa.string()),
+        ("score", pa.float64()),
+        ("extracted", pa.string()),
+        ("seconds", pa.float64()),
     ]
 )
 
@@ -55,21 +69,12 @@ class SampleKey:
 
     def digest(self) -> str:
         """16 hex digits."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return short_hash(asdict(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One stored completion. prompt: hash of the prompt's token ids; logprob: summed over its tokens."""
-
-    problem: str
-    prompt: str
-    index: int
-    seed: int
-    token_ids: tuple[int, ...]
-    logprob: float
-    text: str
-    finish_reason: str
+def short_hash(value: Any) -> str:
+    """16 hex digits of any JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def prompt_hash(prompt_ids: Sequence[int]) -> str:
@@ -77,46 +82,79 @@ def prompt_hash(prompt_ids: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, prompt_ids)).encode()).hexdigest()[:16]
 
 
+class Shards:
+    """An append-only table in a directory. Rows are told apart by the columns `key`.
+
+    A row that two processes stored counts once. A shard that cannot be read, as a crashed file system may
+    leave one, is set aside with a warning, and its rows count as missing.
+    """
+
+    def __init__(self, directory: Path, schema: pa.Schema, key: Sequence[str]):
+        self.directory = directory
+        self.schema = schema
+        self.key = list(key)
+
+    def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
+        """Every row, of these prompts where they are given, once and sorted by key.
+
+        columns: those wanted beside the key's.
+        """
+        wanted = [*self.key, *columns]
+        only = None if prompts is None else [("prompt", "in", prompts)]
+        empty = pa.schema([self.schema.field(name) for name in wanted]).empty_table()
+        tables = [self._read(shard, wanted, only) for shard in sorted(self.directory.glob("*.parquet"))]
+        table = pa.concat_tables([empty, *(t for t in tables if t is not None)])
+        table = table.take(pa.compute.sort_indices(table, [(name, "ascending") for name in self.key]))
+        return table.filter(self._first_of_equals(table))
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Stores the rows as one shard: all of them or, if the process dies, none."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        name = short_hash([[row[column] for column in self.key] for row in rows])
+        buffer = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(list(rows), self.schema), buffer, compression="zstd")
+        write_bytes(self.directory / f"{name}.parquet", buffer.getvalue().to_pybytes())
+
+    def _read(self, shard: Path, columns: list[str], only: Any) -> pa.Table | None:
+        try:
+            return pq.read_table(shard, columns=columns, filters=only)
+        except pa.ArrowInvalid as error:
+            shard.replace(shard.with_suffix(".torn"))
+            warnings.warn(f"{shard} cannot be read and was renamed to *.torn: {error}", stacklevel=2)
+            return None
+
+    def _first_of_equals(self, table: pa.Table) -> pa.Array:
+        """A mask over rows sorted by key."""
+        rows = list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
+        return pa.array([i == 0 or rows[i - 1] != row for i, row in enumerate(rows)], pa.bool_())
+
+
 class SampleSet:
-    """The samples of one key."""
+    """The samples of one key, and what graders said of them."""
 
     def __init__(self, root: Path, key: SampleKey):
         self.key = key
         self.directory = root / key.digest()
+        self.samples = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"))
 
-    def present(self) -> set[tuple[str, int]]:
-        """(prompt hash, sample index) of everything stored."""
-        table = self._read(["prompt", "index"])
-        return set(zip(table["prompt"].to_pylist(), table["index"].to_pylist(), strict=True))
+    def verdicts(self, version: str) -> Shards:
+        """What the grader of this version said; a new version starts anew."""
+        directory = self.directory / "verdicts" / short_hash(version)
+        return Shards(directory, VERDICTS, ("prompt", "index", "reference"))
 
-    def count(self, prompts: Sequence[Sequence[int]], n: int) -> int:
-        """How many of the samples 0..n-1 of these prompts (token ids) are stored."""
-        hashes = {prompt_hash(ids) for ids in prompts}
-        return sum(prompt in hashes and index < n for prompt, index in self.present())
-
-    def read(self, prompts: Iterable[str]) -> list[Sample]:
-        """All samples of these prompts (hashes), sorted by prompt and index."""
-        wanted = pa.array(sorted(set(prompts)), pa.string())
-        table = self._read(SCHEMA.names)
-        rows = table.filter(pa.compute.is_in(table["prompt"], wanted)).to_pylist()
-        samples = [Sample(**{**row, "token_ids": tuple(row["token_ids"])}) for row in rows]
-        return sorted(samples, key=lambda s: (s.prompt, s.index))
-
-    def append(self, samples: Sequence[Sample]) -> None:
-        """Stores the samples as one shard: all of them or, if the process dies, none."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def append(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Stores samples, all or none."""
         key = self.directory / "key.json"
         if not key.exists():
+            self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(key, json.dumps(asdict(self.key), indent=1).encode())
-        columns: dict[str, list[Any]] = {n: [getattr(s, n) for s in samples] for n in SCHEMA.names}
-        identity = ",".join(f"{s.prompt}/{s.index}" for s in samples)
-        shard = self.directory / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
-        buffer = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns, schema=SCHEMA), buffer, compression="zstd")
-        write_bytes(shard, buffer.getvalue().to_pybytes())
+        self.samples.append(rows)
 
-    def _read(self, columns: list[str]) -> pa.Table:
-        shards = sorted(self.directory.glob("*.parquet"))
-        tables = [pq.read_table(shard, columns=columns) for shard in shards]
-        empty = pa.schema([SCHEMA.field(name) for name in columns]).empty_table()
-        return pa.concat_tables([empty, *tables])
+    def export(self, path: Path) -> int:
+        """Writes all samples, sorted by key, as one Parquet file; how many there are.
+
+        The same samples give the same bytes, however often their drawing was interrupted.
+        """
+        table = self.samples.read([name for name in SAMPLES.names if name not in self.samples.key])
+        pq.write_table(table.combine_chunks(), path, compression="zstd")
+        return table.num_rows

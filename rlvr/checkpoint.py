@@ -116,6 +116,32 @@ def weight_hash(policy: Path) -> str:
     return (digests if len(files) == 1 else hashlib.sha256(digests.encode()).hexdigest())[:16]
 
 
+def keep_policy(policy: Path, directory: Path, about: dict[str, object]) -> None:
+    """Makes `directory` hold the policy, in place of another, and about.json.
+
+    Files are linked, not copied, where the file system can: they then outlive their checkpoint.
+    """
+    partial = directory.with_name(f".partial-{directory.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    link_tree(policy, partial / "policy")
+    (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+    if directory.exists():
+        shutil.rmtree(directory)
+    partial.rename(directory)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """The same files under another name, by hard links, or copied where there are none."""
+    shutil.copytree(source, target, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def file_hash(file: Path) -> str:
     """SHA-256 of a file's content, in hex."""
     with open(file, "rb") as content:

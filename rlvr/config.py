@@ -155,11 +155,37 @@ class EngineConfig(Section):
     generation_timeout: Annotated[float, Field(gt=0)] = 1800.0
 
 
+class Watch(Section):
+    """What the probe does about what it measures, on the first of its tasks.
+
+    by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
+    best/, whatever happens to its checkpoint. patience: training ends after so many probes in a row
+    without a better one. max_coverage_lost: training ends when pass@K falls that far below the base's
+    (K: `probe.k`, or the largest k that both allow); such a policy is never the best.
+    """
+
+    by: Literal["gap", "coverage_lost"] = "gap"
+    keep_best: bool = False
+    patience: Positive | None = None
+    max_coverage_lost: Fraction | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether training may end early."""
+        return self.patience is not None or self.max_coverage_lost is not None
+
+
 class ProbeConfig(Section):
     """The gap's measurement. `every` counts checkpoints; `n` samples per problem at each of them,
-    `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe."""
+    `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe.
+
+    mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
+    stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
+    the same for the base. chunk: samples that are drawn and stored together.
+    """
 
     tasks: tuple[Choice, ...] = ()
+    mode: Literal["live", "detached"] = "live"
     every: Positive = 1
     base_n: Positive = 256
     n: Positive = 256
@@ -169,7 +195,11 @@ class ProbeConfig(Section):
     temperature: Annotated[float, Field(ge=0)] = 0.6
     top_p: Fraction = 0.95
     max_new_tokens: Positive | None = None
+    stop_r: Positive | None = None
+    base_stop_r: Positive | None = None
+    chunk: Positive = 512
     seed: int = 0
+    watch: Watch = Watch()
 
 
 class MonitorConfig(Section):

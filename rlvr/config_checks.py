@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from rlvr import builders
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
-from rlvr.config import Config
+from rlvr.config import Config, ProbeConfig
 from rlvr.mistakes import ConfigError, Mistake
 
 
@@ -43,9 +43,19 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
-    if config.probe.tasks and config.probe.base_n < config.probe.k:
-        advice = f"the gap needs the base's pass@{config.probe.k}: give probe.k or more"
-        mistakes.append(Mistake("probe.base_n", config.probe.base_n, advice))
+    return mistakes + _of_probe(config.probe)
+
+
+def _of_probe(probe: ProbeConfig) -> list[Mistake]:
+    mistakes = []
+    if probe.tasks and probe.base_n < probe.k:
+        advice = f"the gap needs the base's pass@{probe.k}: give probe.k or more"
+        mistakes.append(Mistake("probe.base_n", probe.base_n, advice))
+    if probe.mode == "detached" and (probe.watch.stops or probe.watch.keep_best):
+        advice = "training does not see what a detached probe measures: set probe.mode=live"
+        mistakes.append(Mistake("probe.watch", "patience, max_coverage_lost or keep_best", advice))
+    if probe.watch.stops and not probe.tasks:
+        mistakes.append(Mistake("probe.watch", "patience or max_coverage_lost", "needs probe.tasks"))
     return mistakes
 
 

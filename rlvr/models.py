@@ -120,14 +120,19 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
     return tuple(named) if isinstance(named, list) else (named,)
 
 
+def context(directory: Path) -> int:
+    """Tokens that prompt and completion may have together."""
+    return int(AutoConfig.from_pretrained(directory).max_position_embeddings)
+
+
 def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:
     """Tokens of the longest prompt with a completion of so many tokens.
 
     Raises ModelError for the first prompt that leaves no room for one. Of generated training problems,
     which are too many, the first hundred are looked at.
     """
-    context = AutoConfig.from_pretrained(directory).max_position_embeddings
-    room = context - completion
+    most = context(directory)
+    room = most - completion
     longest = 0
     for task in tasks:
         train = task.train
@@ -139,7 +144,7 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
             if length > room:
                 raise ModelError(
                     f"task {task.name}, problem {problem.id}: the prompt has {length} tokens, which with "
-                    f"{completion} new ones passes the model's context of {context}. Set a shorter "
+                    f"{completion} new ones passes the model's context of {most}. Set a shorter "
                     "task.template or rollouts.max_new_tokens, or take the problem out of the data: "
                     "bad_rows=skip leaves out rows that cannot be read, not those that are long"
                 )

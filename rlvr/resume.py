@@ -49,7 +49,8 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     step = start.checkpoint.step if start.checkpoint else 0
     write_json(run_dir.config, config.model_dump(mode="json"))
     keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
-    keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
+    with run_dir.writing_records():
+        keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
 
 
 def mark_finished(config: Config, run_dir: RunDir) -> None:

@@ -11,18 +11,20 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
 
+from evals.detached import DetachedProbe, pending
 from evals.gap_record import GapRecord
-from evals.probe import Probe
+from evals.instrument import Instrument
+from evals.probe import Base, Probe
 from evals.report import gap_table
 from rlvr import builders, models
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.card import run_card
 from rlvr.config import Config
-from rlvr.engines import Engine, EngineError, Sampling
-from rlvr.engines.hf import HFEngine
+from rlvr.engines import Engine, EngineError
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
+from rlvr.local_engine import local_engine
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
@@ -32,7 +34,7 @@ from rlvr.rollout import Rollouts
 from rlvr.run_dir import RunDir, read_jsonl, write_json
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
-from rlvr.tasks import Task, build_task
+from rlvr.tasks import build_task
 from rlvr.tasks.streams import problem_stream
 from rlvr.trainer import Trainer
 
@@ -136,7 +138,7 @@ class _Parts:
             ),
             stream=problem_stream(self.task, self.config.seed),
             monitor=self.monitor,
-            hooks=[*([self.probe(self.probed)] if self.probed else []), *hooks],
+            hooks=[*([self.probe()] if self.probed else []), *hooks],
         )
         if start.checkpoint:
             trainer.restore(start.checkpoint)
@@ -172,18 +174,13 @@ class _Parts:
     def engine(self, weights: Path) -> Engine:
         """An engine that holds the weights of a directory."""
         config = self.config.engine
-        eos = models.eos_ids(weights, self.tokenizer)
-        if config.name == "hf":
-            model = models.load_model(weights, config.dtype).to(self.accelerator.device)
-            return HFEngine(model, self.tokenizer, eos, config.batch_size)
         if config.mode == "server":
             from rlvr.engines.vllm_server import VLLMServerEngine
 
             names = [self.config.model, str(self.model), str(self.model.resolve())]
+            eos = models.eos_ids(weights, self.tokenizer)
             return VLLMServerEngine(config, names, self.tokenizer, eos, self.longest, self.run_dir.exchange)
-        from rlvr.engines.vllm import VLLMEngine
-
-        return VLLMEngine(weights, self.tokenizer, eos, config, self.longest)
+        return local_engine(weights, self.tokenizer, config, self.longest, self.accelerator.device)
 
     def base_engine(self) -> Engine:
         """An engine for the base alone, beside the live one."""
@@ -194,27 +191,28 @@ class _Parts:
             )
         return self.engine(self.base)
 
-    def probe(self, tasks: Sequence[Task]) -> Probe:
-        """The checkpoint hook that measures the gap."""
-        config = self.config.probe
+    def probe(self) -> CheckpointHook:
+        """The checkpoint hook that measures the gap, or leaves that to others."""
+        config, console = self.config.probe, self.monitor.console
+        if config.mode == "detached":
+            return DetachedProbe(self.config, self.run_dir, console)
         return Probe(
-            config=config,
-            tasks=tasks,
-            tokenizer=self.tokenizer,
+            instrument=Instrument(config, self.tokenizer, self.config.probe_max_new_tokens, console),
+            tasks=self.probed,
             run_dir=self.run_dir,
-            base=self.base,
-            base_engine=self.base_engine,
-            sampling=Sampling(config.temperature, config.top_p, self.config.probe_max_new_tokens),
+            base=Base(self.base, self.base_engine),
             save_every=self.config.save_every,
-            console=self.monitor.console,
         )
 
 
 def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
     records = [GapRecord(**row) for row in read_jsonl(run_dir.probe)]
+    reached = max((row["step"] for row in read_jsonl(run_dir.metrics)), default=0)
     if records:
         monitor.print(gap_table(records))
-    monitor.print(f"finished: {config.steps} steps. In {run_dir.path}:")
+    if waiting := len(pending(run_dir)):
+        monitor.print(f"{waiting} checkpoint(s) wait for: python -m evals probe run={run_dir.path}")
+    monitor.print(f"finished: {reached} steps. In {run_dir.path}:")
     monitor.print("  checkpoints/   the policy in Hugging Face format")
     monitor.print("  probe.jsonl    what the tables show")
     monitor.print("  probes/        every sample with its verdict")

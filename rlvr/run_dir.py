@@ -29,6 +29,8 @@ class RunDir:
         self.finished = self.path / ".finished"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"
+        self.best = self.path / "best"
+        self.jobs = self.path / "jobs"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -46,6 +48,13 @@ class RunDir:
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
+            yield
+
+    @contextmanager
+    def writing_records(self) -> Iterator[None]:
+        """Waits until no other process rewrites probe.jsonl, and keeps it so."""
+        with open(self.path / ".records-lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evals.probe import ProbeCallback
+from evals.callback import ProbeCallback
 from rlvr.checkpoint import weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.run_dir import read_jsonl

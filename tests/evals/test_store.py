@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from evals.conditions import ConditionsError
 from evals.gap_record import compare
-from evals.measure import draw_missing, grade, make_plan
-from evals.store import Sample, SampleKey, SampleSet
+from evals.measure import ROUND, Measuring, Plan, make_plan
+from evals.store import SampleKey, SampleSet
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.progress import Display
 from rlvr.tasks import Problem, Task
@@ -60,54 +59,96 @@ TASK = Task(
 PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=None, seed=0)
 
 
+def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> Measuring:
+    """The measuring of one rank, run to its end."""
+    measuring = Measuring(plan, SampleSet(root, KEY), engine)
+    measuring.run(QUIET, rank, ranks)
+    return measuring
+
+
 def test_draws_once_and_every_sample_has_its_seed(tmp_path: Path) -> None:
-    engine, samples = Counting(), SampleSet(tmp_path, KEY)
-    draw_missing(PLAN, engine, samples, QUIET)
+    engine = Counting()
+    measure(PLAN, engine, tmp_path)
     assert len(engine.asked) == len({r.seed for r in engine.asked}) == 1500
-    draw_missing(PLAN, engine, samples, QUIET)
-    assert len(engine.asked) == 1500
-    measured = grade(PLAN, samples)
-    assert len(measured.graded) == 5 and all(len(row) == 300 for row in measured.graded)
-    assert measured.correct.sum() == sum(r.seed % 97 < 30 for r in engine.asked)
+    again = measure(PLAN, engine, tmp_path)
+    assert len(engine.asked) == 1500 and again.drawn == again.missing() == 0
+    counts = again.counted().counts
+    assert counts.n.tolist() == [300] * 5
+    assert counts.correct.sum() == sum(r.seed % 97 < 30 for r in engine.asked)
+
+
+def test_every_sample_is_graded_once_by_each_version_of_a_grader(tmp_path: Path) -> None:
+    graded: list[str] = []
+
+    def noting(text: str, reference: object) -> tuple[Status, str | None]:
+        graded.append(text)
+        return small(text, reference)
+
+    for version in ("toy-1", "toy-1", "toy-2"):
+        task = replace(TASK, verify=StringVerifier(version, noting), grader=version)
+        measure(replace(PLAN, task=task, n=20), Counting(), tmp_path)
+        assert len(graded) == (200 if version == "toy-2" else 100)
 
 
 def test_a_larger_n_tops_up(tmp_path: Path) -> None:
-    engine, samples = Counting(), SampleSet(tmp_path, KEY)
-    draw_missing(replace(PLAN, n=8), engine, samples, QUIET)
-    draw_missing(PLAN, engine, samples, QUIET)
+    engine = Counting()
+    measure(replace(PLAN, n=8), engine, tmp_path)
+    measure(PLAN, engine, tmp_path)
     assert len(engine.asked) == len({r.seed for r in engine.asked}) == 1500
-    assert samples.count(PLAN.prompts, 300) == 1500
 
 
-def test_equal_prompts_share_their_samples(tmp_path: Path) -> None:
-    twins = replace(PLAN, prompts=(PLAN.prompts[0], *PLAN.prompts[:4]))
-    engine, samples = Counting(), SampleSet(tmp_path, KEY)
-    draw_missing(twins, engine, samples, QUIET)
-    assert len(engine.asked) == 1200 == samples.count(twins.prompts, 300)
-    first, second, *_ = grade(twins, samples).graded
-    assert [g.sample for g in first] == [g.sample for g in second]
+def test_equal_prompts_share_their_samples_and_keep_their_references(tmp_path: Path) -> None:
+    def matches(text: str, reference: object) -> tuple[Status, str | None]:
+        return (Status.CORRECT if int(text) % 2 == reference else Status.WRONG), text
+
+    problems = (replace(PLAN.problems[0], reference=0), replace(PLAN.problems[1], reference=1))
+    task = replace(TASK, verify=StringVerifier("toy-1", matches))
+    twins = replace(PLAN, task=task, problems=problems, prompts=(PLAN.prompts[0], PLAN.prompts[0]))
+    engine = Counting()
+    first, second = measure(twins, engine, tmp_path).counted().counts.correct
+    assert len(engine.asked) == 300 == first + second and first > 0 and second > 0
 
 
 def test_two_ranks_share_the_work(tmp_path: Path) -> None:
-    engines, samples = [Counting(), Counting()], SampleSet(tmp_path, KEY)
-    for rank in (0, 1):
-        draw_missing(PLAN, engines[rank], samples, QUIET, rank, 2)
+    engines = [Counting(), Counting()]
+    measuring = [measure(PLAN, engines[rank], tmp_path, rank, 2) for rank in (0, 1)]
     assert sorted(len(e.asked) for e in engines) == [600, 900]
-    grade(PLAN, samples)
+    assert measuring[0].counted().counts.samples == 1500
 
 
 def test_a_missing_sample_is_an_error(tmp_path: Path) -> None:
-    samples = SampleSet(tmp_path, KEY)
-    draw_missing(replace(PLAN, n=3), Counting(), samples, QUIET)
+    measure(replace(PLAN, n=3), Counting(), tmp_path)
     with pytest.raises(LookupError, match="problem 0: sample 3 is not stored"):
-        grade(PLAN, samples)
+        Measuring(PLAN, SampleSet(tmp_path, KEY), Counting()).counted()
+
+
+def test_stops_at_the_rth_success_in_the_order_of_the_indices(tmp_path: Path) -> None:
+    engine = Counting()
+    full = measure(PLAN, engine, tmp_path / "full").counted()
+    engine.asked.clear()
+    counts = measure(replace(PLAN, stop_r=4), engine, tmp_path / "stopped").counted().counts
+    right = (full.table["status"].to_numpy(zero_copy_only=False) == "correct").reshape(5, 300)
+    stops = [int(np.flatnonzero(row)[3]) + 1 for row in right]
+    assert counts.n.tolist() == stops and counts.correct.tolist() == [4] * 5 and counts.n_max == 300
+    assert len(engine.asked) < 5 * (max(stops) + ROUND) < 1500
+
+
+def test_a_shard_that_a_crash_tore_is_set_aside_and_drawn_again(tmp_path: Path) -> None:
+    engine = Counting()
+    measure(PLAN, engine, tmp_path)
+    torn = sorted(tmp_path.rglob("samples/*.parquet"))[0]
+    torn.write_bytes(torn.read_bytes()[:-100])
+    engine.asked.clear()
+    with pytest.warns(UserWarning, match="cannot be read and was renamed"):
+        counts = measure(PLAN, engine, tmp_path).counted().counts
+    assert len(engine.asked) == 300 and counts.samples == 1500
 
 
 def test_keys_part_what_must_not_be_mixed(tmp_path: Path) -> None:
     others = [replace(KEY, weights="v"), replace(KEY, temperature=1.0), replace(KEY, seed=1)]
     assert len({KEY.digest(), *(other.digest() for other in others)}) == 4
-    SampleSet(tmp_path, KEY).append([Sample("0", "p", 0, 1, (1,), -0.5, "a", "stop")])
-    assert SampleSet(tmp_path, others[0]).present() == set()
+    measure(PLAN, Counting(), tmp_path)
+    assert SampleSet(tmp_path, others[0]).samples.read().num_rows == 0
 
 
 def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
@@ -116,39 +157,25 @@ def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
     assert ids[0] == ids[1] == sorted(ids[0]) and len({tuple(i) for i in ids}) > 1
 
 
-def test_comparing_different_problems_is_refused(tmp_path: Path) -> None:
-    samples = SampleSet(tmp_path, KEY)
-    draw_missing(PLAN, Counting(), samples, QUIET)
-    whole = grade(PLAN, samples)
-    part = grade(replace(PLAN, problems=PLAN.problems[:3], prompts=PLAN.prompts[:3]), samples)
-    with pytest.raises(ValueError, match="different problems"):
-        compare(whole, part, 4)
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (replace(PLAN, problems=PLAN.problems[:3], prompts=PLAN.prompts[:3]), "data: "),
+        (replace(PLAN, task=replace(TASK, template="boxed")), "template: plain / boxed"),
+        (replace(PLAN, task=replace(TASK, grader="toy-2")), "grader: toy / toy-2"),
+        (replace(PLAN, sampling=Sampling(1.0, 0.95, 8)), "temperature: 0.6 / 1.0"),
+    ],
+)
+def test_comparing_what_was_not_measured_alike_is_refused(tmp_path: Path, other: Plan, named: str) -> None:
+    one = measure(replace(PLAN, n=4), Counting(), tmp_path / "one").counted()
+    two = measure(replace(other, n=4), Counting(), tmp_path / "two").counted()
+    with pytest.raises(ConditionsError, match=named):
+        compare(one, two, 4, step=0, samples_drawn=0)
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from evals.store import Sample, SampleSet
-sys.path.insert(0, sys.argv[2])
-from test_store import KEY
-samples = SampleSet(Path(sys.argv[1]), KEY)
-for i in range(10_000):
-    samples.append([Sample("0", "p", 2 * i + j, i, (1,) * 500, -0.5, "a" * 500, "stop") for j in (0, 1)])
-    if i == 0:
-        print("ready", flush=True)
-"""
-
-
-def test_a_writer_killed_at_any_moment_leaves_whole_shards(tmp_path: Path) -> None:
-    place = str(Path(__file__).parent)
-    for round_ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), place], stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None and process.stdout.readline()
-        time.sleep(0.15 + 0.07 * round_)
-        process.kill()
-        process.communicate()
-        present = {index for _, index in SampleSet(tmp_path, KEY).present()}
-        assert present and len(present) % 2 == 0
-        assert all(index ^ 1 in present for index in present)
+def test_shares_are_measured(tmp_path: Path) -> None:
+    measured = measure(replace(PLAN, n=60), Counting(), tmp_path).counted()
+    ids = [row["digest"] for row in measured.table.to_pylist()]
+    unique = [len(set(ids[i : i + 60])) / 60 for i in range(0, 300, 60)]
+    assert measured.shares["duplicates"] == pytest.approx(1 - np.mean(unique)) and min(unique) < 1
+    assert measured.shares["truncated"] == measured.shares["unparsed"] == 0.0

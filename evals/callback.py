@@ -1,0 +1,87 @@
+"""The probe as a callback of somebody else's trainer: `transformers.Trainer`, or one of TRL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import extract_model_from_parallel
+from rich.console import Console
+from transformers import TrainerCallback
+
+from evals.instrument import Instrument
+from evals.probe import Base, Probe
+from rlvr.config import ProbeConfig
+from rlvr.engines.hf import HFEngine
+from rlvr.hooks import Moment
+from rlvr.models import eos_ids, load_model
+from rlvr.run_dir import RunDir
+from rlvr.tasks import Task
+
+
+class ProbeCallback(TrainerCallback):
+    """The same probe for a run of `transformers.Trainer` or a TRL trainer, whoever wrote its loop.
+
+    Measures the base when training begins and every checkpoint that the trainer saves, in process, into
+    probe.jsonl and probes/ below run_dir (default: the trainer's output_dir). The measurements also go
+    into the trainer's log history.
+
+    base: the base model's directory; training has to start from it for step 0 to be the base itself.
+    tasks: see `rlvr.tasks.build_task`. Other arguments: see `rlvr.config.ProbeConfig`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        base: str | Path,
+        config: ProbeConfig,
+        max_new_tokens: int,
+        run_dir: str | Path | None = None,
+        batch_size: int = 512,
+        dtype: str = "float32",
+    ):
+        self.dtype = dtype
+        self.tasks = tasks
+        self.base = Path(base)
+        self.config = config
+        self.max_new_tokens = max_new_tokens
+        self.run_dir = run_dir
+        self.batch_size = batch_size
+        self._probe: Probe | None = None
+        self._engine: HFEngine | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        tokenizer = kwargs["processing_class"]
+        run_dir = RunDir(self.run_dir or args.output_dir)
+        run_dir.path.mkdir(parents=True, exist_ok=True)
+        # A copy of the live model would not do: trainers patch its methods, which then stay bound to it.
+        self._engine = self._hold(tokenizer)
+        self._probe = Probe(
+            instrument=Instrument(self.config, tokenizer, self.max_new_tokens, Console(stderr=True)),
+            tasks=self.tasks,
+            run_dir=run_dir,
+            base=Base(self.base, lambda: self._hold(tokenizer)),
+            save_every=max(1, int(args.save_steps)),
+        )
+        if state.global_step == 0:
+            self._measure(state, self.base)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if self._engine is not None:
+            self._engine.load(extract_model_from_parallel(kwargs["model"]).named_parameters())
+        self._measure(state, directory)
+
+    def _hold(self, tokenizer: Any) -> HFEngine:
+        """An engine with the base's weights."""
+        model = load_model(self.base, self.dtype)
+        return HFEngine(model, tokenizer, eos_ids(self.base, tokenizer), self.batch_size)
+
+    def _measure(self, state: Any, directory: Path) -> None:
+        if self._probe is None or self._engine is None:
+            raise RuntimeError("the callback was not there when training began")
+        last = state.global_step >= state.max_steps
+        moment = Moment(state.global_step, 0, directory, self._engine, last)
+        metrics = self._probe(moment).metrics
+        state.log_history.append({"step": state.global_step, **metrics})

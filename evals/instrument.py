@@ -1,0 +1,136 @@
+"""The one piece of code that measures both sides: a plan, a model's weights, the store, all ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from rich.console import Console
+
+from evals.measure import Measuring, Plan, make_plan
+from evals.measurement import Measurement
+from evals.store import SampleKey, SampleSet, store_root
+from rlvr.config import ProbeConfig
+from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.progress import Display, progress
+from rlvr.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure. weights: its hash; engine: holds the weights."""
+
+    weights: str
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measurement and the samples behind it. drawn: samples that it newly drew, on all ranks."""
+
+    measurement: Measurement
+    samples: SampleSet
+    drawn: int
+
+
+class Instrument:
+    """Measures models on tasks as a probe configuration says; every sample is drawn and graded once."""
+
+    def __init__(self, config: ProbeConfig, tokenizer: Any, max_new_tokens: int, console: Console):
+        self.config = config
+        self.tokenizer = tokenizer
+        self.sampling = Sampling(config.temperature, config.top_p, max_new_tokens)
+        self.console = console
+        self.ranks = PartialState()
+
+    def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
+        """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""
+        c = self.config
+        return make_plan(task, self.tokenizer, self.sampling, n, c.max_problems, c.seed, stop_r, c.chunk)
+
+    def samples(self, plan: Plan, subject: Subject) -> SampleSet:
+        """Where the subject's samples are stored."""
+        key = SampleKey(
+            weights=subject.weights,
+            tokenizer=tokenizer_hash(self.tokenizer),
+            template=plan.task.template,
+            **asdict(plan.sampling),
+            engine=subject.engine.name,
+            dtype=subject.engine.dtype,
+            seed=self.config.seed,
+        )
+        return SampleSet(store_root(), key)
+
+    def measure(self, plan: Plan, subject: Subject, title: str) -> Reading | None:
+        """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
+        measuring = self.measuring(plan, subject)
+        rank, ranks = self.ranks.process_index, self.ranks.num_processes
+        with progress(title, measuring.missing(rank, ranks), self.console) as display:
+            drawn = sum(gather_object([measuring.run(display, rank, ranks)]))
+        self.ranks.wait_for_everyone()
+        if not self.ranks.is_main_process:
+            return None
+        return Reading(measuring.counted(), measuring.samples, drawn)
+
+    def pilot(self, plan: Plan, subject: Subject) -> int:
+        """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
+        quiet = Display("", 1, 0, Console(quiet=True))
+        rank, ranks = self.ranks.process_index, self.ranks.num_processes
+        return sum(gather_object([self.measuring(plan, subject).run(quiet, rank, ranks, pilot=True)]))
+
+    def measuring(self, plan: Plan, subject: Subject) -> Measuring:
+        """The plan on its way for this subject, with what the store has of it."""
+        return Measuring(plan, self.samples(plan, subject), subject.engine)
+
+
+class LazyEngine:
+    """An engine that is built when the first completion is asked of it; closed at the end of the block.
+
+    name, dtype: of the engine that `build` makes. loading: seconds that building took.
+    """
+
+    def __init__(self, name: str, dtype: str, build: Callable[[], Engine]):
+        self.name, self.dtype, self.build = name, dtype, build
+        self.loading = 0.0
+        self._built: Engine | None = None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        yield from self._engine().generate(requests)
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        self._engine().load(weights)
+
+    def sleep(self) -> None:
+        if self._built is not None:
+            self._built.sleep()
+
+    def close(self) -> None:
+        if self._built is not None:
+            self._built.close()
+        self._built = None
+
+    def _engine(self) -> Engine:
+        if self._built is None:
+            begun = time.monotonic()
+            self._built = self.build()
+            self.loading = time.monotonic() - begun
+        return self._built
+
+    def __enter__(self) -> LazyEngine:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """16 hex digits of everything that maps text to token ids."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]

@@ -1,0 +1,103 @@
+"""What was measured of one model on one task: counts, shares, and the samples behind them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from evals.conditions import Conditions
+from evals.estimators.counts import Counts
+from evals.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
+from evals.store import SampleSet
+from rlvr.tasks import Problem
+from rlvr.verifiers import Status
+
+# References longer than this, such as the tests of a program, are left out of the files.
+REFERENCE_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
+
+    owner: [R] the problem's place. prompts: hash by problem. table: R rows with index, tokens, digest,
+    finish_reason, status, extracted.
+    """
+
+    problems: tuple[Problem, ...]
+    prompts: tuple[str, ...]
+    counts: Counts
+    conditions: Conditions
+    origin: Origin
+    owner: NDArray[np.int64]
+    table: pa.Table
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Fractions of the counted samples that a reader should know of.
+
+        truncated: cut at the token limit. duplicates: with the tokens of an earlier sample of the problem,
+        a mean over problems.
+        """
+        status = self.table["status"].to_numpy(zero_copy_only=False)
+        cut = self.table["finish_reason"].to_numpy(zero_copy_only=False) == "length"
+        return {
+            "truncated": float(cut.mean()),
+            "unparsed": float((status == Status.UNPARSED).mean()),
+            "timed_out": float((status == Status.TIMED_OUT).mean()),
+            "duplicates": self._duplicates(),
+        }
+
+    def _duplicates(self) -> float:
+        digests = self.table["digest"].to_numpy(zero_copy_only=False)
+        unique = len(set(zip(self.owner.tolist(), digests.tolist(), strict=True)))
+        if unique == len(digests):
+            return 0.0
+        rows = np.split(digests, np.flatnonzero(np.diff(self.owner)) + 1)
+        return float(1 - np.mean([len(set(row)) / len(row) for row in rows]))
+
+    def write(self, directory: Path, samples: SampleSet) -> None:
+        """<task>.parquet and <task>.samples.parquet, whose contents are in `evals.files`."""
+        directory.mkdir(parents=True, exist_ok=True)
+        task = self.conditions.task
+        schema = stamped(COUNTS, self.conditions, self.origin)
+        pq.write_table(pa.Table.from_pylist(self._count_rows(), schema), counts_file(directory, task))
+        pq.write_table(self._sample_table(samples), samples_file(directory, task))
+
+    def _count_rows(self) -> list[dict[str, object]]:
+        counts, rows = self.counts, []
+        for problem, n, correct in zip(self.problems, counts.n, counts.correct, strict=True):
+            reference = json.dumps(problem.reference, default=str)
+            rows.append(
+                {
+                    "problem": problem.id,
+                    "n": int(n),
+                    "correct": int(correct),
+                    "stop_r": counts.stop_r,
+                    "n_max": counts.n_max,
+                    "prompt": problem.prompt,
+                    "reference": reference if len(reference) <= REFERENCE_CHARACTERS else None,
+                }
+            )
+        return rows
+
+    def _sample_table(self, samples: SampleSet) -> pa.Table:
+        stored = samples.samples.read(["text", "token_ids", "logprob"], set(self.prompts))
+        keys = zip(stored["prompt"].to_pylist(), stored["index"].to_pylist(), strict=True)
+        place = {key: i for i, key in enumerate(keys)}
+        indices = self.table["index"].to_pylist()
+        rows = [place[self.prompts[p], i] for p, i in zip(self.owner.tolist(), indices, strict=True)]
+        taken = stored.select(["text", "token_ids", "logprob"]).take(pa.array(rows, pa.int64()))
+        ids = pa.array([self.problems[p].id for p in self.owner.tolist()], pa.string())
+        columns = {name: self.table[name] for name in self.table.column_names}
+        columns |= {name: taken[name] for name in taken.column_names}
+        columns["problem"] = ids
+        ordered = pa.table({name: columns[name] for name in SAMPLES.names})
+        return ordered.cast(stamped(SAMPLES, self.conditions, self.origin))

@@ -1,0 +1,165 @@
+"""Any two models, measured alike on one task: what `python -m evals probe model=... base=...` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import PartialState
+from rich.console import Console
+
+from evals.conditions import ConditionsError, differences
+from evals.files import counts_file, read_about
+from evals.gap_record import compare
+from evals.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.measure import Plan
+from evals.probe import BASE_FOLDER
+from evals.probe_settings import Pair
+from evals.report import pair_table
+from rlvr import models
+from rlvr.checkpoint import weight_hash
+from rlvr.config import ProbeConfig
+from rlvr.engines import Engine
+from rlvr.local_engine import local_engine
+from rlvr.run_dir import append_jsonl, keep_jsonl
+from rlvr.tasks import Task, build_task
+
+# As in the study, where the models' context allows it.
+MOST_NEW_TOKENS = 16384
+
+
+class PairError(ValueError):
+    """The two models cannot be measured alike; the message says why."""
+
+
+def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
+    """Prints the plan, samples both models, writes into `pair.out` and prints the table.
+
+    Raises PairError, ConditionsError, ModelError, TaskError or EngineError.
+    """
+    task = build_task(pair.task.name, **pair.task.options)
+    sides = [_Side(pair.base, task, pair), _Side(pair.model, task, pair)]
+    base, policy = sides
+    tokens = config.max_new_tokens or min(MOST_NEW_TOKENS, *(side.room for side in sides))
+    for side in sides:
+        side.prepare(config, tokens, console)
+    base_plan = base.instrument.plan(task, config.base_n, config.base_stop_r)
+    plan = policy.instrument.plan(task, config.n, config.stop_r)
+    _check_prompts(base, policy, task)
+    _check_out(pair.out, base_plan)
+    work = [("base", base, base_plan), ("model", policy, plan)]
+    ranks = PartialState()
+    if ranks.is_main_process:
+        _print_plan(work, tokens, pair, console)
+    if pair.dry_run:
+        return
+    readings = []
+    for title, side, its_plan in work:
+        with side.engine() as engine:
+            readings.append(side.measure(title, its_plan, engine, console))
+    if readings[0] is not None and readings[1] is not None:
+        _write(pair.out, readings[0], readings[1], config.k, console)
+
+
+class _Side:
+    """One of the two models."""
+
+    def __init__(self, name: str, task: Task, pair: Pair):
+        self.name = name
+        self.task = task
+        self.config = pair.engine
+        self.path = models.model_directory(name)
+        self.weights = weight_hash(self.path)
+        self.tokenizer = models.load_tokenizer(self.path)
+        self.prompt = max(len(self.tokenizer.encode(p.prompt)) for p in task.test)
+        self.room = models.context(self.path) - self.prompt
+        if self.room < 1:
+            raise PairError(
+                f"{name}: a prompt of {task.name} has {self.prompt} tokens, which fill its context"
+            )
+
+    def prepare(self, config: ProbeConfig, tokens: int, console: Console) -> None:
+        if tokens > self.room:
+            raise PairError(
+                f"max_new_tokens={tokens}: the context of {self.name} leaves room for {self.room}"
+            )
+        self.longest = self.prompt + tokens
+        self.instrument = Instrument(config, self.tokenizer, tokens, console)
+
+    def engine(self) -> LazyEngine:
+        return LazyEngine(self.config.name, self.config.dtype, self._build)
+
+    def missing(self, plan: Plan) -> int:
+        """Samples that the store lacks."""
+        return self.instrument.measuring(plan, Subject(self.weights, self.engine())).missing()
+
+    def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> Reading | None:
+        """Says how long it is going to take once the first chunk is drawn."""
+        subject = Subject(self.weights, engine)
+        begun = time.monotonic()
+        first = self.instrument.pilot(plan, subject)
+        left = self.instrument.measuring(plan, subject).missing()
+        if first and left and PartialState().is_main_process:
+            minutes = (time.monotonic() - begun - engine.loading) / first * left / 60
+            console.print(f"{title}: about {minutes:.1f} min for {left:,} samples, by the first {first:,}")
+        return self.instrument.measure(plan, subject, f"{title} {self.task.name}")
+
+    def _build(self) -> Engine:
+        device = PartialState().device
+        return local_engine(self.path, self.tokenizer, self.config, self.longest, device)
+
+
+def _check_prompts(base: _Side, policy: _Side, task: Task) -> None:
+    """Raises PairError where the two tokenizers do not read a prompt as the same text."""
+    for problem in task.test:
+        read = [s.tokenizer.decode(s.tokenizer.encode(problem.prompt), skip_special_tokens=True)
+                for s in (base, policy)]  # fmt: skip
+        if read[0] != read[1]:
+            raise PairError(
+                f"task {task.name}, problem {problem.id}: the tokenizers of base and model read the prompt "
+                f"differently:\n  {read[0]!r:.300}\n  {read[1]!r:.300}\nUse another task.template."
+            )
+
+
+def _check_out(out: Path, plan: Plan) -> None:
+    """Raises ConditionsError where `out` holds a measurement of the task under other conditions."""
+    file = counts_file(out / BASE_FOLDER, plan.task.name)
+    if file.exists():
+        there, _ = read_about(file)
+        if there is not None and (found := differences(there, plan.conditions)):
+            raise ConditionsError(
+                f"{out} holds a measurement under other conditions (there / now): {'; '.join(found)}. "
+                "Give another out"
+            )
+
+
+def _print_plan(work: Sequence[tuple[str, _Side, Plan]], tokens: int, pair: Pair, console: Console) -> None:
+    total = 0
+    for title, side, plan in work:
+        missing = side.missing(plan)
+        total += missing
+        stop = f", to the {plan.stop_r}th success" if plan.stop_r else ""
+        console.print(
+            f"{title:<6} {side.name}: {len(plan.problems):,} problems x {plan.n}{stop}; "
+            f"{plan.samples - missing:,} of {plan.samples:,} samples are stored",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(
+        f"at most {total:,} samples to draw, of up to {tokens:,} tokens each: {total * tokens / 1e6:,.1f} "
+        f"million tokens at most, with the {pair.engine.name} engine in {pair.engine.dtype}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _write(out: Path, base: Reading, policy: Reading, k: int, console: Console) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    base.measurement.write(out / BASE_FOLDER, base.samples)
+    policy.measurement.write(out, policy.samples)
+    record = compare(base.measurement, policy.measurement, k, 0, base.drawn + policy.drawn)
+    keep_jsonl(out / "probe.jsonl", lambda row: row["task"] != record.task)
+    append_jsonl(out / "probe.jsonl", record.row())
+    console.print(pair_table(record))
+    console.print(f"written to {out}")

@@ -1,0 +1,82 @@
+"""python -m evals probe model=PATH base=PATH task=NAME out=DIR [n=256] [key=value ...]
+python -m evals probe run=RUN_DIR [follow=true]
+
+The first measures any two models in Hugging Face format, whoever trained them: samples both alike on the
+task's test problems and holds the model against the base's pass@k. DIR gets probe.jsonl, and for the
+model and, below base/, for the base <task>.parquet (counts) and <task>.samples.parquet. Samples are kept
+in $RLVR_STORE: interrupted, the same command goes on where it stopped, and no model is sampled twice.
+
+  n=256            samples of a problem of the model
+  base_n=          of the base; by default the larger of n and k
+  k=256            the gap's K
+  stop_r=          stop a problem of the model at its r-th success; base_stop_r= the same for the base
+  max_problems=    a seeded subset of the problems
+  max_new_tokens=  by default what the models' context leaves, 16,384 at most
+  temperature=0.6 top_p=0.95 seed=0 chunk=512 engine.name=hf|vllm engine.dtype=float32 task.KEY=VALUE
+  dry_run=true     print the plan alone
+
+The second takes up the jobs that a run with probe.mode=detached leaves; follow=true waits for more until
+training has ended. Several workers share the jobs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from evals.probe_settings import Jobs, Pair, read_jobs, read_pair
+from rlvr.config import ProbeConfig
+from rlvr.mistakes import ConfigError
+from rlvr.recipe import parse_arguments
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 measured; 1 a model, an engine or a run that cannot be had; 2 wrong arguments."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        given = parse_arguments(arguments)
+        settings = read_jobs(given) if "run" in given else read_pair(given)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return _run(settings)
+
+
+def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
+    from rich.console import Console
+
+    from evals.conditions import ConditionsError
+    from evals.detached import work
+    from evals.pair import PairError, measure_pair
+    from rlvr.checkpoint import CheckpointError
+    from rlvr.confined import StartError
+    from rlvr.engines import EngineError
+    from rlvr.models import ModelError
+    from rlvr.run_dir import RunDir, RunDirError
+    from rlvr.tasks import TaskError
+
+    console = Console(stderr=True)
+    try:
+        if isinstance(settings, Jobs):
+            done = work(RunDir(settings.run), settings.follow, console)
+            console.print(f"{done} job(s) done; their records are in {RunDir(settings.run).probe}")
+        else:
+            measure_pair(*settings, console)
+    except (
+        CheckpointError,
+        ConditionsError,
+        EngineError,
+        ModelError,
+        PairError,
+        RunDirError,
+        StartError,
+        TaskError,
+    ) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,72 @@
+"""The arguments of `python -m evals probe`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rlvr.config import Choice, EngineConfig, ProbeConfig, Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.recipe import complete_choice
+from rlvr.tasks import TASKS
+
+OWN = {"model", "base", "task", "out", "engine", "dry_run"}
+
+
+class Pair(Section):
+    """Which two models are measured on what."""
+
+    model: str
+    base: str
+    task: Choice
+    out: Path
+    engine: EngineConfig = EngineConfig()
+    dry_run: bool = False
+
+
+class Jobs(Section):
+    """Whose jobs are taken up."""
+
+    run: Path
+    follow: bool = False
+
+
+def read_jobs(given: dict[str, Any]) -> Jobs:
+    """Raises ConfigError."""
+    return _validated(Jobs, given)
+
+
+def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
+    """The pair, and how it is measured. Raises ConfigError with every mistake."""
+    mistakes: list[Mistake] = []
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    how = {key: value for key, value in given.items() if key not in OWN}
+    unknown = sorted(how.keys() - {*ProbeConfig.model_fields} | how.keys() & {"tasks", "every", "mode"})
+    known = [*known_keys(Pair), *ProbeConfig.model_fields]
+    pair = {key: value for key, value in given.items() if key in OWN or key in unknown}
+    n, k = how.get("n", 256), how.get("k", 256)
+    if isinstance(n, int) and isinstance(k, int):
+        how = {"base_n": max(n, k)} | how
+    parts = []
+    for section, data in ((Pair, pair), (ProbeConfig, {key: how[key] for key in how if key not in unknown})):
+        try:
+            parts.append(section.model_validate(data))
+        except ValidationError as error:
+            mistakes += [of_error(e, known) for e in error.errors()]
+    if not mistakes and parts[1].base_n < parts[1].k:
+        advice = f"the gap needs the base's pass@{parts[1].k}: give k or more, or a smaller k"
+        mistakes.append(Mistake("base_n", parts[1].base_n, advice))
+    if mistakes:
+        raise ConfigError("probe", mistakes)
+    return parts[0], parts[1]
+
+
+def _validated(section: type[Jobs], given: dict[str, Any]) -> Jobs:
+    try:
+        return section.model_validate(given)
+    except ValidationError as error:
+        known = list(known_keys(section))
+        raise ConfigError("probe", [of_error(e, known) for e in error.errors()]) from None
