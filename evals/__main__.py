@@ -11,6 +11,8 @@ COMMANDS = {
     "probe": "evals.probe_command:main",
     "grade": "evals.grade:main",
     "export": "evals.export:main",
+    "passk": "evals.passk:main",
+    "ledger": "evals.ledger:main",
 }
 
 

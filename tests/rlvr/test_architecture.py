@@ -23,15 +23,15 @@ FLOORS = [
     {"rlvr.config_checks", "rlvr.embedded", "rlvr.memory", "rlvr.parallel", "rlvr.rollout",
      "evals.estimators", "evals.store", "evals.conditions"},
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
-     "rlvr.fit", "rlvr.zero", "evals.files"},
+     "rlvr.fit", "rlvr.zero", "evals.files", "evals.tables"},
     {"rlvr.dry_run", "rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.grade", "evals.export",
-     "evals.probe_settings"},
-    {"rlvr.learner", "rlvr.local_engine", "evals.measurement"},
+     "evals.probe_settings", "evals.arguments", "evals.stored"},
+    {"rlvr.learner", "rlvr.local_engine", "evals.measurement", "evals.summary", "evals.transcripts"},
     {"rlvr.trainer", "evals.measure", "evals.gap_record"},
     {"evals.instrument", "evals.report", "evals.watch"},
     {"evals.probe"},
     {"evals.callback", "evals.detached", "evals.pair"},
-    {"evals.probe_command"},
+    {"evals.probe_command", "evals.passk", "evals.ledger"},
     {"rlvr.run"},
     {"rlvr.train", "evals.__main__"},
 ]  # fmt: skip
@@ -92,6 +92,8 @@ def test_floors_name_only_what_exists() -> None:
         ("evals.grade", "torch transformers sympy math_verify"),
         ("evals.probe_command", "torch transformers vllm"),
         ("evals.estimators.gap", "torch transformers"),
+        ("evals.passk", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.ledger", "torch transformers accelerate sympy math_verify datasets"),
     ],
 )
 def test_light_modules_stay_light(module: str, forbidden: str) -> None:
