@@ -9,6 +9,7 @@ from rlvr import builders
 # name -> module:function that runs it, with the remaining arguments, and returns the exit status
 COMMANDS = {
     "probe": "evals.probe_command:main",
+    "store": "evals.store_command:main",
     "grade": "evals.grade:main",
     "export": "evals.export:main",
     "passk": "evals.passk:main",

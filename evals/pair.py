@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -102,7 +103,8 @@ class _Side:
         if first and left and PartialState().is_main_process:
             minutes = (time.monotonic() - begun - engine.loading) / first * left / 60
             console.print(f"{title}: about {minutes:.1f} min for {left:,} samples, by the first {first:,}")
-        return self.instrument.measure(plan, subject, f"{title} {self.task.name}")
+        reading = self.instrument.measure(plan, subject, f"{title} {self.task.name}")
+        return reading and replace(reading, drawn=reading.drawn + first)
 
     def _build(self) -> Engine:
         device = PartialState().device

@@ -22,6 +22,7 @@ from rlvr.recipe import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE, SERVER = ROOT / "launch" / "slurm_node.sh", ROOT / "launch" / "slurm_server.sh"
+PROBE = ROOT / "launch" / "slurm_probe.sh"
 
 # What every stand-in begins with: one line of the log for each call.
 LOG = """#!{python}
@@ -161,7 +162,7 @@ def has(arguments: list[str], *run: str) -> bool:
     return any(tuple(arguments[i : i + len(run)]) == run for i in range(len(arguments)))
 
 
-@pytest.mark.parametrize("script", [NODE, SERVER], ids=lambda s: s.stem)
+@pytest.mark.parametrize("script", [NODE, SERVER, PROBE], ids=lambda s: s.stem)
 def test_the_scripts_parse(script: Path) -> None:
     subprocess.run(["bash", "-n", str(script)], check=True)
     assert os.access(script, os.X_OK)
@@ -253,10 +254,29 @@ def test_one_node_looks_before_it_trains(start: Start, events: Any, tmp_path: Pa
     assert len(events("accelerate")) == 1
 
 
+def test_a_probe_is_launched_on_every_gpu_of_its_job(start: Start, events: Any) -> None:
+    ends(start(PROBE, "run=runs/x", "follow=true", SLURM_GPUS_ON_NODE="4"), 0)
+    parsed = launch_command_parser().parse_args(events("accelerate")[0]["arguments"][1:])
+    assert parsed.module and parsed.training_script == "evals" and parsed.num_processes == 4
+    assert parsed.training_script_args == ["probe", "run=runs/x", "follow=true"]
+    assert not events("scontrol")
+    ends(start(PROBE, "run=runs/x", trainer="1"), 1)
+    assert not events("scontrol")
+
+
+def test_a_probe_whose_time_ends_is_queued_again(start: Start, events: Any) -> None:
+    running = start(PROBE, "run=runs/x", trainer="waits")
+    until(events, "training")
+    running.send_signal(signal.SIGTERM)
+    ends(running, 0)
+    assert events("scontrol")[-1]["arguments"] == ["requeue", "42"]
+    assert events("saved"), "its processes were told"
+
+
 def test_shellcheck_finds_nothing() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("no shellcheck: make install-test")
-    subprocess.run(["shellcheck", str(NODE), str(SERVER)], check=True)
+    subprocess.run(["shellcheck", str(NODE), str(SERVER), str(PROBE)], check=True)
 
 
 @pytest.mark.slow

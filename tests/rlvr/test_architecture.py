@@ -25,7 +25,7 @@ FLOORS = [
     {"rlvr.recipe", "rlvr.models", "rlvr.metrics", "rlvr.mirror", "rlvr.hooks", "rlvr.card", "rlvr.resume",
      "rlvr.fit", "rlvr.zero", "evals.files", "evals.tables"},
     {"rlvr.dry_run", "rlvr.help", "rlvr.policy", "rlvr.monitor", "evals.grade", "evals.export",
-     "evals.probe_settings", "evals.arguments", "evals.stored"},
+     "evals.probe_settings", "evals.store_command", "evals.arguments", "evals.stored"},
     {"rlvr.learner", "rlvr.local_engine", "evals.measurement", "evals.summary", "evals.transcripts"},
     {"rlvr.trainer", "evals.measure", "evals.gap_record"},
     {"evals.instrument", "evals.report", "evals.watch"},

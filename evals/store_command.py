@@ -1,0 +1,93 @@
+"""python -m evals store [set=ID out=FILE.parquet]
+
+Lists the sample sets in $RLVR_STORE (default runs/.store): what was sampled how, and how many samples
+there are. With set= (the beginning of an ID is enough) and out=, writes that set as one Parquet file,
+sorted by prompt and index: the same samples give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from evals.store import SampleKey, SampleSet, store_root
+from rlvr.config import Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.recipe import parse_arguments
+
+
+class Listing(Section):
+    """What one command shows or writes."""
+
+    set: str | None = None
+    out: Path | None = None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0, or 2 for wrong arguments."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    sets = sample_sets(store_root())
+    try:
+        settings = read_settings(arguments, sets)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if settings.set is None or settings.out is None:
+        Console().print(listing(sets))
+        return 0
+    (chosen,) = [s for s in sets if s.directory.name.startswith(settings.set)]
+    print(f"wrote {chosen.export(settings.out):,} samples to {settings.out}")
+    return 0
+
+
+def sample_sets(root: Path) -> list[SampleSet]:
+    """Every set of a store, by its ID."""
+    keys = sorted(root.glob("*/key.json"))
+    return [SampleSet(root, SampleKey(**json.loads(key.read_text()))) for key in keys]
+
+
+def read_settings(arguments: Sequence[str], sets: Sequence[SampleSet]) -> Listing:
+    """Raises ConfigError with every mistake."""
+    try:
+        settings = Listing.model_validate(parse_arguments(arguments))
+    except ValidationError as error:
+        known = list(known_keys(Listing))
+        raise ConfigError("store", [of_error(e, known) for e in error.errors()]) from None
+    mistakes = []
+    if (settings.set is None) != (settings.out is None):
+        mistakes.append(Mistake("set and out", None, "give both to write a set, neither to list them"))
+    elif settings.set is not None and settings.out is not None:
+        found = [s for s in sets if s.directory.name.startswith(settings.set)]
+        if len(found) != 1:
+            known = ", ".join(s.directory.name for s in found or sets) or "none in this store"
+            mistakes.append(Mistake("set", settings.set, f"is not the beginning of one ID: {known}"))
+        if not settings.out.parent.is_dir():
+            mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if mistakes:
+        raise ConfigError("store", mistakes)
+    return settings
+
+
+def listing(sets: Sequence[SampleSet]) -> Table:
+    """One row a set."""
+    heads = "ID, weights, template, temperature, top-p, new tokens, engine, seed, samples, problems"
+    table = Table(box=box.SIMPLE_HEAD, title=f"Sample sets in {store_root()}", title_justify="left")
+    for head in heads.split(", "):
+        table.add_column(head, overflow="fold")
+    for each in sets:
+        key, stored = each.key, each.samples.read()
+        table.add_row(
+            each.directory.name, key.weights, key.template, f"{key.temperature}", f"{key.top_p}",
+            f"{key.max_new_tokens}", f"{key.engine} {key.dtype}", f"{key.seed}", f"{stored.num_rows:,}",
+            f"{len(set(stored['prompt'].to_pylist())):,}",
+        )  # fmt: skip
+    return table

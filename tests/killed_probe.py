@@ -1,0 +1,55 @@
+"""What the kill tests run and kill: one measurement with the HF engine, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from evals.measure import Measuring, Plan, make_plan
+from evals.measurement import Measurement
+from evals.store import SampleKey, SampleSet
+from rlvr.embedded import embedded_base
+from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines.hf import HFEngine
+from rlvr.models import eos_ids, load_model, load_tokenizer
+from rlvr.progress import Display
+from rlvr.tasks import build_task
+
+KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 32, "hf", "float32", 0)
+CHUNK = 32
+
+
+class Noting:
+    """The engine; it notes in a file how many samples it was asked for."""
+
+    name, dtype = "hf", "float32"
+
+    def __init__(self, engine: HFEngine, log: Path):
+        self.engine, self.log = engine, log
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        with open(self.log, "a") as file:
+            file.write(f"{len(requests)}\n")
+        yield from self.engine.generate(requests)
+
+
+def plan() -> Plan:
+    task, tokenizer = build_task("countdown:3"), load_tokenizer(embedded_base("countdown"))
+    return make_plan(task, tokenizer, Sampling(0.6, 0.95, 32), n=16, max_problems=90, chunk=CHUNK)
+
+
+def measure(root: str, log: str) -> Measurement:
+    base = embedded_base("countdown")
+    tokenizer = load_tokenizer(base)
+    engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
+    measuring = Measuring(plan(), SampleSet(Path(root), KEY), Noting(engine, Path(log)))  # type: ignore[arg-type]
+    measuring.run(Display("", 1, 0, Console(quiet=True)))
+    return measuring.counted()
+
+
+def main(root: str, log: str) -> None:
+    os.setpgid(0, 0)
+    measure(root, log)
