@@ -211,7 +211,7 @@ def _summary(base: Stored, policy: Stored) -> Table:
 
 def _problems(entries: Sequence[Entry]) -> Table:
     """The problems that one side alone solved."""
-    heads = ["base", "policy", "other side\nat most", "solves in as\nmany more"]
+    heads = ["base", "policy", "other side\nat most", "solves it in\nas many more"]
     linked = any(entry.transcript for entry in entries)
     shown = table("Solved by one side alone", "problem", "", *heads, *(["transcripts/"] if linked else []))
     shown.caption = "at most: 95 % posterior bound after no success; the prior of its probability is uniform."

@@ -171,7 +171,7 @@ def _comparison(found: Mapping[str, Any]) -> Table:
         estimate = found[name] or {"value": None, "intervals": {}}
         ends = [interval(*pair, sign) for pair in estimate["intervals"].values()]
         shown.add_row(label, points(estimate["value"], sign), *ends)
-    shown.add_row("closed", f"{points(found['closed_fraction'])} %")
+    shown.add_row("closed, % of the gap", points(found["closed_fraction"]))
     shown.add_row("crossover k", str(found["crossover_k"] or f"none up to {common}"))
     ledger, support = found["ledger"], found["support"]
     if ledger is not None:

@@ -21,9 +21,9 @@ def transcript_name(problem: str) -> str:
     An id that is no plain name is cleaned and gets 8 hex digits of its hash. Case does not tell names apart
     on every file system, so only lower-case ids are plain.
     """
-    if re.fullmatch(rf"[a-z0-9][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}", problem):
+    if re.fullmatch(rf"[a-z0-9][a-z0-9=_-]{{0,{LONGEST_NAME - 1}}}", problem):
         return f"{problem}.md"
-    cleaned = re.sub(r"[^a-z0-9_-]+", "_", problem.lower())[:LONGEST_NAME].strip("_")
+    cleaned = re.sub(r"[^a-z0-9=_-]+", "_", problem.lower())[:LONGEST_NAME].strip("_")
     return f"{cleaned}.{hashlib.sha256(problem.encode()).hexdigest()[:8]}.md"
 
 
