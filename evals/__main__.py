@@ -15,6 +15,8 @@ COMMANDS = {
     "curves": "evals.curves:main",
     "perplexity": "evals.perplexity:main",
     "entropy": "evals.entropy:main",
+    "passk": "evals.passk:main",
+    "ledger": "evals.ledger:main",
 }
 
 

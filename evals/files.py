@@ -20,6 +20,8 @@ from evals.conditions import Conditions
 from evals.estimators.counts import Counts
 
 METADATA = b"rlvr"
+# Where the base's files lie, beside those of the policies.
+BASE_FOLDER = "base"
 COUNTS = pa.schema(
     [
         ("problem", pa.string()),

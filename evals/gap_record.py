@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.conditions import check_comparable
-from evals.estimators.gap import Estimate, closed_fraction, ledger
+from evals.estimators.gap import Estimate, closed_fraction
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
+from evals.estimators.solvability import ledger
 from evals.measurement import Measurement
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from evals.files import counts_file, read_about
+from evals.files import BASE_FOLDER, counts_file, read_about
 from evals.gap_record import GapRecord, compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.report import probe_table
@@ -20,9 +20,6 @@ from rlvr.engines import Engine
 from rlvr.hooks import Moment, Report
 from rlvr.run_dir import RunDir, append_jsonl, keep_jsonl, read_jsonl
 from rlvr.tasks import Task
-
-# Below probes/: the base's measurement, beside those of the steps.
-BASE_FOLDER = "base"
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 
 from evals.estimators.gap import closed_fraction
 from evals.gap_record import GapRecord
+from evals.tables import interval, points, table
 
 
 def probe_table(records: Sequence[GapRecord], step: int) -> Group:
@@ -35,10 +34,7 @@ def pair_table(record: GapRecord) -> Group:
 
 def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Group:
     k = records[0].gap_k
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("points of 100", no_wrap=True)
-    for head in heads:
-        table.add_column(head, justify="right")
+    made = table(title, "points of 100", *heads)
     names = (
         "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
         "closed", "gained / lost", "both / neither", "truncated", "unparsed", "duplicates",
@@ -47,8 +43,8 @@ def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Gr
     for i, name in enumerate(names):
         row = [column[i] for column in cells]
         if any(row):
-            table.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
-    return Group("", table, _caption(records[0]), "")
+            made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
+    return Group("", made, _caption(records[0]), "")
 
 
 def _cells(r: GapRecord, k: int) -> list[str]:
@@ -59,13 +55,13 @@ def _cells(r: GapRecord, k: int) -> list[str]:
     is_base = r.policy_hash == r.base_hash
     return [
         f"{r.num_problems} x {r.n}",
-        _points(policy_1),
-        "" if is_base else _points(r.pass_at_1_change, "+"),
-        "" if is_base else _interval(r.change_low, r.change_high, "+"),
-        _points(r.at(k)),
-        _points(base_k),
-        _points(r.gap),
-        _interval(r.gap_low, r.gap_high),
+        points(policy_1),
+        "" if is_base else points(r.pass_at_1_change, "+"),
+        "" if is_base else interval(r.change_low, r.change_high, "+"),
+        points(r.at(k)),
+        points(base_k),
+        points(r.gap),
+        interval(r.gap_low, r.gap_high),
         "" if is_base or closed is None else f"{closed:.1%}",
         "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
         "" if is_base or r.both is None else f"{r.both} / {r.neither}",
@@ -83,11 +79,3 @@ def _caption(r: GapRecord) -> str:
         "\\[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."
     )
-
-
-def _points(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{100 * value:{sign}.1f}"
-
-
-def _interval(low: float | None, high: float | None, sign: str = "") -> str:
-    return "" if low is None or high is None else f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"

@@ -1,1 +1,1 @@
-"""Estimators: pure functions of counts, on numpy alone. A count is (n samples, c correct) of one problem."""
+"""Estimators: pure functions of counts and answers, on numpy and scipy. A count is (n samples, c correct)."""

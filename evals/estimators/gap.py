@@ -18,15 +18,6 @@ class Estimate(NamedTuple):
     interval: Interval
 
 
-class Ledger(NamedTuple):
-    """How many problems each side solved at least once: policy only, base only, both, neither."""
-
-    gained: int
-    lost: int
-    both: int
-    neither: int
-
-
 def sampling_efficiency_gap(
     base_n: int, base_correct: ArrayLike, n: int, correct: ArrayLike, k: int
 ) -> Estimate:
@@ -46,17 +37,6 @@ def closed_fraction(base_at_1: float, base_at_k: float, policy_at_1: float) -> f
     """(policy@1 - base@1) / (base@K - base@1); None where the base has nothing to close."""
     room = base_at_k - base_at_1
     return (policy_at_1 - base_at_1) / room if room > 0 else None
-
-
-def ledger(base_correct: ArrayLike, correct: ArrayLike) -> Ledger:
-    """Counts of problems; compare only counts of equally many samples."""
-    base, policy = np.asarray(base_correct) > 0, np.asarray(correct) > 0
-    return Ledger(
-        gained=int((policy & ~base).sum()),
-        lost=int((base & ~policy).sum()),
-        both=int((base & policy).sum()),
-        neither=int((~base & ~policy).sum()),
-    )
 
 
 def _mean(values: np.ndarray) -> Estimate:

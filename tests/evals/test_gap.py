@@ -1,4 +1,4 @@
-"""The gap, its intervals and the ledger: by hand, against scipy, and against the paper's table."""
+"""The gap and its intervals: by hand, against scipy, and against the paper's table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evals.estimators.gap import closed_fraction, ledger, pass_at_1_change, sampling_efficiency_gap
+from evals.estimators.gap import closed_fraction, pass_at_1_change, sampling_efficiency_gap
 from evals.estimators.intervals import bootstrap_mean
 
 # arXiv 2504.13837, the six algorithms: (policy @1, gap, closed fraction) on Omni-MATH train, test, MATH500.
@@ -39,10 +39,6 @@ def test_gap_by_hand() -> None:
 
 def test_nothing_to_close() -> None:
     assert closed_fraction(0.5, 0.5, 0.5) is None
-
-
-def test_ledger() -> None:
-    assert ledger([0, 1, 3, 0, 2], [1, 0, 2, 0, 5]) == (1, 1, 2, 1)
 
 
 def test_bootstrap_agrees_with_scipy() -> None:

@@ -1,0 +1,230 @@
+"""python -m evals ledger DIR [task=NAME] [step=N] [out=DIR]
+
+Which problems did training gain, and which did it lose? DIR is a run directory, of which the last probe is
+taken or that of step N, or the directory that `evals probe` wrote. Prints how many problems each side solved,
+McNemar's exact p-value, and the problems that one side alone solved, each with an upper bound on the success
+probability of the side that did not, and that side's chance to solve it in as many draws again.
+
+out gets ledger.jsonl, one object a problem, and transcripts/: for each problem that one side alone solved its
+prompt, its reference and what both sides wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from evals.arguments import read_arguments
+from evals.conditions import ConditionsError
+from evals.estimators.solvability import (
+    Outcome,
+    chance_to_solve,
+    equal_draws,
+    expected_ledger,
+    ledger,
+    mcnemar,
+    outcomes,
+    rate_bound,
+)
+from evals.files import BASE_FOLDER, FileError
+from evals.stored import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
+from evals.tables import points, table
+from evals.transcripts import transcript_name, write_transcript
+from rlvr.config import Choice, Section
+from rlvr.mistakes import ConfigError, Mistake
+from rlvr.run_dir import RunDir, write_text
+
+ONE_SIDE = (Outcome.GAINED, Outcome.LOST)
+
+
+class LedgerOf(Section):
+    """Whose ledger one command prints."""
+
+    directory: Path
+    task: Choice | None = None
+    step: int | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One problem. bound: upper 95 % posterior bound of the success probability of the side that never
+    solved it, with a uniform prior; chance: that it solves the problem in as many draws again; both None
+    where no side or both sides solved it. transcript: relative to the ledger."""
+
+    problem: str
+    outcome: Outcome
+    base_correct: int
+    base_n: int
+    correct: int
+    n: int
+    bound: float | None
+    chance: float | None
+    transcript: str | None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 printed; 2 wrong arguments, or files that cannot be read or compared."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_arguments(LedgerOf, arguments, "ledger", "directory")
+        base_file, policy_file = find_files(settings)
+        base, policy = read_comparable(base_file, policy_file)
+        entries = make_entries(base, policy, settings.out is not None)
+        if settings.out is not None:
+            write_ledger(settings.out, entries, base, base_file, policy_file)
+    except (ConfigError, FileError, ConditionsError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    console = Console()
+    console.print(_summary(base, policy))
+    if entries:
+        console.print(_problems(entries))
+    if settings.out is not None:
+        console.print(f"written to {settings.out}", soft_wrap=True)
+    return 0
+
+
+def find_files(settings: LedgerOf) -> tuple[Path, Path]:
+    """The counts of base and policy. Raises ConfigError with every mistake."""
+    probes = RunDir(settings.directory).probes
+    steps = {int(path.name.removeprefix("step_")): path for path in probes.glob("step_*")}
+    step = settings.step if settings.step in steps else max(steps, default=None)
+    directory = settings.directory if step is None else steps[step]
+    base = (settings.directory if step is None else probes) / BASE_FOLDER
+    mistakes = []
+    if settings.step is not None and settings.step not in steps:
+        known = ", ".join(map(str, sorted(steps))) or "none, this is no run directory with probes"
+        mistakes.append(Mistake("step", settings.step, f"there is no probe of it; steps: {known}"))
+    tasks = sorted(
+        path.stem for path in directory.glob("*.parquet") if not path.name.endswith(SAMPLES_SUFFIX)
+    )
+    name = settings.task.name.replace(":", "-") if settings.task else (tasks[0] if len(tasks) == 1 else None)
+    if not tasks:
+        mistakes.append(Mistake("directory", str(directory), "holds no measurement (<task>.parquet)"))
+    elif name not in tasks:
+        given = settings.task.name if settings.task else None
+        mistakes.append(Mistake("task", given, f"give one of those measured: {', '.join(tasks)}"))
+    elif not (base / f"{name}.parquet").is_file():
+        mistakes.append(Mistake("directory", str(base), f"holds no measurement of the base ({name}.parquet)"))
+    if settings.task and settings.task.options:
+        mistakes.append(Mistake("task", settings.task.options, "its keys are not needed, the name is enough"))
+    if settings.out is not None and settings.out.exists():
+        mistakes.append(Mistake("out", str(settings.out), "is there already; give another directory"))
+    if mistakes:
+        raise ConfigError("ledger", mistakes)
+    return base / f"{name}.parquet", directory / f"{name}.parquet"
+
+
+def make_entries(
+    base: Stored, policy: Stored, transcripts: bool, a: float = 1.0, b: float = 1.0
+) -> list[Entry]:
+    """One a problem; none where the two sides had unequally many draws, which would favour one of them.
+
+    transcripts: whether entries name theirs. a, b: the Beta prior of a success probability.
+    """
+    one, other = base.counts, policy.counts
+    if not equal_draws(one, other):
+        return []
+    entries = []
+    found = zip(
+        policy.problems,
+        outcomes(one.correct, other.correct),
+        one.correct,
+        one.n,
+        other.correct,
+        other.n,
+        strict=True,
+    )
+    for problem, outcome, base_correct, base_n, correct, n in found:
+        one_side = outcome in ONE_SIDE
+        tried = int(base_n if outcome is Outcome.GAINED else n)
+        entries.append(
+            Entry(
+                problem,
+                outcome,
+                int(base_correct),
+                int(base_n),
+                int(correct),
+                int(n),
+                bound=rate_bound(tried, a=a, b=b) if one_side else None,
+                chance=chance_to_solve(tried, tried, a=a, b=b) if one_side else None,
+                transcript=f"transcripts/{transcript_name(problem)}" if one_side and transcripts else None,
+            )
+        )
+    return entries
+
+
+def write_ledger(
+    out: Path, entries: Sequence[Entry], base: Stored, base_file: Path, policy_file: Path
+) -> None:
+    """ledger.jsonl and the transcripts. Raises FileError, before anything is written, for missing samples."""
+    if not entries:
+        raise FileError(
+            f"out={out}: base and policy had unequally many draws, so that no problem is gained or lost; "
+            "measure both with the same n"
+        )
+    one_side = [entry for entry in entries if entry.outcome in ONE_SIDE]
+    problems = [entry.problem for entry in one_side]
+    texts = [
+        read_texts(file.with_name(f"{file.stem}{SAMPLES_SUFFIX}"), problems)
+        for file in (base_file, policy_file)
+    ]
+    (out / "transcripts").mkdir(parents=True)
+    for entry in one_side:
+        sides = [("Base", texts[0][entry.problem]), ("Policy", texts[1][entry.problem])]
+        other, solver = sides if entry.outcome is Outcome.GAINED else sides[::-1]
+        write_transcript(out / str(entry.transcript), entry.problem, base.measured, solver, other)
+    write_text(out / "ledger.jsonl", "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
+
+
+def _summary(base: Stored, policy: Stored) -> Table:
+    b, p = base.counts, policy.counts
+    conditions = policy.measured.conditions
+    title = f"{conditions.task if conditions else policy.name}: problems solved"
+    if equal_draws(b, p):
+        found = ledger(b.correct, p.correct)
+        shown = table(f"{title} in {p.n_max}", "", "problems")
+        for name, number in found._asdict().items():
+            shown.add_row(name, str(number))
+        shown.add_row("McNemar's p", f"{mcnemar(found.gained, found.lost):.3g}")
+        return shown
+    k = min(b.largest_k, p.largest_k)
+    shown = table(f"{title} in {k}, expected", "", "problems")
+    for name, expected in expected_ledger(b, p, k)._asdict().items():
+        shown.add_row(name, f"{expected:.1f}")
+    shown.caption = (
+        f"The base was drawn up to {b.n_max} times, the policy {p.n_max} times: "
+        "no single problem is gained or lost."
+    )
+    return shown
+
+
+def _problems(entries: Sequence[Entry]) -> Table:
+    """The problems that one side alone solved."""
+    heads = ["base", "policy", "other side\nat most", "solves it in\nas many more"]
+    linked = any(entry.transcript for entry in entries)
+    shown = table("Solved by one side alone", "problem", "", *heads, *(["transcripts/"] if linked else []))
+    shown.caption = "at most: 95 % posterior bound after no success; the prior of its probability is uniform."
+    for entry in sorted(entries, key=lambda e: (e.outcome, e.problem)):
+        if entry.outcome in ONE_SIDE:
+            link = [Path(entry.transcript).name] if entry.transcript else []
+            shown.add_row(
+                escape(entry.problem),
+                entry.outcome,
+                f"{entry.base_correct}/{entry.base_n}",
+                f"{entry.correct}/{entry.n}",
+                f"{points(entry.bound)} %",
+                f"{points(entry.chance)} %",
+                *link,
+            )
+    return shown

@@ -1,0 +1,188 @@
+"""python -m evals passk FILE [base=FILE] [k=256] [answer_space=M] [out=FILE.json]
+
+Every number that stored counts or samples give, without a model. FILE: one row a problem with problem, n,
+correct and, where sampling stopped at the r-th success, stop_r, as .jsonl or .parquet; or one row a sample,
+as <task>.samples.parquet, which also gives majority votes, variety, and the shares of samples that were cut,
+unparsed, timed out or the same.
+
+With base= the gap at K = k, the crossover, and who solved what; files that were measured under different
+conditions are refused. pass@k is null, shown as -, where k is above n. answer_space=M: pass@k above what
+guessing among M answers would reach. out gets all of it as JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from evals.arguments import read_arguments
+from evals.conditions import ConditionsError
+from evals.files import FileError
+from evals.stored import Stored, read_comparable, read_stored
+from evals.summary import comparison, summary
+from evals.tables import interval, points, table
+from rlvr.config import Positive, Section
+from rlvr.mistakes import ConfigError, Mistake
+from rlvr.run_dir import write_json
+
+Summaries = Mapping[str, dict[str, Any]]
+
+
+class PassK(Section):
+    """What one command recomputes."""
+
+    file: Path
+    base: Path | None = None
+    k: Positive = 256
+    answer_space: Annotated[int, Field(ge=2)] | None = None
+    out: Path | None = None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 computed; 2 wrong arguments, or files that cannot be read or compared."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+        base, policy = _read(settings)
+    except (ConfigError, FileError, ConditionsError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    k, space = settings.k, settings.answer_space
+    result = {"measured": summary(policy, k, space), "base": None, "comparison": None}
+    if base is not None:
+        result |= {"base": summary(base, k, space), "comparison": comparison(base, policy, k)}
+        if base.measured.conditions is None or policy.measured.conditions is None:
+            print(
+                "note: not both files say how they were measured; only their problems agree", file=sys.stderr
+            )
+    _show(policy.name, result, Console())
+    if settings.out is not None:
+        write_json(settings.out, result)
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> PassK:
+    """Raises ConfigError with every mistake."""
+    settings = read_arguments(PassK, arguments, "passk", "file")
+    mistakes = [
+        Mistake(name, str(path), "there is no such file")
+        for name, path in (("file", settings.file), ("base", settings.base))
+        if path is not None and not path.is_file()
+    ]
+    if settings.out is not None and not settings.out.parent.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if mistakes:
+        raise ConfigError("passk", mistakes)
+    return settings
+
+
+def _read(settings: PassK) -> tuple[Stored | None, Stored]:
+    if settings.base is None:
+        return None, read_stored(settings.file)
+    return read_comparable(settings.base, settings.file)
+
+
+def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
+    sides: Summaries = {name: result["measured"]}
+    if result["base"] is not None:
+        sides = {"base": result["base"], "policy": result["measured"]}
+    for side, made in sides.items():
+        stop = f", to success {made['stop_r']}" if made["stop_r"] else ""
+        console.print(_curves(f"{side}: {made['problems']} problems, n = {made['n']}{stop}", made))
+    for shown in (_reliability(sides), _answers(sides)):
+        if shown.row_count:
+            console.print(shown)
+    if result["comparison"] is not None:
+        console.print(_comparison(result["comparison"]))
+    console.print("\\[a, b]: 95 % interval over problems. Shares are points of 100.")
+
+
+def _curves(title: str, made: Mapping[str, Any]) -> Table:
+    """One row a k; a column for what was estimated at any k."""
+    answers = made["answers"] or {}
+    columns = {
+        "pass@k": made["pass_at_k"],
+        "above uniform\nguessing": made["pass_at_k_above_uniform_guessing"],
+        "above\nguessing": answers.get("pass_at_k_above_guessing"),
+        "pass^k": made["all_correct_at_k"],
+        "maj@k": answers.get("majority_at_k"),
+    }
+    shown = {head: values for head, values in columns.items() if values is not None}
+    intervals, unique = made["pass_at_k_intervals"], answers.get("unique_at_k")
+    heads = [name.replace("_", " ") for name in intervals]
+    made_table = table(title, "k", *shown, *heads, *(["unique\nanswers"] if unique else []))
+    for i, k in enumerate(made["ks"]):
+        cells = [points(values[i]) for values in shown.values()]
+        cells += [interval(*(values[i] or (None, None))) for values in intervals.values()]
+        cells += ["-" if unique[i] is None else f"{unique[i]:.1f}"] if unique else []
+        made_table.add_row(str(k), *cells)
+    return made_table
+
+
+def _reliability(sides: Summaries) -> Table:
+    """Empty where sampling was stopped on all sides."""
+    shown = table("Reliability", "", *sides)
+    fixed = [made for made in sides.values() if made["accuracy_histogram"] is not None]
+    if not fixed:
+        return shown
+    for name in fixed[0]["accuracy_histogram"]:
+        counts = [(made["accuracy_histogram"] or {}).get(name) for made in sides.values()]
+        shown.add_row(f"problems of accuracy {name}", *("-" if c is None else str(c) for c in counts))
+    shown.add_section()
+    for tau in fixed[0]["cover"]:
+        shown.add_row(f"Cover@{tau}", *(points((made["cover"] or {}).get(tau)) for made in sides.values()))
+    g_pass = next((made["g_pass"] for made in fixed if made["g_pass"]), None)
+    if g_pass:
+        shown.add_section()
+        values = [made["g_pass"] or {"at_tau": {}, "mean": None} for made in sides.values()]
+        for tau in g_pass["at_tau"]:
+            shown.add_row(f"G-Pass@{g_pass['k']}, tau {tau}", *(points(v["at_tau"].get(tau)) for v in values))
+        shown.add_row(f"mG-Pass@{g_pass['k']}", *(points(v["mean"]) for v in values))
+    return shown
+
+
+def _answers(sides: Summaries) -> Table:
+    """Empty where there are counts alone."""
+    shown = table("Samples", "", *sides)
+    answers = [made["answers"] or {} for made in sides.values()]
+    if any(answers):
+        for name in ("truncated", "unparsed", "timed_out", "duplicates", "guess_rate"):
+            shown.add_row(name.replace("_", " "), *(points(row.get(name)) for row in answers))
+        entropies = [row.get("answer_entropy") for row in answers]
+        shown.add_row("answer entropy, nats", *("-" if e is None else f"{e:.2f}" for e in entropies))
+    return shown
+
+
+def _comparison(found: Mapping[str, Any]) -> Table:
+    k, common = found["gap_k"], found["common_k"]
+    heads = [name.replace("_", " ") for name in found["pass_at_1_change"]["intervals"]]
+    shown = table("The policy against the base", "", "", *heads)
+    rows = {f"gap at {k}": ("gap", ""), "pass@1, change": ("pass_at_1_change", "+"),
+            f"pass@{common}, change": ("pass_at_common_k_change", "+")}  # fmt: skip
+    for label, (name, sign) in rows.items():
+        estimate = found[name] or {"value": None, "intervals": {}}
+        ends = [interval(*pair, sign) for pair in estimate["intervals"].values()]
+        shown.add_row(label, points(estimate["value"], sign), *ends)
+    shown.add_row("closed, % of the gap", points(found["closed_fraction"]))
+    shown.add_row("crossover k", str(found["crossover_k"] or f"none up to {common}"))
+    ledger, support = found["ledger"], found["support"]
+    if ledger is not None:
+        shown.add_row("gained / lost", f"{ledger['gained']} / {ledger['lost']}")
+        shown.add_row("both / neither", f"{ledger['both']} / {ledger['neither']}")
+        shown.add_row("McNemar's p", f"{found['mcnemar_p']:.3g}")
+        for name, value in support.items():
+            shown.add_row(name.upper(), points(value))
+    else:
+        expected = found["expected_ledger"]
+        shown.add_row(
+            f"expected gained / lost at {common}", f"{expected['gained']:.1f} / {expected['lost']:.1f}"
+        )
+    return shown
