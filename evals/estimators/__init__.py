@@ -1,1 +1,1 @@
-"""Estimators: pure functions of counts, on numpy alone. A count is (n samples, c correct) of one problem."""
+"""Estimators: pure functions of counts, on numpy and scipy. A count: c of n samples of a problem were right."""
