@@ -1,1 +1,1 @@
-"""Estimators: pure functions of counts, on numpy and scipy. A count: c of n samples of a problem were right."""
+"""Estimators: pure functions of counts (c of n samples of a problem were right), on numpy and scipy."""
