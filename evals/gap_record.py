@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evals.conditions import check_comparable
-from evals.estimators.gap import Estimate, closed_fraction
-from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.gap import closed_fraction, pass_at_k_difference
+from evals.estimators.gap import gap as estimate_gap
 from evals.estimators.passk import ks_up_to
 from evals.estimators.solvability import ledger
 from evals.measurement import Measurement
@@ -98,8 +95,8 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
     b, p, about = base.counts, policy.counts, policy.conditions
     ks = sorted({*ks_up_to(max(b.n_max, p.n_max)), k})
     base_curve, curve = _curve(base, ks), _curve(policy, ks)
-    gap = _estimate(b.pass_at_k(k) - p.pass_at_k(1)) if k <= b.largest_k else None
-    change = _estimate(p.pass_at_k(1) - b.pass_at_k(1))
+    gap = estimate_gap(b, p, k) if k <= b.largest_k else None
+    change = pass_at_k_difference(b, p, 1)
     base_at_k = base_curve[ks.index(k)]
     coverage_k = min(k, b.largest_k, p.largest_k)
     lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
@@ -114,11 +111,11 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         base_pass_at_k=base_curve,
         gap_k=k,
         gap=gap and gap.value,
-        gap_low=gap and gap.interval.low,
-        gap_high=gap and gap.interval.high,
+        gap_low=gap and gap.new_problems.low,
+        gap_high=gap and gap.new_problems.high,
         pass_at_1_change=change.value,
-        change_low=change.interval.low,
-        change_high=change.interval.high,
+        change_low=change.new_problems.low,
+        change_high=change.new_problems.high,
         **_ledger(base, policy),
         **_shares(policy.shares),
         samples_drawn=samples_drawn,
@@ -153,10 +150,6 @@ def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None
 def _shares(shares: Mapping[str, float]) -> dict[str, float]:
     renamed = dict(shares)
     return {"duplicate_rate": renamed.pop("duplicates"), **renamed}
-
-
-def _estimate(values: NDArray[np.float64]) -> Estimate:
-    return Estimate(float(values.mean()), bootstrap_mean(values))
 
 
 def _curve(measured: Measurement, ks: list[int]) -> list[float | None]:

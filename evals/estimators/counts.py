@@ -67,3 +67,11 @@ class Counts:
             raise ValueError(f"a problem that stops at {self.stop_r} successes has no more of them")
         if ((self.correct < self.stop_r) & (self.n < self.n_max)).any():
             raise ValueError(f"a problem with fewer than {self.stop_r} successes has n_max = {self.n_max}")
+
+
+def check_paired(base: Counts, policy: Counts) -> None:
+    """Raises ValueError unless both have equally many problems."""
+    if len(base) != len(policy):
+        raise ValueError(
+            f"the base has {len(base)} problems, the policy {len(policy)}: they are paired by problem"
+        )

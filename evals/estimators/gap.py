@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
-from evals.estimators.intervals import Interval, bootstrap_mean
-from evals.estimators.passk import pass_at_k
+from evals.estimators.counts import Counts, check_paired
+from evals.estimators.intervals import (
+    Estimate,
+    Interval,
+    bootstrap_mean,
+    interval_of_these,
+    percentiles,
+    resampled_means,
+    sampling_variance,
+)
 
 
-class Estimate(NamedTuple):
-    """A mean over problems with its 95 % paired bootstrap interval over problems."""
+def mean_pass_at_k(counts: Counts, k: int) -> Estimate:
+    """pass@k, averaged over problems. Raises ValueError for k above `counts.largest_k`."""
+    values = counts.pass_at_k(k)
+    return _estimate(values, [sampling_variance(counts, {k: 1.0})], Interval(0.0, 1.0))
 
-    value: float
-    interval: Interval
 
-
-def sampling_efficiency_gap(
-    base_n: int, base_correct: ArrayLike, n: int, correct: ArrayLike, k: int
-) -> Estimate:
+def gap(base: Counts, policy: Counts, k: int) -> Estimate:
     """Base pass@k minus policy pass@1; positive, lower is better.
 
-    base_correct, correct: [problems], the same problems in the same order, of base_n and n samples.
+    base, policy: the same problems in the same order, sampled independently; or the same object, for the
+    gap of a model to itself from one set of samples. Raises ValueError for another number of problems
+    and for k above `base.largest_k`.
     """
-    return _mean(pass_at_k(base_n, base_correct, k) - pass_at_k(n, correct, 1))
+    return difference(base, k, policy, 1)
 
 
-def pass_at_1_change(base_n: int, base_correct: ArrayLike, n: int, correct: ArrayLike) -> Estimate:
-    """Policy pass@1 minus base pass@1."""
-    return _mean(pass_at_k(n, correct, 1) - pass_at_k(base_n, base_correct, 1))
+def pass_at_k_difference(base: Counts, policy: Counts, k: int) -> Estimate:
+    """Policy pass@k minus base pass@k; base and policy as in `gap`."""
+    return difference(policy, k, base, k)
 
 
 def closed_fraction(base_at_1: float, base_at_k: float, policy_at_1: float) -> float | None:
@@ -39,5 +44,34 @@ def closed_fraction(base_at_1: float, base_at_k: float, policy_at_1: float) -> f
     return (policy_at_1 - base_at_1) / room if room > 0 else None
 
 
-def _mean(values: np.ndarray) -> Estimate:
-    return Estimate(float(values.mean()), bootstrap_mean(values))
+def closed_fraction_interval(base: Counts, policy: Counts, k: int, seed: int = 0) -> Interval | None:
+    """95 % paired bootstrap of the ratio of the two means, over new problems.
+
+    None where the base has nothing to close in a resample: too few problems have room for an interval.
+    """
+    check_paired(base, policy)
+    at_1 = base.pass_at_k(1)
+    moved = resampled_means(
+        np.stack([policy.pass_at_k(1) - at_1, base.pass_at_k(k) - at_1], axis=1), seed=seed
+    )
+    if (moved[:, 1] <= 0).any():
+        return None
+    return percentiles(moved[:, 0] / moved[:, 1])
+
+
+def difference(one: Counts, k: int, other: Counts, other_k: int) -> Estimate:
+    """pass@k of one minus pass@other_k of the other, paired by problem."""
+    check_paired(one, other)
+    values = one.pass_at_k(k) - other.pass_at_k(other_k)
+    if one is not other:
+        variances = [sampling_variance(one, {k: 1.0}), sampling_variance(other, {other_k: 1.0})]
+    elif k != other_k:
+        variances = [sampling_variance(one, {k: 1.0, other_k: -1.0})]
+    else:
+        variances = []
+    return _estimate(values, variances, Interval(-1.0, 1.0))
+
+
+def _estimate(values: NDArray[np.float64], variances: list[float], bounds: Interval) -> Estimate:
+    value = float(values.mean())
+    return Estimate(value, bootstrap_mean(values), interval_of_these(value, variances, bounds))

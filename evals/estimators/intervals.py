@@ -1,13 +1,22 @@
-"""Intervals for means over problems."""
+"""Intervals for means over problems, each named by what it speaks of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
+from evals.estimators.counts import Counts
+from evals.estimators.designs import designs_of
+from evals.estimators.empirical_bayes import fit_success_rates
+
+LEVEL = 0.95
 RESAMPLES = 10_000
+# Resamples that are drawn together: bounds the memory at 8 bytes x BLOCK x problems.
+BLOCK = 1_000
 
 
 class Interval(NamedTuple):
@@ -15,8 +24,21 @@ class Interval(NamedTuple):
     high: float
 
 
+class Estimate(NamedTuple):
+    """A mean over problems, estimated without bias, with two 95 % intervals.
+
+    new_problems: for the mean over all problems such as these; problems and samples are both random.
+    these_problems: for the mean over just these problems, had each been sampled without end; only the
+    samples are random.
+    """
+
+    value: float
+    new_problems: Interval
+    these_problems: Interval
+
+
 def bootstrap_mean(
-    values: ArrayLike, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    values: ArrayLike, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap of the mean over problems ("new problems"): Efron and Tibshirani 1993, ch. 13.
 
@@ -28,9 +50,49 @@ def bootstrap_mean(
         raise ValueError("give one value per problem, for at least one problem")
     if numbers.min() == numbers.max():
         return Interval(float(numbers[0]), float(numbers[0]))
+    return percentiles(resampled_means(numbers, resamples, seed), level)
+
+
+def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
+    """Means over problems that are drawn with replacement: [P] -> [R], [P, M] -> [R, M].
+
+    The M columns of one resample are means over the same problems.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    problems = len(numbers)
     generator = np.random.default_rng(seed)
-    shares = generator.multinomial(numbers.size, np.full(numbers.size, 1 / numbers.size), resamples)
-    means = shares @ numbers / numbers.size
+    blocks = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
+    equal = np.full(problems, 1 / problems)
+    return (
+        np.concatenate([generator.multinomial(problems, equal, size) @ numbers for size in blocks]) / problems
+    )
+
+
+def percentiles(draws: ArrayLike, level: float = LEVEL) -> Interval:
+    """The middle `level` of the draws."""
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(np.asarray(draws), [tail, 1 - tail])
     return Interval(float(low), float(high))
+
+
+def interval_of_these(value: float, variances: Iterable[float], bounds: Interval) -> Interval:
+    """value +- 1.96 standard errors, within bounds. variances: of independent parts of the value."""
+    half = float(stats.norm.ppf((1 + LEVEL) / 2) * np.sqrt(sum(variances)))
+    return Interval(max(value - half, bounds.low), min(value + half, bounds.high))
+
+
+def sampling_variance(counts: Counts, combination: Mapping[int, float]) -> float:
+    """The variance that sampling alone gives a combination of mean pass@k over these problems.
+
+    combination: weights by k, as in `Design.error_variance`. The estimate is unbiased for fixed problems,
+    with a variance that is a known function of each problem's success rate; that function is averaged
+    over the rate's posterior under `fit_success_rates`. So the prior enters the width alone and never
+    the centre. Raises ValueError for k above `counts.largest_k`.
+    """
+    fitted = fit_success_rates(counts)
+    posterior = fitted.posterior(counts)
+    total = sum(
+        float(posterior[here].sum(axis=0) @ design.error_variance(fitted.rates, combination))
+        for design, here in designs_of(counts)
+    )
+    return total / len(counts) ** 2
