@@ -36,8 +36,6 @@ class GapRecord:
     gap: float | None
     gap_low: float | None
     gap_high: float | None
-    gap_these_low: float | None
-    gap_these_high: float | None
     pass_at_1_change: float
     change_low: float
     change_high: float
@@ -62,6 +60,8 @@ class GapRecord:
     coverage_lost: float
     base_shares: dict[str, float]
     data: str
+    gap_these_low: float | None
+    gap_these_high: float | None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""

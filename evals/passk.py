@@ -120,7 +120,12 @@ def _curves(title: str, made: Mapping[str, Any]) -> Table:
         "maj@k": answers.get("majority_at_k"),
     }
     # Where no guess is ever right there is nothing above guessing to show.
-    shown = {h: v for h, v in columns.items() if v is not None and (h == "pass@k" or v != made["pass_at_k"])}
+    plain = [*map(points, made["pass_at_k"])]
+    shown = {
+        head: values
+        for head, values in columns.items()
+        if values is not None and (head == "pass@k" or [*map(points, values)] != plain)
+    }
     intervals, unique = made["pass_at_k_intervals"], answers.get("unique_at_k")
     heads = [name.replace("_", "\n") for name in intervals]
     made_table = table(title, "k", *shown, *heads, *(["unique\nanswers"] if unique else []))
