@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list, extract_model_from_parallel
 from rich.console import Console
 from transformers import TrainerCallback
 
+from evals.dashboards import dashboard_report
 from evals.gap_record import GapRecord, compare
 from evals.measure import Measurement, Plan, draw_missing, grade, make_plan
 from evals.report import probe_table
@@ -72,10 +73,11 @@ class Probe:
                 if record is not None:
                     self._record(record)
         self.ranks.wait_for_everyone()
+        if not self.ranks.is_main_process:
+            return Report()
         records = self.records()
-        if self.ranks.is_main_process:
-            self.console.print(probe_table(records, moment.step))
-        return Report(self._metrics([r for r in records if r.step == moment.step]))
+        self.console.print(probe_table(records, moment.step))
+        return dashboard_report([r for r in records if r.step == moment.step], self.tasks, self.run_dir)
 
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""
@@ -159,16 +161,6 @@ class Probe:
             return self._draw(plan, engine, samples, f"base {plan.task.name}")
         finally:
             engine.close()
-
-    def _metrics(self, records: Sequence[GapRecord]) -> dict[str, float]:
-        """probe/gap and so on for the first task, probe/<task>/gap for every task."""
-        metrics: dict[str, float] = {}
-        for record in records:
-            for name, value in record.metrics().items():
-                metrics[f"probe/{record.task}/{name}"] = value
-                if record.task == self.tasks[0].name:
-                    metrics[f"probe/{name}"] = value
-        return metrics
 
 
 class ProbeCallback(TrainerCallback):
