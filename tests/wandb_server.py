@@ -8,12 +8,18 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+VIEWER = {
+    "id": "u", "username": "u", "entity": "e", "email": "u@localhost", "admin": False, "flags": "{}",
+    "teams": {"edges": []}, "apiKeys": {"edges": []},
+}  # fmt: skip
+
 
 class WandbServer:
     """Listens on a free port of this machine while the block runs.
 
     lines: the rows of history that it holds, of one run. upserted: what was said of the run, merged.
-    files: names uploaded. artifacts: what was asked to be created. `stall` leaves every request from now on
+    files: names uploaded. artifacts: what was asked to be created. views: workspaces and reports, by their
+    name, as they were sent. `stall` leaves every request from now on
     without an answer.
     """
 
@@ -22,6 +28,7 @@ class WandbServer:
         self.upserted: dict[str, Any] = {}
         self.files: set[str] = set()
         self.artifacts: list[dict[str, Any]] = []
+        self.views: dict[str, dict[str, Any]] = {}
         self.stalled = threading.Event()
         self._closed = threading.Event()
         self._http = ThreadingHTTPServer(
@@ -57,6 +64,12 @@ class WandbServer:
             "UpsertBucket": self._upsert,
             "CreateRunFiles": self._create_files,
             "CreateArtifact": self._create_artifact,
+            "Viewer": lambda _: {"viewer": VIEWER},
+            "GetProjects": lambda _: {
+                "models": {"edges": [], "pageInfo": {"hasNextPage": False, "endCursor": None}}
+            },
+            "UpsertView2": self._upsert_view,
+            "upsertView": self._upsert_view,
         }
         return known[operation](variables) if operation in known else {}
 
@@ -91,6 +104,13 @@ class WandbServer:
     def _create_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         files = [{"name": f, "uploadUrl": f"{self.url}/storage/{f}"} for f in variables["files"]]
         return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
+
+    def _upsert_view(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.views[variables["displayName"]] = json.loads(variables["spec"])
+        project = {"id": "p", "name": variables["projectName"], "entityName": variables["entityName"]}
+        view = {"id": "v", "updatedAt": None, "createdAt": None, "project": project}
+        kept = {key: variables[key] for key in ("name", "displayName", "description", "spec")}
+        return {"upsertView": {"view": {**view, **kept}, "inserted": True}}
 
     def _create_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Says that it has these contents already, so that none are sent."""

@@ -24,21 +24,7 @@ from rlvr.wandb_run import AXES
 
 NOTHING = Report()
 
-
-@pytest.fixture(autouse=True)
-def own_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """wandb keeps one session a process: every test has its own, with a key that no real server knows."""
-    import wandb
-
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    yield
-    wandb.teardown()
+pytestmark = pytest.mark.usefixtures("wandb_session")
 
 
 @pytest.fixture
