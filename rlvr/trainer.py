@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rlvr.batch import Batch
 from rlvr.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.config import Config
 from rlvr.engines import Engine
-from rlvr.hooks import CheckpointHook, Moment
+from rlvr.hooks import CheckpointHook, Moment, Report
 from rlvr.learner import Learner
 from rlvr.metrics import Totals, rollout_metrics
 from rlvr.monitor import Monitor
@@ -189,7 +189,7 @@ class Trainer:
         for hook in self.hooks:
             begun = time.perf_counter()
             report = hook(moment)
-            if report.metrics:
+            if replace(report, stop=None) != Report():
                 seconds = time.perf_counter() - begun
                 name = f"time/{type(hook).__name__.lower()}"
                 self.monitor.mirror(self.step, {**self.totals.metrics(), name: seconds}, report)

@@ -31,7 +31,7 @@ DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
 OFFLINE = (
     "recipe=grpo_tiny", "save_every=2", "rollouts.prompts=8", "rollouts.max_new_tokens=48",
     "probe.max_problems=6", "probe.n=16", "probe.base_n=16", "probe.final_n=16", "probe.k=16",
-    "monitor.wandb=offline", "run_dir=run",
+    "monitor.wandb=offline", "run_dir=run", "hooks=[noted:factory]",
 )  # fmt: skip
 
 
@@ -99,7 +99,19 @@ def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a small run that wandb recorded offline: two steps, and two more in a second part."""
     directory = tmp_path_factory.mktemp("offline")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    places = {"WANDB_DATA_DIR": str(directory / "wandb-data"), "RLVR_STORE": str(directory / "store")}
+    (directory / "noted.py").write_text(
+        "from rlvr.hooks import Report, Table\n"
+        "def factory(config):\n"
+        "    def hook(moment):\n"
+        "        return Report(tables={'notes': lambda: Table(('step',), [(moment.step,)])})\n"
+        "    return hook\n"
+    )
+    path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])
+    places = {
+        "PYTHONPATH": path,
+        "WANDB_DATA_DIR": str(directory / "wandb-data"),
+        "RLVR_STORE": str(directory / "store"),
+    }
     for steps in (2, 4):
         command = [sys.executable, str(ROOT / "rlvr" / "train.py"), *OFFLINE, f"steps={steps}"]
         done = subprocess.run(

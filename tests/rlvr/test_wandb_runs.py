@@ -90,6 +90,11 @@ def test_the_curves_of_base_and_policy_are_a_chart(offline_run: Path, parts: lis
     assert chart["data"] == expected
 
 
+def test_a_hook_of_ones_own_is_shown_too(offline_run: Path, parts: list[Recorded]) -> None:
+    rows = [row for row in parts[1].rows if "notes.path" in row]
+    assert [content(offline_run, row, "notes")["data"] for row in rows] == [[[2]], [[4]]]
+
+
 def test_the_newest_artifact_has_the_counts_of_every_probe(offline_run: Path, parts: list[Recorded]) -> None:
     newest = [a for a in parts[1].artifacts if a.type == "measurements"][-1]
     counts = {f"probes/step_{step:06d}/{task}.parquet" for step in (0, 2, 4) for task in
