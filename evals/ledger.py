@@ -34,7 +34,7 @@ from evals.estimators.solvability import (
     outcomes,
     rate_bound,
 )
-from evals.files import BASE_FOLDER, FileError
+from evals.files import BASE_FOLDER, FileError, plain_name
 from evals.stored import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
 from evals.tables import points, table
 from evals.transcripts import transcript_name, write_transcript
@@ -109,7 +109,7 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     tasks = sorted(
         path.stem for path in directory.glob("*.parquet") if not path.name.endswith(SAMPLES_SUFFIX)
     )
-    name = settings.task.name.replace(":", "-") if settings.task else (tasks[0] if len(tasks) == 1 else None)
+    name = plain_name(settings.task.name) if settings.task else (tasks[0] if len(tasks) == 1 else None)
     if not tasks:
         mistakes.append(Mistake("directory", str(directory), "holds no measurement (<task>.parquet)"))
     elif name not in tasks:
