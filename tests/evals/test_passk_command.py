@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from stored_files import write_jsonl, write_measured
 
-from evals import passk
+from evals.commands import passk
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 

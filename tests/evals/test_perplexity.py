@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evals import perplexity
+from evals.commands import perplexity
 from evals.conditions import Conditions
 from evals.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
 from evals.likelihood import perplexities, read_responses

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from evals.commands.store import main
 from evals.store import SampleKey, SampleSet
-from evals.store_command import main
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from evals.arguments import read_arguments
+from evals.commands.arguments import read_arguments
 from evals.conditions import ConditionsError
 from evals.files import FileError
 from evals.stored import Stored, read_comparable, read_stored

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from evals.arguments import read_arguments
+from evals.commands.arguments import read_arguments
 from evals.conditions import ConditionsError
 from evals.estimators.empirical_bayes import fit_beta
 from evals.estimators.solvability import (
