@@ -213,7 +213,7 @@ def _summary(base: Stored, policy: Stored) -> Table:
 
 def _problems(entries: Sequence[Entry]) -> Table:
     """The problems that one side alone solved."""
-    heads = ["base", "policy", "other side\nat most", "solves it in\nas many more"]
+    heads = ["base", "policy", "other side\nat most", "in as many\nmore"]
     linked = any(entry.transcript for entry in entries)
     shown = table("Solved by one side alone", "problem", "", *heads, *(["transcripts/"] if linked else []))
     shown.caption = (

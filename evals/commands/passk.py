@@ -31,6 +31,9 @@ from rlvr.config import Positive, Section
 from rlvr.mistakes import ConfigError, Mistake
 from rlvr.run_dir import write_json
 
+# A guess rate below this leaves pass@k as it is, to the eye.
+WORTH_SHOWING = 0.01
+
 Summaries = Mapping[str, dict[str, Any]]
 
 
@@ -120,12 +123,9 @@ def _curves(title: str, made: Mapping[str, Any]) -> Table:
         "maj@k": answers.get("majority_at_k"),
     }
     # Where no guess is ever right there is nothing above guessing to show.
-    plain = [*map(points, made["pass_at_k"])]
-    shown = {
-        head: values
-        for head, values in columns.items()
-        if values is not None and (head == "pass@k" or [*map(points, values)] != plain)
-    }
+    if (answers.get("guess_rate") or 0.0) < WORTH_SHOWING:
+        columns.pop("above\nguessing")
+    shown = {head: values for head, values in columns.items() if values is not None}
     intervals, unique = made["pass_at_k_intervals"], answers.get("unique_at_k")
     heads = [name.replace("_", "\n") for name in intervals]
     made_table = table(title, "k", *shown, *heads, *(["unique\nanswers"] if unique else []))
