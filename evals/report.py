@@ -11,8 +11,8 @@ from evals.tables import interval, points, table
 
 # Added to the caption where problems were not sampled equally often.
 STOPPED = (
-    "\n<={r.n}: sampled to the {r.stop_r}th success, {r.samples:,} samples in all. That serves the large k: "
-    "pass@1\nis 3 to 5 times less certain than with as many samples spread evenly."
+    "\n<={r.n}: sampled to the {r.stop_r}th success, {r.samples:,} samples in all.\nThat serves the large k: "
+    "pass@1 is 3 to 5 times less certain than with as many spread evenly."
 )
 
 

@@ -79,7 +79,7 @@ def read_settings(arguments: Sequence[str], sets: Sequence[SampleSet]) -> Listin
 
 def listing(sets: Sequence[SampleSet]) -> Table:
     """One row a set; IDs and hashes by their first eight digits."""
-    heads = ("ID", "weights", "template", "T, top-p", "tokens", "engine", "samples", "problems")
+    heads = ("ID", "weights", "template", "T", "tokens", "engine", "samples")
     shown = table(f"Sample sets in {store_root()}", *heads)
     for each in sets:
         key, stored = each.key, each.samples.read()
@@ -87,10 +87,9 @@ def listing(sets: Sequence[SampleSet]) -> Table:
             each.directory.name[:8],
             key.weights[:8],
             key.template,
-            f"{key.temperature:.3g}, {key.top_p:g}",
+            f"{key.temperature:.3g}",
             f"{key.max_new_tokens}",
             f"{key.engine} {key.dtype}",
             f"{stored.num_rows:,}",
-            f"{len(set(stored['prompt'].to_pylist())):,}",
         )
     return shown
