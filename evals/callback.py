@@ -41,6 +41,8 @@ class ProbeCallback(TrainerCallback):
         batch_size: int = 512,
         dtype: str = "float32",
     ):
+        if config.mode != "live":
+            raise ValueError("the callback measures in the training process: leave mode at 'live'")
         self.dtype = dtype
         self.tasks = tasks
         self.base = Path(base)
@@ -56,32 +58,34 @@ class ProbeCallback(TrainerCallback):
         run_dir = RunDir(self.run_dir or args.output_dir)
         run_dir.path.mkdir(parents=True, exist_ok=True)
         # A copy of the live model would not do: trainers patch its methods, which then stay bound to it.
-        self._engine = self._hold(tokenizer)
+        self._engine = self._hold(tokenizer, args.device)
         self._probe = Probe(
             instrument=Instrument(self.config, tokenizer, self.max_new_tokens, Console(stderr=True)),
             tasks=self.tasks,
             run_dir=run_dir,
-            base=Base(self.base, lambda: self._hold(tokenizer)),
+            base=Base(self.base, lambda: self._hold(tokenizer, args.device)),
             save_every=max(1, int(args.save_steps)),
         )
         if state.global_step == 0:
-            self._measure(state, self.base)
+            self._measure(state, control, self.base)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         if self._engine is not None:
             self._engine.load(extract_model_from_parallel(kwargs["model"]).named_parameters())
-        self._measure(state, directory)
+        self._measure(state, control, directory)
 
-    def _hold(self, tokenizer: Any) -> HFEngine:
+    def _hold(self, tokenizer: Any, device: Any) -> HFEngine:
         """An engine with the base's weights."""
-        model = load_model(self.base, self.dtype)
+        model = load_model(self.base, self.dtype).to(device)
         return HFEngine(model, tokenizer, eos_ids(self.base, tokenizer), self.batch_size)
 
-    def _measure(self, state: Any, directory: Path) -> None:
+    def _measure(self, state: Any, control: Any, directory: Path) -> None:
         if self._probe is None or self._engine is None:
             raise RuntimeError("the callback was not there when training began")
         last = state.global_step >= state.max_steps
         moment = Moment(state.global_step, 0, directory, self._engine, last)
-        metrics = self._probe(moment).metrics
-        state.log_history.append({"step": state.global_step, **metrics})
+        report = self._probe(moment)
+        state.log_history.append({"step": state.global_step, **report.metrics})
+        if report.stop:
+            control.should_training_stop = True

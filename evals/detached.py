@@ -1,6 +1,6 @@
 """Probing beside training: the hook leaves a job for every checkpoint, and a process of its own takes it up.
 
-A job is a directory jobs/step_000050 of the run, with policy/ and about.json. Its policy outlives the
+A job is a directory jobs/step_000050-<hash> of the run, with policy/ and about.json. Its policy outlives the
 checkpoint. A job is done when its directory is gone; one whose worker died is taken up by the next.
 """
 
@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rich.console import Console
 from evals.instrument import Instrument, LazyEngine
 from evals.probe import Base, Probe, is_due
 from rlvr import models
-from rlvr.checkpoint import keep_policy
+from rlvr.checkpoint import keep_policy, weight_hash
 from rlvr.config import Config, EngineConfig
 from rlvr.engines import Engine
 from rlvr.hooks import Moment, Report
@@ -51,15 +51,21 @@ class DetachedProbe:
         return Report()
 
     def _leave(self, moment: Moment) -> None:
-        """In the place of jobs of a later step, which a resume has taken back."""
+        """A resume has taken back what follows this step, and so the jobs of it that nobody works at."""
         self.run_dir.jobs.mkdir(exist_ok=True)
         for job in pending(self.run_dir):
             if job.step > moment.step:
-                shutil.rmtree(job.path, ignore_errors=True)
-        place = self.run_dir.jobs / f"step_{moment.step:06d}"
-        about = {"step": moment.step, "samples": moment.samples, "last": moment.last}
-        keep_policy(moment.policy, place, about)
-        self.console.print(f"left {place} for: python -m evals probe run={self.run_dir.path}")
+                with claim(self.run_dir, job) as own:
+                    if own:
+                        remove(job)
+        last = "-last" if moment.last else ""
+        name = f"step_{moment.step:06d}-{weight_hash(moment.policy)[:8]}{last}"
+        if not (self.run_dir.jobs / name).exists():
+            about = {"step": moment.step, "samples": moment.samples, "last": moment.last}
+            keep_policy(moment.policy, self.run_dir.jobs / name, about)
+        self.console.print(
+            f"left {self.run_dir.jobs / name} for: python -m evals probe run={self.run_dir.path}"
+        )
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,31 @@ class Job:
 
 def pending(run_dir: RunDir) -> list[Job]:
     """Jobs that are not done, the earliest step first."""
-    paths = sorted(run_dir.jobs.glob("step_[0-9]*"))
-    return [Job(p, **json.loads((p / "about.json").read_text())) for p in paths]
+    jobs = []
+    for path in sorted(run_dir.jobs.glob("step_[0-9]*")):
+        with suppress(FileNotFoundError):  # it was done meanwhile
+            jobs.append(Job(path, **json.loads((path / "about.json").read_text())))
+    return jobs
+
+
+def remove(job: Job) -> None:
+    """In one rename, so that nobody meets a part of it."""
+    gone = job.path.with_name(f".done-{job.path.name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    job.path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+@contextmanager
+def claim(run_dir: RunDir, job: Job) -> Iterator[bool]:
+    """Whether the job is there and this process has it alone during the block."""
+    with open(run_dir.jobs / f".{job.path.name}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield job.path.exists()
 
 
 def work(run_dir: RunDir, follow: bool, console: Console) -> int:
@@ -90,12 +119,13 @@ def work(run_dir: RunDir, follow: bool, console: Console) -> int:
     worker = _Worker(run_dir, console)
     done = 0
     while True:
+        more = worker.agreed(follow and not run_dir.finished.exists())  # asked before looking for jobs
         with worker.claimed() as job:
             if job is not None:
                 worker.probe(job)
                 done += 1
                 continue
-        if not worker.agreed(follow and not run_dir.finished.exists()):
+        if not more:
             return done
         time.sleep(PATIENCE)
 
@@ -135,33 +165,23 @@ class _Worker:
             whole = job.policy
             if (job.policy / "adapter_config.json").exists():
                 whole = Path(room) / "whole"
-                models.merge_adapters(job.policy, whole, str(self.model))
+                models.merge_adapters(job.policy, whole, str(self.model), "float32")
             with LazyEngine(c.name, c.dtype, lambda: self.engine(whole)) as engine:
                 self.probes(Moment(job.step, job.samples, job.policy, engine, job.last))
         if self.ranks.is_main_process:
-            shutil.rmtree(job.path)
+            remove(job)
         self.ranks.wait_for_everyone()
 
     @contextmanager
     def claimed(self) -> Iterator[Job | None]:
         """The first job that no other worker has, for this worker alone during the block; None without."""
-        locks = []
-        found = None
-        for job in pending(self.run_dir) if self.ranks.is_main_process else []:
-            lock = open(self.run_dir.jobs / f".{job.path.name}.lock", "w")  # noqa: SIM115
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                continue
-            locks.append(lock)
-            found = job
-            break
-        try:
+        with ExitStack() as stack:
+            found = None
+            for job in pending(self.run_dir) if self.ranks.is_main_process else []:
+                if stack.enter_context(claim(self.run_dir, job)):
+                    found = job
+                    break
             yield broadcast_object_list([found])[0]
-        finally:
-            for lock in locks:
-                lock.close()
 
     def agreed(self, value: bool) -> bool:
         """The main process's answer."""

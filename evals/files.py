@@ -37,8 +37,8 @@ SAMPLES = pa.schema(
     [
         ("problem", pa.string()),
         ("index", pa.int64()),
-        ("text", pa.string()),
-        ("token_ids", pa.list_(pa.int32())),
+        ("text", pa.large_string()),
+        ("token_ids", pa.large_list(pa.int32())),
         ("tokens", pa.int64()),
         ("logprob", pa.float64()),  # summed over the tokens, of the distribution sampled from
         ("finish_reason", pa.string()),

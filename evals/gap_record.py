@@ -10,7 +10,7 @@ from evals.conditions import check_comparable
 from evals.estimators.gap import closed_fraction, pass_at_k_difference
 from evals.estimators.gap import gap as estimate_gap
 from evals.estimators.passk import ks_up_to
-from evals.estimators.solvability import ledger
+from evals.estimators.solvability import equal_draws, ledger
 from evals.measurement import Measurement
 
 
@@ -95,7 +95,9 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
     Raises ConditionsError where they were not measured alike.
     """
     check_comparable(base.conditions, policy.conditions)
-    b, p, about = base.counts, policy.counts, policy.conditions
+    about, p = policy.conditions, policy.counts
+    # The same samples of the same model are one measurement, whose differences are 0 for certain.
+    b = p if base.origin == policy.origin and base.counts == p else base.counts
     ks = sorted({*ks_up_to(max(b.n_max, p.n_max)), k})
     base_curve, curve = _curve(base, ks), _curve(policy, ks)
     gap = estimate_gap(b, p, k) if k <= b.largest_k else None
@@ -142,8 +144,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
 def _ledger(base: Measurement, policy: Measurement) -> Mapping[str, int | None]:
     """Who solved how many problems; compared only at equally many samples of every problem."""
     solved = ledger(base.counts.correct, policy.counts.correct)._asdict()
-    alike = base.counts.n.tolist() == policy.counts.n.tolist() and base.counts.stop_r is None
-    return solved if alike else dict.fromkeys(solved)
+    return solved if equal_draws(base.counts, policy.counts) else dict.fromkeys(solved)
 
 
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:

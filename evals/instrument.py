@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure. weights: its hash; engine: holds the weights."""
+    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it."""
 
     weights: str
+    config: str
     engine: Engine
 
 
@@ -66,6 +67,7 @@ class Instrument:
             engine=subject.engine.name,
             dtype=subject.engine.dtype,
             seed=self.config.seed,
+            config=subject.config,
         )
         return SampleSet(store_root(), key)
 
@@ -73,7 +75,9 @@ class Instrument:
         """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
         measuring = self.measuring(plan, subject)
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
-        with progress(title, measuring.missing(rank, ranks), self.console) as display:
+        missing = measuring.missing(rank, ranks)
+        self._make_ready(subject.engine, missing)
+        with progress(title, missing, self.console) as display:
             drawn = sum(gather_object([measuring.run(display, rank, ranks)]))
         self.ranks.wait_for_everyone()
         if not self.ranks.is_main_process:
@@ -84,7 +88,14 @@ class Instrument:
         """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
         quiet = Display("", 1, 0, Console(quiet=True))
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
-        return sum(gather_object([self.measuring(plan, subject).run(quiet, rank, ranks, pilot=True)]))
+        measuring = self.measuring(plan, subject)
+        self._make_ready(subject.engine, measuring.missing(rank, ranks))
+        return sum(gather_object([measuring.run(quiet, rank, ranks, pilot=True)]))
+
+    def _make_ready(self, engine: Engine, missing: int) -> None:
+        """Builds an engine on all ranks where one of them is going to need it: engines meet as they start."""
+        if sum(gather_object([missing])) and isinstance(engine, LazyEngine):
+            engine.built()
 
     def measuring(self, plan: Plan, subject: Subject) -> Measuring:
         """The plan on its way for this subject, with what the store has of it."""
@@ -103,10 +114,10 @@ class LazyEngine:
         self._built: Engine | None = None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        yield from self._engine().generate(requests)
+        yield from self.built().generate(requests)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        self._engine().load(weights)
+        self.built().load(weights)
 
     def sleep(self) -> None:
         if self._built is not None:
@@ -117,7 +128,8 @@ class LazyEngine:
             self._built.close()
         self._built = None
 
-    def _engine(self) -> Engine:
+    def built(self) -> Engine:
+        """The engine, built now if it was not yet."""
         if self._built is None:
             begun = time.monotonic()
             self._built = self.build()

@@ -107,7 +107,7 @@ class Measuring:
 
     def missing(self, rank: int = 0, ranks: int = 1) -> int:
         """The most samples that this rank has to draw, counted in the store."""
-        present = set(_keys(self.samples.samples.read()))
+        present = set(_keys(self.samples.samples.read(prompts=set(self.hashes)), 2))
         hashes = {self.hashes[p] for chunk in list(self.plan.chunks())[rank::ranks] for p in chunk}
         return sum((h, i) not in present for h in hashes for i in range(self.plan.n))
 
@@ -116,8 +116,9 @@ class Measuring:
 
         pilot: only the first chunk of which something was missing.
         """
-        present = set(_keys(self.samples.samples.read()))
-        table = self.verdicts.read(["status"])
+        table = self.samples.samples.read(["digest"], set(self.hashes))
+        present = dict(zip(_keys(table, 2), table["digest"].to_pylist(), strict=True))
+        table = self.verdicts.read(["status"], set(self.hashes))
         known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
         for chunk in list(self.plan.chunks())[rank::ranks]:
             self._run_chunk(chunk, present, known, display)
@@ -126,16 +127,17 @@ class Measuring:
         return self.drawn
 
     def _run_chunk(
-        self, chunk: list[int], present: set[Any], known: dict[Any, str], display: Display
+        self, chunk: list[int], present: dict[Any, str], known: dict[Any, str], display: Display
     ) -> None:
-        """Round by round; without stop_r there is one."""
+        """Round by round; without stop_r there is one. present: digests of samples; known: verdicts."""
         plan, places = self.plan, chunk
         step = ROUND if plan.stop_r else plan.n
         for start in range(0, plan.n, step):
             indices = range(start, min(start + step, plan.n))
-            texts = self._draw([(p, i) for p in places for i in indices], present, display)
-            self._grade([(p, i) for p in places for i in indices], texts, known)
-            left = [p for p in places if not self._stopped(p, indices.stop, known)]
+            wanted = [(p, i) for p in places for i in indices]
+            texts = self._draw(wanted, present, display)
+            self._grade({self._key(p, i, present): p for p, i in wanted}, texts, known)
+            left = [p for p in places if not self._stopped(p, indices.stop, present, known)]
             given_up = {self.hashes[p] for p in places} - {self.hashes[p] for p in left}
             spared = sum((h, i) not in present for h in given_up for i in range(indices.stop, plan.n))
             if spared:
@@ -143,14 +145,14 @@ class Measuring:
             places = left
 
     def _draw(
-        self, wanted: list[tuple[int, int]], present: set[Any], display: Display
+        self, wanted: list[tuple[int, int]], present: dict[Any, str], display: Display
     ) -> dict[tuple[str, int], str]:
         """Stores the missing samples; returns their texts by (prompt, index)."""
         missing = {(self.hashes[p], i): p for p, i in wanted if (self.hashes[p], i) not in present}
         if not missing:
             return {}
-        digest = self.samples.key.digest()
-        seeds = [derive_seed(digest, prompt, i) for prompt, i in missing]
+        stream = self.samples.key.stream()
+        seeds = [derive_seed(stream, prompt, i) for prompt, i in missing]
         requests = [
             Request(self.plan.prompts[p], self.plan.sampling, seed)
             for p, seed in zip(missing.values(), seeds, strict=True)
@@ -164,18 +166,18 @@ class Measuring:
             for j, (key, p) in enumerate(missing.items())
         ]
         self.samples.append(rows)
-        present |= missing.keys()
+        present |= {(row["prompt"], row["index"]): row["digest"] for row in rows}
         self.drawn += len(rows)
         return {(row["prompt"], row["index"]): row["text"] for row in rows}
 
     def _grade(
-        self, wanted: list[tuple[int, int]], texts: dict[tuple[str, int], str], known: dict[Any, str]
+        self, wanted: dict[Any, int], texts: dict[tuple[str, int], str], known: dict[Any, str]
     ) -> None:
-        """Stores the missing verdicts. texts: of samples that were just drawn."""
-        missing = {key: p for p, i in wanted if (key := self._key(p, i)) not in known}
+        """Stores the missing verdicts. wanted: places by key; texts: of samples that were just drawn."""
+        missing = {key: p for key, p in wanted.items() if key not in known}
         if not missing:
             return
-        if any((prompt, i) not in texts for prompt, i, _ in missing):
+        if any(key[:2] not in texts for key in missing):
             table = self.samples.samples.read(["text"], {key[0] for key in missing})
             texts = dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
         items = [(texts[key[:2]], self.plan.problems[p].reference) for key, p in missing.items()]
@@ -193,21 +195,25 @@ class Measuring:
         self.verdicts.append(rows)
         known.update({key: row["status"] for key, row in zip(missing, rows, strict=True)})
 
-    def _stopped(self, place: int, count: int, known: dict[Any, str]) -> bool:
+    def _stopped(self, place: int, count: int, present: dict[Any, str], known: dict[Any, str]) -> bool:
         """Whether the first `count` samples of a problem hold its r-th success."""
-        right = [known[self._key(place, i)] == Status.CORRECT for i in range(count)]
-        return self.plan.stop_r is not None and sum(right) >= self.plan.stop_r
+        if self.plan.stop_r is None:
+            return False
+        right = [known[self._key(place, i, present)] == Status.CORRECT for i in range(count)]
+        return sum(right) >= self.plan.stop_r
 
-    def _key(self, place: int, index: int) -> tuple[str, int, str]:
-        """Of a verdict, in the order of the table's key."""
-        return self.hashes[place], index, self.references[place]
+    def _key(self, place: int, index: int, present: dict[Any, str]) -> tuple[str, int, str, str]:
+        """Of a verdict, in the order of the table's key. Raises KeyError for a sample that is not present."""
+        prompt = self.hashes[place]
+        return prompt, index, self.references[place], present[prompt, index]
 
     def counted(self) -> Measurement:
         """The measurement, from the store alone. Raises LookupError for a sample or verdict it lacks."""
         plan = self.plan
-        samples = self.samples.samples.read(["tokens", "digest", "finish_reason"])
-        verdicts = self.verdicts.read(["status", "extracted"])
-        sample_rows = {key: row for row, key in enumerate(_keys(samples))}
+        samples = self.samples.samples.read(["tokens", "digest", "finish_reason"], set(self.hashes))
+        verdicts = self.verdicts.read(["status", "extracted"], set(self.hashes))
+        sample_rows = {key: row for row, key in enumerate(_keys(samples, 2))}
+        present = dict(zip(_keys(samples, 2), samples["digest"].to_pylist(), strict=True))
         verdict_rows = {key: row for row, key in enumerate(_keys(verdicts))}
         correct = (verdicts["status"].to_numpy(zero_copy_only=False) == Status.CORRECT).tolist()
         rows: list[tuple[int, int, int]] = []  # place, row of the sample, row of the verdict
@@ -215,8 +221,9 @@ class Measuring:
         for place, problem in enumerate(plan.problems):
             taken, right = 0, 0
             while taken < plan.n and (plan.stop_r is None or right < plan.stop_r):
-                key = self._key(place, taken)
-                if key not in verdict_rows or key[:2] not in sample_rows:
+                prompt = self.hashes[place]
+                key = (prompt, taken, self.references[place], present.get((prompt, taken)))
+                if key not in verdict_rows:
                     raise LookupError(f"problem {problem.id}: sample {taken} is not stored and graded")
                 rows.append((place, sample_rows[key[:2]], verdict_rows[key]))
                 right += correct[verdict_rows[key]]
@@ -235,7 +242,7 @@ class Measuring:
 
 def _keys(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:
     """Of each row the first columns, by default all that are keys."""
-    names = [n for n in ("prompt", "index", "reference") if n in table.column_names][:width]
+    names = [n for n in ("prompt", "index", "reference", "digest") if n in table.column_names][:width]
     return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 

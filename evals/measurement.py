@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,13 @@ from evals.conditions import Conditions
 from evals.estimators.counts import Counts
 from evals.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
 from evals.store import SampleSet
-from rlvr.run_dir import write_bytes
 from rlvr.tasks import Problem
 from rlvr.verifiers import Status
 
 # References longer than this, such as the tests of a program, are left out of the files.
 REFERENCE_CHARACTERS = 2000
+# Rows of a file that are read together at least.
+ROW_GROUP = 8192
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class Measurement:
         task = self.conditions.task
         counts = pa.Table.from_pylist(self._count_rows(), stamped(COUNTS, self.conditions, self.origin))
         file = counts_file(directory, task)
-        if file.exists() and pq.read_table(file).equals(counts, check_metadata=True):
+        both = file.exists() and samples_file(directory, task).exists()
+        if both and pq.read_table(file).equals(counts, check_metadata=True):
             return
         _write(samples_file(directory, task), self._sample_table(samples))
         _write(file, counts)
@@ -112,6 +115,6 @@ class Measurement:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    write_bytes(path, buffer.getvalue().to_pybytes())
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
+    temporary.replace(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -15,7 +15,7 @@ from evals.gap_record import GapRecord, compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.report import probe_table
 from evals.watch import decide
-from rlvr.checkpoint import keep_policy, weight_hash
+from rlvr.checkpoint import config_hash, keep_policy, weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.engines import Engine
 from rlvr.hooks import Moment, Report
@@ -60,7 +60,8 @@ class Probe:
     def __call__(self, moment: Moment) -> Report:
         if not is_due(self.config, self.save_every, moment):
             return Report()
-        policy_hash = weight_hash(moment.policy)
+        self.ranks.wait_for_everyone()
+        policy_hash = broadcast_object_list([self._hash(moment.policy)])[0]
         for task in self.tasks:
             if not self._is_known(moment, task, policy_hash):
                 self._measure(task, moment, policy_hash)
@@ -73,15 +74,36 @@ class Probe:
         now = [r for r in records if r.step == moment.step]
         return replace(dashboard_report(now, self.tasks, self.run_dir), stop=stop)
 
+    def _hash(self, policy: Path) -> str | None:
+        """On the main process, which wrote it."""
+        return weight_hash(policy) if self.ranks.is_main_process else None
+
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""
         return [GapRecord(**row) for row in read_jsonl(self.run_dir.probe)]
 
     def _is_known(self, moment: Moment, task: Task, policy_hash: str) -> bool:
         """Whether the main process has the record already, with as many samples."""
-        n, stop_r = self._samples_of(moment, policy_hash)
-        wanted = (moment.step, task.name, policy_hash, n, stop_r)
-        known = [(r.step, r.task, r.policy_hash, r.n, r.stop_r) for r in self.records()]
+        c, (n, stop_r) = self.config, self._samples_of(moment, policy_hash)
+        wanted = (
+            moment.step, task.name, policy_hash, n, stop_r, c.base_n, c.k, task.template, task.grader,
+            asdict(self.instrument.sampling),
+        )  # fmt: skip
+        known = [
+            (
+                r.step,
+                r.task,
+                r.policy_hash,
+                r.n,
+                r.stop_r,
+                r.base_n,
+                r.gap_k,
+                r.template,
+                r.grader,
+                r.sampling,
+            )
+            for r in self.records()
+        ]
         return bool(broadcast_object_list([wanted in known])[0])
 
     def _samples_of(self, moment: Moment, policy_hash: str) -> tuple[int, int | None]:
@@ -94,7 +116,9 @@ class Probe:
         """All processes draw and grade, the main process records."""
         engine = moment.engine
         plan = self.instrument.plan(task, *self._samples_of(moment, policy_hash))
-        policy = self.instrument.measure(plan, Subject(policy_hash, engine), f"probe {task.name}")
+        policy = self.instrument.measure(
+            plan, Subject(policy_hash, config_hash(moment.policy), engine), f"probe {task.name}"
+        )
         drawn = policy.drawn if policy else 0
         if policy_hash == self.base_hash:
             self._bases[task.name] = policy
@@ -111,7 +135,8 @@ class Probe:
     def _measure_base(self, task: Task, engine: Engine) -> Reading | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
         with LazyEngine(engine.name, engine.dtype, self.base.engine) as lazy:
-            return self.instrument.measure(plan, Subject(self.base_hash, lazy), f"base {task.name}")
+            subject = Subject(self.base_hash, config_hash(self.base.path), lazy)
+            return self.instrument.measure(plan, subject, f"base {task.name}")
 
     def _record(self, record: GapRecord) -> None:
         """Adds a row, in the place of one that is there of the same step and task."""

@@ -12,6 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,11 @@ SAMPLES = pa.schema(
         ("index", pa.int32()),
         ("problem", pa.string()),
         ("seed", pa.int64()),
-        ("token_ids", pa.list_(pa.int32())),
+        ("token_ids", pa.large_list(pa.int32())),  # large: a set may hold more than 2^31 of them
         ("tokens", pa.int32()),
         ("digest", pa.string()),  # hash of token_ids
         ("logprob", pa.float64()),  # summed over the tokens, of the distribution sampled from
-        ("text", pa.string()),
+        ("text", pa.large_string()),
         ("finish_reason", pa.string()),
     ]
 )
@@ -40,6 +41,7 @@ VERDICTS = pa.schema(
         ("prompt", pa.string()),
         ("index", pa.int32()),
         ("reference", pa.string()),  # hash of what the verifier was given
+        ("digest", pa.string()),  # the sample's
         ("status", pa.string()),
         ("score", pa.float64()),
         ("extracted", pa.string()),
@@ -66,10 +68,15 @@ class SampleKey:
     engine: str
     dtype: str
     seed: int
+    config: str = ""  # hash of the model's own configuration
 
     def digest(self) -> str:
         """16 hex digits."""
         return short_hash(asdict(self))
+
+    def stream(self) -> str:
+        """What seeds are derived from; models that differ in their configuration alone draw alike."""
+        return short_hash({name: value for name, value in asdict(self).items() if name != "config"})
 
 
 def short_hash(value: Any) -> str:
@@ -93,6 +100,7 @@ class Shards:
         self.directory = directory
         self.schema = schema
         self.key = list(key)
+        self._prompts: dict[Path, set[str]] = {}  # what is in each shard
 
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
         """Every row, of these prompts where they are given, once and sorted by key.
@@ -102,7 +110,10 @@ class Shards:
         wanted = [*self.key, *columns]
         only = None if prompts is None else [("prompt", "in", prompts)]
         empty = pa.schema([self.schema.field(name) for name in wanted]).empty_table()
-        tables = [self._read(shard, wanted, only) for shard in sorted(self.directory.glob("*.parquet"))]
+        shards = [
+            s for s in sorted(self.directory.glob("*.parquet")) if prompts is None or self._holds(s, prompts)
+        ]
+        tables = [self._read(shard, wanted, only) for shard in shards]
         table = pa.concat_tables([empty, *(t for t in tables if t is not None)])
         table = table.take(pa.compute.sort_indices(table, [(name, "ascending") for name in self.key]))
         return table.filter(self._first_of_equals(table))
@@ -115,11 +126,25 @@ class Shards:
         pq.write_table(pa.Table.from_pylist(list(rows), self.schema), buffer, compression="zstd")
         write_bytes(self.directory / f"{name}.parquet", buffer.getvalue().to_pybytes())
 
-    def _read(self, shard: Path, columns: list[str], only: Any) -> pa.Table | None:
+    def _holds(self, shard: Path, prompts: Collection[str]) -> bool:
+        """Whether a row of the shard is of one of the prompts; shards never change, so each is read once."""
+        if shard not in self._prompts:
+            table = self._read(shard, ["prompt"])
+            if table is None:
+                return False
+            self._prompts[shard] = set(table["prompt"].to_pylist())
+        return not self._prompts[shard].isdisjoint(prompts)
+
+    def _read(self, shard: Path, columns: list[str], only: Any = None) -> pa.Table | None:
         try:
             return pq.read_table(shard, columns=columns, filters=only)
-        except pa.ArrowInvalid as error:
-            shard.replace(shard.with_suffix(".torn"))
+        except FileNotFoundError:  # another process has set it aside
+            return None
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
+                raise
+            with suppress(FileNotFoundError):
+                shard.replace(shard.with_suffix(".torn"))
             warnings.warn(f"{shard} cannot be read and was renamed to *.torn: {error}", stacklevel=2)
             return None
 
@@ -140,7 +165,7 @@ class SampleSet:
     def verdicts(self, version: str) -> Shards:
         """What the grader of this version said; a new version starts anew."""
         directory = self.directory / "verdicts" / short_hash(version)
-        return Shards(directory, VERDICTS, ("prompt", "index", "reference"))
+        return Shards(directory, VERDICTS, ("prompt", "index", "reference", "digest"))
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Stores samples, all or none."""

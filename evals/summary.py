@@ -59,7 +59,9 @@ def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str
 
 def comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any]:
     """Of a policy with its base, at K = k; see `evals.stored.read_comparable`."""
-    b, p = base.counts, policy.counts
+    p, origins = policy.counts, (base.measured.origin, policy.measured.origin)
+    # The same samples of the same model are one measurement, whose differences are 0 for certain.
+    b = p if origins[0] is not None and origins[0] == origins[1] and base.counts == p else base.counts
     common = min(b.largest_k, p.largest_k)
     measured = k <= b.largest_k
     closed = None

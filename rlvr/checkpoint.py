@@ -116,6 +116,12 @@ def weight_hash(policy: Path) -> str:
     return (digests if len(files) == 1 else hashlib.sha256(digests.encode()).hexdigest())[:16]
 
 
+def config_hash(policy: Path) -> str:
+    """Hash of what else than weights decides what a model writes: its configuration files, 16 hex digits."""
+    files = sorted(f for f in policy.glob("*config.json") if f.name != "tokenizer_config.json")
+    return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()[:16]
+
+
 def keep_policy(policy: Path, directory: Path, about: dict[str, object]) -> None:
     """Makes `directory` hold the policy, in place of another, and about.json.
 

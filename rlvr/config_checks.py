@@ -54,6 +54,9 @@ def _of_probe(probe: ProbeConfig) -> list[Mistake]:
     if probe.mode == "detached" and (probe.watch.stops or probe.watch.keep_best):
         advice = "training does not see what a detached probe measures: set probe.mode=live"
         mistakes.append(Mistake("probe.watch", "patience, max_coverage_lost or keep_best", advice))
+    if probe.watch.by == "coverage_lost" and probe.final_n != probe.n:
+        advice = f"coverage is compared at one k: give probe.n, which is {probe.n}"
+        mistakes.append(Mistake("probe.final_n", probe.final_n, advice))
     if probe.watch.stops and not probe.tasks:
         mistakes.append(Mistake("probe.watch", "patience or max_coverage_lost", "needs probe.tasks"))
     return mistakes

@@ -89,13 +89,13 @@ def load_policy(
     return adapters.get_base_model(), adapters
 
 
-def merge_adapters(policy: Path, out: Path, base: str | None = None) -> None:
-    """Writes the whole model of a directory with adapters, in the base's dtype. Raises ModelError.
+def merge_adapters(policy: Path, out: Path, base: str | None = None, dtype: str = "auto") -> None:
+    """Writes the whole model of a directory with adapters. Raises ModelError.
 
-    base: the model that the adapters belong to, if it has moved.
+    base: the model that the adapters belong to, if it has moved. dtype: as in `load_model`.
     """
     saved = PeftConfig.from_pretrained(str(policy))
-    whole = load_model(model_directory(base or str(saved.base_model_name_or_path)), "auto")
+    whole = load_model(model_directory(base or str(saved.base_model_name_or_path)), dtype)
     PeftModel.from_pretrained(whole, policy).merge_and_unload().save_pretrained(out)
     load_tokenizer(policy).save_pretrained(out)
 

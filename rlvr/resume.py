@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,10 @@ def find_start(config: Config, run_dir: RunDir) -> Start:
 def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     """Writes config.json and cuts the records back to where the run begins."""
     step = start.checkpoint.step if start.checkpoint else 0
+    run_dir.finished.unlink(missing_ok=True)
+    best = run_dir.best / "about.json"
+    if best.exists() and json.loads(best.read_text())["step"] > step:
+        shutil.rmtree(run_dir.best)
     write_json(run_dir.config, config.model_dump(mode="json"))
     keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
     with run_dir.writing_records():

@@ -73,7 +73,9 @@ class Trainer:
 
         start: the policy directory that the run starts or goes on from.
         """
-        self.engine.load(self.policy.weights())
+        # A new run's own engine holds the base as its files have it; the policy may hold it less precisely.
+        if self.step > 0 or self.config.engine.mode == "server":
+            self.engine.load(self.policy.weights())
         if self._on_schedule() and self._hooks_stop(start):
             return True
         with self.monitor.training(self.step), stop.finishing():

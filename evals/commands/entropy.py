@@ -31,7 +31,7 @@ from evals.files import FileError, Origin, counts_file, read_counts, samples_fil
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.temperature import BracketError, Match, match_temperature, output_entropy
 from rlvr import models
-from rlvr.checkpoint import CheckpointError, weight_hash
+from rlvr.checkpoint import CheckpointError, config_hash, weight_hash
 from rlvr.config import Choice, EngineConfig, Positive, ProbeConfig, Section
 from rlvr.confined import StartError
 from rlvr.engines import Engine, EngineError
@@ -101,9 +101,15 @@ class Matching:
         """Raises BracketError or ConditionsError; the reading is on the main process."""
         s, target = self.settings, self.target
         low = target.conditions.temperature if s.low is None else s.low
+        how, ours = (target.origin.engine, target.origin.dtype), (s.engine.name, s.engine.dtype)
+        if how != ours:
+            raise ConditionsError(
+                f"the base was sampled by the {how[0]} engine in {how[1]}: "
+                f"give engine.name={how[0]} engine.dtype={how[1]}"
+            )
         engine = LazyEngine(s.engine.name, s.engine.dtype, self._build)
         with engine:
-            self.subject = Subject(self.weights, engine)
+            self.subject = Subject(self.weights, config_hash(self.path), engine)
             match = match_temperature(
                 self.entropy_at, target.entropy, low, s.high, s.tolerance * target.entropy
             )

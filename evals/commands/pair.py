@@ -18,7 +18,7 @@ from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.measure import Plan
 from evals.report import pair_table
 from rlvr import models
-from rlvr.checkpoint import weight_hash
+from rlvr.checkpoint import config_hash, weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.engines import Engine
 from rlvr.local_engine import local_engine
@@ -70,7 +70,7 @@ class _Side:
         self.task = task
         self.config = pair.engine
         self.path = models.model_directory(name)
-        self.weights = weight_hash(self.path)
+        self.weights, self.config_hash = weight_hash(self.path), config_hash(self.path)
         self.tokenizer = models.load_tokenizer(self.path)
         self.prompt = max(len(self.tokenizer.encode(p.prompt)) for p in task.test)
         self.room = models.context(self.path) - self.prompt
@@ -92,17 +92,22 @@ class _Side:
 
     def missing(self, plan: Plan) -> int:
         """Samples that the store lacks."""
-        return self.instrument.measuring(plan, Subject(self.weights, self.engine())).missing()
+        return self.instrument.measuring(
+            plan, Subject(self.weights, self.config_hash, self.engine())
+        ).missing()
 
     def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> Reading | None:
         """Says how long it is going to take once the first chunk is drawn."""
-        subject = Subject(self.weights, engine)
+        subject = Subject(self.weights, self.config_hash, engine)
         begun = time.monotonic()
         first = self.instrument.pilot(plan, subject)
         left = self.instrument.measuring(plan, subject).missing()
         if first and left and PartialState().is_main_process:
+            most = "at most " if plan.stop_r else ""
             minutes = (time.monotonic() - begun - engine.loading) / first * left / 60
-            console.print(f"{title}: about {minutes:.1f} min for {left:,} samples, by the first {first:,}")
+            console.print(
+                f"{title}: about {minutes:.1f} min for {most}{left:,} samples, by the first {first:,}"
+            )
         reading = self.instrument.measure(plan, subject, f"{title} {self.task.name}")
         return reading and replace(reading, drawn=reading.drawn + first)
 

@@ -44,7 +44,9 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
     if isinstance(given.get("task"), dict) and "name" in given["task"]:
         given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
     how = {key: value for key, value in given.items() if key not in OWN}
-    unknown = sorted(how.keys() - {*ProbeConfig.model_fields} | how.keys() & {"tasks", "every", "mode"})
+    unknown = sorted(
+        how.keys() - {*ProbeConfig.model_fields} | how.keys() & {"tasks", "every", "mode", "final_n", "watch"}
+    )
     known = [*known_keys(Pair), *ProbeConfig.model_fields]
     pair = {key: value for key, value in given.items() if key in OWN or key in unknown}
     n, k = how.get("n", 256), how.get("k", 256)

@@ -28,6 +28,14 @@ class Counts:
         self.n_max = int(self.n.max()) if n_max is None else n_max
         self._check()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        same = (self.stop_r, self.n_max) == (other.stop_r, other.n_max)
+        return same and np.array_equal(self.n, other.n) and np.array_equal(self.correct, other.correct)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __len__(self) -> int:
         return self.correct.size
 

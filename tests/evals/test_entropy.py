@@ -16,7 +16,7 @@ from evals.commands import entropy
 from evals.files import COUNTS, counts_file, read_about, read_counts, samples_file, stamped
 from evals.instrument import Instrument, Subject
 from evals.temperature import output_entropy
-from rlvr.checkpoint import weight_hash
+from rlvr.checkpoint import config_hash, weight_hash
 from rlvr.config import ProbeConfig
 from rlvr.engines.hf import HFEngine
 from rlvr.models import eos_ids, load_model, load_tokenizer
@@ -37,7 +37,7 @@ def measured(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
         config = ProbeConfig(temperature=0.6, top_p=0.95, max_problems=12)
         instrument = Instrument(config, tokenizer, 64, Console(quiet=True))
-        subject = Subject(weight_hash(base), engine)
+        subject = Subject(weight_hash(base), config_hash(base), engine)
         reading = instrument.measure(instrument.plan(build_task(TASK), 32), subject, "base")
         assert reading is not None
         reading.measurement.write(folder / "base", reading.samples)
@@ -63,8 +63,8 @@ def test_a_sharpened_base_is_matched_at_the_temperature_that_undoes_it(folder: P
     found = json.loads(Path("matched/entropy.json").read_text())
     samples = pq.read_table(samples_file(folder / "base", TASK))
     assert found["base_entropy"] == output_entropy(samples["logprob"], samples["tokens"])
-    assert found["temperature"] == pytest.approx(SHARPER * 0.6, rel=0.2)
-    assert found["tried"][0][0] == 0.6 and found["tried"][0][1] < 0.8 * found["base_entropy"]
+    assert found["temperature"] == pytest.approx(SHARPER * 0.6, rel=0.3)
+    assert found["tried"][0][0] == 0.6 and found["tried"][0][1] < 0.9 * found["base_entropy"]
     here, there = (
         read_about(counts_file(Path("matched"), TASK)),
         read_about(counts_file(folder / "base", TASK)),

@@ -203,3 +203,19 @@ def test_files_are_written_once_and_again_when_the_counts_differ(tmp_path: Path)
         stamps.append(file.stat().st_mtime_ns)
         assert pq.read_table(file).num_rows == 5 * plan.n
     assert stamps[0] == stamps[1] < stamps[2]
+
+
+def test_a_verdict_speaks_of_the_text_that_was_judged(tmp_path: Path) -> None:
+    """A sample that was lost and is drawn again, otherwise than before, is judged again."""
+    first = measure(replace(PLAN, n=4), Counting(), tmp_path)
+    for shard in tmp_path.rglob("samples/*.parquet"):
+        shard.unlink()
+
+    class Other(Counting):
+        def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+            for i, _ in enumerate(requests):
+                yield i, Completion((5,), (-0.5,), "5", "stop")
+
+    again = measure(replace(PLAN, n=4), Other(), tmp_path)
+    assert first.plan == again.plan
+    assert again.counted().counts.correct.tolist() == [4] * 5
