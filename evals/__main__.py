@@ -12,6 +12,7 @@ COMMANDS = {
     "store": "evals.store_command:main",
     "grade": "evals.grade:main",
     "export": "evals.export:main",
+    "compare": "evals.compare.command:main",
     "curves": "evals.curves:main",
     "perplexity": "evals.perplexity:main",
     "entropy": "evals.entropy:main",
