@@ -6,18 +6,18 @@ import sys
 
 from rlvr import builders
 
-# name -> module:function that runs it, with the remaining arguments, and returns the exit status
+# name -> what it does; each is the `main` of evals/commands/<name>.py, which returns the exit status
 COMMANDS = {
-    "probe": "evals.probe_command:main",
-    "store": "evals.store_command:main",
-    "grade": "evals.grade:main",
-    "export": "evals.export:main",
-    "compare": "evals.compare.command:main",
-    "curves": "evals.curves:main",
-    "perplexity": "evals.perplexity:main",
-    "entropy": "evals.entropy:main",
-    "passk": "evals.passk:main",
-    "ledger": "evals.ledger:main",
+    "probe": "hold any model against its base, or take up the jobs of a detached run",
+    "passk": "every number that stored counts or samples give, without a model",
+    "ledger": "which problems training gained and which it lost, with transcripts",
+    "compare": "several runs side by side, as one page",
+    "curves": "pass@k of any number of measurements in one figure",
+    "perplexity": "perplexities of responses under base and policy",
+    "entropy": "the policy at the temperature that gives it the base's entropy",
+    "grade": "grade stored completions again",
+    "store": "list the sample store, or write one of its sets as a file",
+    "export": "merge a policy's adapters into a whole model",
 }
 
 
@@ -25,10 +25,11 @@ def main(arguments: list[str]) -> int:
     """Exit status: that of the command; 2 where there is no such command."""
     asked_for_help = bool({"-h", "--help"} & set(arguments[:1]))
     if asked_for_help or not arguments or arguments[0] not in COMMANDS:
-        usage = f"{__doc__}\n\ncommands: {', '.join(COMMANDS)}; COMMAND --help says more"
+        listed = "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
+        usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
         print(usage, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
-    return builders.load(COMMANDS[arguments[0]])(arguments[1:])
+    return builders.load(f"evals.commands.{arguments[0]}:main")(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from evals.export import Export, merge
 from evals.instrument import Instrument, LazyEngine
 from evals.probe import Base, Probe, is_due
 from rlvr import models
@@ -136,7 +135,7 @@ class _Worker:
             whole = job.policy
             if (job.policy / "adapter_config.json").exists():
                 whole = Path(room) / "whole"
-                merge(Export(policy=job.policy, out=whole, base=str(self.model)))
+                models.merge_adapters(job.policy, whole, str(self.model))
             with LazyEngine(c.name, c.dtype, lambda: self.engine(whole)) as engine:
                 self.probes(Moment(job.step, job.samples, job.policy, engine, job.last))
         if self.ranks.is_main_process:

@@ -77,14 +77,15 @@ class Measured:
 
 
 def counts_file(directory: Path, task: str) -> Path:
-    return directory / f"{_plain(task)}.parquet"
+    return directory / f"{plain_name(task)}.parquet"
 
 
 def samples_file(directory: Path, task: str) -> Path:
-    return directory / f"{_plain(task)}.samples.parquet"
+    return directory / f"{plain_name(task)}.samples.parquet"
 
 
-def _plain(task: str) -> str:
+def plain_name(task: str) -> str:
+    """countdown-3-train for countdown:3/train."""
     return task.replace(":", "-").replace("/", "-")
 
 

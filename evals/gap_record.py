@@ -20,6 +20,7 @@ class GapRecord:
 
     n, base_n: the most samples of a problem; stop_r: sampled until so many successes. samples: those that
     the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both sides.
+    *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
     """
 
@@ -59,6 +60,8 @@ class GapRecord:
     coverage_lost: float
     base_shares: dict[str, float]
     data: str
+    gap_these_low: float | None
+    gap_these_high: float | None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
@@ -113,6 +116,8 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         gap=gap and gap.value,
         gap_low=gap and gap.new_problems.low,
         gap_high=gap and gap.new_problems.high,
+        gap_these_low=gap and gap.these_problems.low,
+        gap_these_high=gap and gap.these_problems.high,
         pass_at_1_change=change.value,
         change_low=change.new_problems.low,
         change_high=change.new_problems.high,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
+from evals.dashboards import dashboard_report
 from evals.files import BASE_FOLDER, counts_file, read_about
 from evals.gap_record import GapRecord, compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
@@ -64,10 +65,12 @@ class Probe:
                 self._measure(task, moment, policy_hash)
         self.ranks.wait_for_everyone()
         records = self.records()
-        if self.ranks.is_main_process:
-            self.console.print(probe_table(records, moment.step))
+        stop = self._watched(moment, records)
+        if not self.ranks.is_main_process:
+            return Report(stop=stop)
+        self.console.print(probe_table(records, moment.step))
         now = [r for r in records if r.step == moment.step]
-        return Report(self._metrics(now), self._watched(moment, records))
+        return replace(dashboard_report(now, self.tasks, self.run_dir), stop=stop)
 
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""
@@ -133,16 +136,6 @@ class Probe:
             about = {"step": best.step, "task": best.task, watch.by: getattr(best, watch.by)}
             keep_policy(moment.policy, self.run_dir.best, about)
         return broadcast_object_list([decision.stop])[0]
-
-    def _metrics(self, records: Sequence[GapRecord]) -> dict[str, float]:
-        """probe/gap and so on for the first task, probe/<task>/gap for every task."""
-        metrics: dict[str, float] = {}
-        for record in records:
-            for name, value in record.metrics().items():
-                metrics[f"probe/{record.task}/{name}"] = value
-                if record.task == self.tasks[0].name:
-                    metrics[f"probe/{name}"] = value
-        return metrics
 
 
 def is_due(config: ProbeConfig, save_every: int, moment: Moment) -> bool:

@@ -5,18 +5,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from evals.estimators import answers as of_answers
 from evals.estimators import reliability, solvability
 from evals.estimators.counts import Counts
-from evals.estimators.gap import closed_fraction
-from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.crossover import crossover
+from evals.estimators.gap import (
+    closed_fraction,
+    closed_fraction_interval,
+    gap,
+    mean_pass_at_k,
+    pass_at_k_difference,
+)
+from evals.estimators.intervals import Estimate
 from evals.estimators.passk import ks_up_to
+from evals.estimators.saturation import saturation
 from evals.stored import Answers, Stored
 from rlvr.verifiers import Status
 
@@ -24,8 +30,8 @@ from rlvr.verifiers import Status
 G_PASS_K = 16
 G_PASS_TAUS = (0.25, 0.5, 0.75, 1.0)
 COVER_TAUS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-# How each interval is made of one number a problem, by what it is an interval for.
-INTERVALS: dict[str, Callable[[ArrayLike], tuple[float, float]]] = {"new_problems": bootstrap_mean}
+# What intervals are for; see `evals.estimators.intervals.Estimate`.
+INTERVALS = ("new_problems", "these_problems")
 
 
 def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str, Any]:
@@ -43,10 +49,9 @@ def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str
         "stop_r": counts.stop_r,
         "ks": ks,
         "pass_at_k": _curve(counts, ks, lambda at: float(counts.pass_at_k(at).mean())),
-        "pass_at_k_intervals": {
-            name: _curve(counts, ks, partial(_ends, counts, make)) for name, make in INTERVALS.items()
-        },
+        "pass_at_k_intervals": _interval_curves(counts, ks),
         "pass_at_k_above_uniform_guessing": adjusted,
+        "saturation": _saturation(counts),
         **_reliability(counts, ks),
         "answers": None if stored.answers is None else _answers(stored, ks),
     }
@@ -56,31 +61,22 @@ def comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any]:
     """Of a policy with its base, at K = k; see `evals.stored.read_comparable`."""
     b, p = base.counts, policy.counts
     common = min(b.largest_k, p.largest_k)
-    base_at_k = b.pass_at_k(k) if k <= b.largest_k else None
-    base_at_1, at_1 = b.pass_at_k(1), p.pass_at_k(1)
+    measured = k <= b.largest_k
     closed = None
-    if base_at_k is not None:
-        closed = closed_fraction(float(base_at_1.mean()), float(base_at_k.mean()), float(at_1.mean()))
+    if measured:
+        means = [float(counts.pass_at_k(at).mean()) for counts, at in ((b, 1), (b, k), (p, 1))]
+        closed = closed_fraction(*means)
     return {
         "gap_k": k,
-        "gap": None if base_at_k is None else _estimate(base_at_k - at_1),
-        "pass_at_1_change": _estimate(at_1 - base_at_1),
+        "gap": _written(gap(b, p, k)) if measured else None,
+        "pass_at_1_change": _written(pass_at_k_difference(b, p, 1)),
         "closed_fraction": closed,
+        "closed_fraction_interval": closed_fraction_interval(b, p, k) if measured else None,
         "common_k": common,
-        "pass_at_common_k_change": _estimate(p.pass_at_k(common) - b.pass_at_k(common)),
-        "crossover_k": crossover(b, p),
+        "pass_at_common_k_change": _written(pass_at_k_difference(b, p, common)),
+        "crossover": crossover(b, p)._asdict(),
         **_solvability(b, p, common),
     }
-
-
-def crossover(base: Counts, policy: Counts) -> int | None:
-    """The smallest k at which the base's pass@k reaches the policy's, which leads at k = 1; None where it
-    does not lead, or keeps its lead up to the largest k that both allow."""
-    common = min(base.largest_k, policy.largest_k)
-    leads = (base.pass_at_k(k).mean() < policy.pass_at_k(k).mean() for k in range(1, common + 1))
-    if not next(leads):
-        return None
-    return next((k for k, ahead in enumerate(leads, start=2) if not ahead), None)
 
 
 def _reliability(counts: Counts, ks: list[int]) -> dict[str, Any]:
@@ -152,13 +148,27 @@ def _solvability(base: Counts, policy: Counts, common: int) -> dict[str, Any]:
     return made
 
 
-def _estimate(values: NDArray[np.float64]) -> dict[str, Any]:
-    intervals = {name: list(make(values)) for name, make in INTERVALS.items()}
-    return {"value": float(values.mean()), "intervals": intervals}
+def _interval_curves(counts: Counts, ks: list[int]) -> dict[str, list[Any]]:
+    """Of pass@k, by what an interval is for."""
+    estimates = _curve(counts, ks, lambda at: mean_pass_at_k(counts, at))
+    return {name: [None if e is None else list(getattr(e, name)) for e in estimates] for name in INTERVALS}
 
 
-def _ends(counts: Counts, make: Callable[[ArrayLike], tuple[float, float]], k: int) -> list[float]:
-    return list(make(counts.pass_at_k(k)))
+def _written(estimate: Estimate) -> dict[str, Any]:
+    intervals = {name: list(getattr(estimate, name)) for name in INTERVALS}
+    return {"value": estimate.value, "intervals": intervals}
+
+
+def _saturation(counts: Counts) -> dict[str, Any] | None:
+    """Is pass@k still rising at the largest k? None where one sample leaves no doubling."""
+    if counts.largest_k < 2:
+        return None
+    found = saturation(counts)._asdict()
+    found["last_gain"] = _written(found["last_gain"])
+    for name in ("next_gain", "pass_at_2k", "solvable"):
+        value, interval = found[name]
+        found[name] = {"projected": value, "interval": list(interval)}
+    return found
 
 
 def _curve(counts: Counts, ks: list[int], value: Callable[[int], Any]) -> list[Any]:

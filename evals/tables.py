@@ -18,7 +18,7 @@ def table(title: str, *heads: str) -> Table:
         min_width=min(len(title), 79),
     )
     for i, head in enumerate(heads):
-        made.add_column(head, justify="right" if i else "left", no_wrap=not i, overflow="fold")
+        made.add_column(head, justify="right" if i else "left", no_wrap=True, overflow="fold")
     return made
 
 

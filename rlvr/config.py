@@ -215,10 +215,16 @@ class ProbeConfig(Section):
 
 
 class MonitorConfig(Section):
-    """wandb mirrors the files and never stops a run. Alarms: see `rlvr.monitor`."""
+    """wandb mirrors the files and never stops a run. Alarms: see `rlvr.monitor`.
+
+    group: of the runs that are compared; null is task-model. wandb_timeout: seconds that the server may
+    take to begin, and again to end; what it has not got by then lies in the run directory.
+    """
 
     wandb: Literal["online", "offline", "disabled"] = "disabled"
     project: str = "rlvr"
+    group: str | None = None
+    wandb_timeout: Annotated[float, Field(gt=0)] = 30.0
     max_logprob_difference: Annotated[float, Field(gt=0)] = 0.1
     max_skipped_updates: Positive = 3
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rlvr.builders import load
 from rlvr.config import Config
@@ -29,11 +29,38 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows to look at: text, numbers or None, one for each column."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines in one chart. lines: name -> (xs, ys), equally many of both."""
+
+    title: str
+    x: str
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True)
 class Report:
-    """What a checkpoint hook found: metrics for the dashboards; stop: why training should end here, if it
-    should, the same on all ranks. A hook is then called once more, with `last`."""
+    """What a checkpoint hook found. All but `stop` is for dashboards, and may be empty except on rank 0.
+
+    metrics: numbers to be drawn over steps. summary: the run's own numbers from now on, to sort runs by;
+    None: not known any more. tables: each made when it is read, if at all, in another thread. files: paths
+    below the run directory.
+    stop: why training should end here, if it should, the same on all ranks; a hook is then called once
+    more, with `last`.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
+    summary: Mapping[str, float | None] = field(default_factory=dict)
+    tables: Mapping[str, Callable[[], Table]] = field(default_factory=dict)
+    curves: Mapping[str, Curves] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
     stop: str | None = None
 
 

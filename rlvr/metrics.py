@@ -1,9 +1,34 @@
-"""Numbers about one step's rollouts, for the records and the alarms."""
+"""Numbers about rollouts, of one step and of a run so far, for the records and the alarms."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rlvr.rollout import Collected
 from rlvr.verifiers import Status
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a run has used up to a step, on all ranks and over every part of a resumed run.
+
+    samples: completions drawn for training, greedy ones and those of dropped groups included. tokens: of
+    these completions. seconds: that its steps took, without checkpoints and hooks.
+    """
+
+    samples: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def plus(self, collected: Collected, seconds: float) -> Totals:
+        """With one more step."""
+        return Totals(
+            self.samples + collected.samples, self.tokens + collected.tokens, self.seconds + seconds
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Keyed total/*: axes over which every other metric can be drawn."""
+        return {f"total/{name}": value for name, value in vars(self).items()}
 
 
 def rollout_metrics(collected: Collected) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -87,6 +87,17 @@ def load_policy(
         return load_model(saved or model, weights_dtype(config)), None
     adapters = attach(load_model(model, config.dtype, lora.quantized), lora, saved)
     return adapters.get_base_model(), adapters
+
+
+def merge_adapters(policy: Path, out: Path, base: str | None = None) -> None:
+    """Writes the whole model of a directory with adapters, in the base's dtype. Raises ModelError.
+
+    base: the model that the adapters belong to, if it has moved.
+    """
+    saved = PeftConfig.from_pretrained(str(policy))
+    whole = load_model(model_directory(base or str(saved.base_model_name_or_path)), "auto")
+    PeftModel.from_pretrained(whole, policy).merge_and_unload().save_pretrained(out)
+    load_tokenizer(policy).save_pretrained(out)
 
 
 def weights_dtype(config: PolicyConfig) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from rlvr.config import Config, MonitorConfig
+from rlvr.hooks import Report
 from rlvr.mirror import WandbMirror
 from rlvr.progress import progress
 from rlvr.run_dir import RunDir, append_jsonl
@@ -30,7 +31,7 @@ class Monitor:
         self.run_dir = run_dir
         self.active = active
         self.console = Console(file=sys.stderr, quiet=not active, soft_wrap=False)
-        self.mirror = WandbMirror(config, run_dir) if active else None
+        self._wandb = WandbMirror(config, run_dir) if active else None
         self._skipped = 0
         self._warned: set[str] = set()
 
@@ -44,14 +45,14 @@ class Monitor:
         """One training step: file, mirror, display. Raises AlarmError."""
         if self.active:
             append_jsonl(self.run_dir.metrics, {"step": step, **metrics})
-        self.mirror_metrics(step, metrics)
+        self.mirror(step, metrics)
         self._show(metrics)
         self._alarm(step, metrics)
 
-    def mirror_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Sends metrics to wandb alone."""
-        if self.mirror is not None:
-            self.mirror.log({"step": step, **metrics})
+    def mirror(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+        """Sends metrics, and what a hook reported, to wandb alone."""
+        if self._wandb is not None:
+            self._wandb.log({"step": step, **metrics}, report or Report())
 
     def print(self, shown: RenderableType) -> None:
         """To the console of the main process."""
@@ -63,10 +64,10 @@ class Monitor:
             self.console.print(f"[yellow]warning:[/] {message}")
 
     def close(self) -> None:
-        if self.mirror is not None:
-            self.mirror.close()
-            if self.mirror.failure:
-                self.warn_once("wandb", f"{self.mirror.failure}; the files in the run directory are complete")
+        if self._wandb is not None:
+            self._wandb.close()
+            if self._wandb.failure:
+                self.warn_once("wandb", f"{self._wandb.failure}; the files in the run directory are complete")
 
     def _show(self, metrics: Mapping[str, float]) -> None:
         speed = metrics["time/samples_per_second"]

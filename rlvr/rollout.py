@@ -57,13 +57,15 @@ class DrawsError(Exception):
 class Collected:
     """One step's groups on this rank: all that were sampled, and those that are trained on.
 
-    samples: completions drawn on all ranks, greedy ones and those of dropped groups included.
+    samples: completions drawn on all ranks, greedy ones and those of dropped groups included. tokens: of
+    these completions.
     draws: rounds of generation.
     """
 
     sampled: tuple[Group, ...]
     used: tuple[Group, ...]
     samples: int
+    tokens: int
     draws: int
 
 
@@ -114,8 +116,13 @@ class Rollouts:
                 "algorithm.at_bound=train to train on fewer groups, to go on from the last checkpoint."
             )
         each = self.config.group_size + self.draws.greedy
-        # As many on every rank, so that all make the same mini-batches.
-        return Collected(tuple(sampled), tuple(used[: min(least, wanted)]), draws * prompts * each, draws)
+        return Collected(
+            sampled=tuple(sampled),
+            used=tuple(used[: min(least, wanted)]),  # as many on every rank: the same mini-batches
+            samples=draws * prompts * each,
+            tokens=self._tokens(sampled),
+            draws=draws,
+        )
 
     def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
         """One scored group for each (position, problem), in the order given."""
@@ -165,6 +172,12 @@ class Rollouts:
 
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])
+
+    def _tokens(self, groups: Sequence[Group]) -> int:
+        """How many were generated on all ranks."""
+        scored = [s for group in groups for s in (*group.scored, group.greedy) if s is not None]
+        own = torch.tensor([sum(len(s.completion.token_ids) for s in scored)], device=self.accelerator.device)
+        return int(self.accelerator.gather(own).sum())
 
     def _least(self, count: int) -> int:
         """The smallest count of any rank."""

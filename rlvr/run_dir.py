@@ -26,6 +26,7 @@ class RunDir:
         self.probe = self.path / "probe.jsonl"
         self.probes = self.path / "probes"
         self.checkpoints = self.path / "checkpoints"
+        self.wandb = self.path / ".wandb.json"
         self.finished = self.path / ".finished"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from rlvr.batch import Batch
 from rlvr.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.config import Config
 from rlvr.engines import Engine
-from rlvr.hooks import CheckpointHook, Moment
+from rlvr.hooks import CheckpointHook, Moment, Report
 from rlvr.learner import Learner
-from rlvr.metrics import rollout_metrics
+from rlvr.metrics import Totals, rollout_metrics
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.rollout import Rollouts, to_batch
@@ -56,7 +57,7 @@ class Trainer:
         self.monitor = monitor
         self.hooks = hooks
         self.step = 0
-        self.samples = 0
+        self.totals = Totals()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
@@ -64,7 +65,7 @@ class Trainer:
         self._check_processes(state["processes"])
         self.policy.restore(checkpoint.trainer)
         self.stream.position = state["stream"]
-        self.samples = state["samples"]
+        self.totals = Totals(**state["totals"])
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -99,7 +100,6 @@ class Trainer:
         begun = time.perf_counter()
         self.stream.step = self.step
         collected = self.rollouts.collect(self.stream)
-        self.samples += collected.samples
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
@@ -111,11 +111,13 @@ class Trainer:
             self._keep_evidence(batch)
         self.engine.load(self.policy.weights())
         ended = time.perf_counter()
+        self.totals = self.totals.plus(collected, ended - begun)
         return {
             **self._averaged(rollout_metrics(collected)),
             **learned,
-            "total/samples": self.samples,
+            **self.totals.metrics(),
             "rollout/draws": collected.draws,
+            "rollout/samples": collected.samples,
             "time/rollout": rolled_out - begun,
             "time/score": scored - rolled_out,
             "time/update": ended - scored,
@@ -152,7 +154,7 @@ class Trainer:
             self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
             state: dict[str, Any] = {
                 "stream": self.stream.position,
-                "samples": self.samples,
+                "totals": asdict(self.totals),
                 "processes": self.accelerator.num_processes,
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)
@@ -182,15 +184,15 @@ class Trainer:
 
     def _call_hooks(self, policy: Path, last: bool) -> list[str]:
         """Why the hooks would end training here."""
-        moment = Moment(self.step, self.samples, policy, self.engine, last)
+        moment = Moment(self.step, self.totals.samples, policy, self.engine, last)
         reasons = []
         for hook in self.hooks:
             begun = time.perf_counter()
             report = hook(moment)
-            if report.metrics:
+            if replace(report, stop=None) != Report():
                 seconds = time.perf_counter() - begun
                 name = f"time/{type(hook).__name__.lower()}"
-                self.monitor.mirror_metrics(self.step, {**report.metrics, name: seconds})
+                self.monitor.mirror(self.step, {**self.totals.metrics(), name: seconds}, report)
             if report.stop:
                 reasons.append(report.stop)
         return reasons

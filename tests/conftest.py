@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
+
+
+# A run of a few seconds with all that a dashboard shows.
+OFFLINE = (
+    "recipe=grpo_tiny", "save_every=2", "rollouts.prompts=8", "rollouts.max_new_tokens=48",
+    "probe.max_problems=6", "probe.n=16", "probe.base_n=16", "probe.final_n=16", "probe.k=16",
+    "monitor.wandb=offline", "run_dir=run", "hooks=[noted:factory]",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +75,51 @@ def base() -> Path:
     from rlvr.embedded import embedded_base
 
     return embedded_base("countdown")
+
+
+@pytest.fixture
+def wandb_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """wandb keeps one session a process: a test gets its own, with a key that no real server knows."""
+    import wandb
+
+    wandb.teardown()
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    yield
+    wandb.teardown()
+
+
+@pytest.fixture(scope="session")
+def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small run that wandb recorded offline: two steps, and two more in a second part."""
+    directory = tmp_path_factory.mktemp("offline")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    (directory / "noted.py").write_text(
+        "from rlvr.hooks import Report, Table\n"
+        "def factory(config):\n"
+        "    def hook(moment):\n"
+        "        return Report(tables={'notes': lambda: Table(('step',), [(moment.step,)])})\n"
+        "    return hook\n"
+    )
+    path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])
+    places = {
+        "PYTHONPATH": path,
+        "WANDB_DATA_DIR": str(directory / "wandb-data"),
+        "RLVR_STORE": str(directory / "store"),
+    }
+    for steps in (2, 4):
+        command = [sys.executable, str(ROOT / "rlvr" / "train.py"), *OFFLINE, f"steps={steps}"]
+        done = subprocess.run(
+            command, cwd=directory, env=environment | places, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr
+    return directory / "run"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a reader must know before comparing: in what the runs differ beyond the algorithm, and what is amiss."""
+"""What to know before comparing: in what the runs differ beyond the algorithm, and what is amiss."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ class TaskAspect(NamedTuple):
 
 
 NOT_PAIRED = "Their figures on this task are not comparable; no differences are computed."
+OTHER_BASE = "Gaps to different bases are not comparable."
 BUDGET = "One run could train on more than another."
 
 ASPECTS = [
-    Aspect("base model", lambda run: run.config.base_model, "Gaps to different bases are not comparable."),
+    Aspect("base model", lambda run: run.config.base_model, OTHER_BASE),
     Aspect("tasks probed", lambda run: ", ".join(run.tasks), "Some cells are empty."),
     Aspect("training task", lambda run: _options(run.config.task.model_dump()), "They learned other things."),
     Aspect("steps", lambda run: str(run.config.steps), BUDGET),
@@ -50,14 +51,14 @@ ASPECTS = [
     Aspect("code revision", lambda run: str(run.card.get("git")), "The program itself may have changed."),
 ]
 TASK_ASPECTS = [
-    TaskAspect("weights of the base", lambda b, p: b.origin.weights, "Gaps to different bases are not comparable."),
+    TaskAspect("weights of the base", lambda b, p: b.origin.weights, OTHER_BASE),
     TaskAspect("problems", lambda b, p: f"{len(p.problems)} problems, data {p.conditions.data}", NOT_PAIRED),
     TaskAspect("template", lambda b, p: p.conditions.template, NOT_PAIRED),
     TaskAspect("sampling", lambda b, p: _sampling(p), NOT_PAIRED),
     TaskAspect("grader", lambda b, p: p.conditions.grader, NOT_PAIRED),
     TaskAspect("samples a problem", lambda b, p: _size(p), "Where n is below K, pass@K is not estimated."),
     TaskAspect("samples of the base", lambda b, p: _size(b), "Where n is below K, there is no gap."),
-    TaskAspect("engine of the probe", lambda b, p: f"{p.origin.engine}, {p.origin.dtype}", "Numerics differ."),
+    TaskAspect("probe engine", lambda b, p: f"{p.origin.engine}, {p.origin.dtype}", "Rounding differs."),
 ]  # fmt: skip
 
 

@@ -104,9 +104,7 @@ def gap_panels(study: Study) -> list[list[Panel]]:
     ]
 
 
-def _gap_panel(
-    task: str, k: int, gaps: Mapping[Arm, Mapping[int, Combined]], against: Against
-) -> Panel:
+def _gap_panel(task: str, k: int, gaps: Mapping[Arm, Mapping[int, Combined]], against: Against) -> Panel:
     series = [
         _estimated(
             arm.label,
@@ -231,9 +229,7 @@ def _finish(series: Sequence[Series], axes: Axes, look: Look) -> None:
     """Names beside the ends of the curves; the axes' limits are final."""
     axes.set_ylim(axes.get_ylim())
     ends = [
-        EndLabel(
-            float(one.x[-1]), float(one.y[-1]), one.label, one.line(look).colour, _strokes(one, look)
-        )
+        EndLabel(float(one.x[-1]), float(one.y[-1]), one.label, one.line(look).colour, _strokes(one, look))
         for one in series
     ]
     label_ends(axes, ends, LABEL_SIZE)

@@ -162,9 +162,7 @@ def _read_tasks(here: RunDir, records: Sequence[Mapping[str, Any]]) -> dict[str,
 
 def _read_probed(here: RunDir, task: str, steps: Sequence[int]) -> Probed:
     base = _read_side(counts_file(here.probes / BASE_FOLDER, task))
-    policy = {
-        step: _read_side(counts_file(here.probes / f"step_{step:06d}", task)) for step in sorted(steps)
-    }
+    policy = {step: _read_side(counts_file(here.probes / f"step_{step:06d}", task)) for step in sorted(steps)}
     for side in policy.values():
         check_comparable(base.conditions, side.conditions)
     return Probed(base, policy)

@@ -19,6 +19,8 @@ from evals.compare.panels import COLOURS, Panel, colour_names
 from evals.estimators.intervals import Interval
 from evals.figures import LOOKS
 
+NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -93,7 +95,9 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
 
 def points(value: float | None, sign: str = "") -> str:
     """A fraction in points of 100."""
-    return "–" if value is None else f"{round(100 * value, 1) + 0.0:{sign}.1f}".replace("-", "−")
+    if value is None:
+        return NOTHING
+    return f"{round(100 * value, 1) + 0.0:{sign}.1f}".replace("-", MINUS)
 
 
 def interval(bounds: Interval, sign: str = "") -> str:
@@ -118,10 +122,8 @@ def _measured(study: Study, task: str) -> list[str]:
         base, policy = arm.bases(task)[0], arm.policies(task)[0]
         about = policy.conditions
         lines[
-            f"{len(policy.problems)} problems, {policy.counts.n_max} samples each ({base.counts.n_max} of the "
-            f"base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
+            f"{len(policy.problems)} problems, {policy.counts.n_max} samples each ({base.counts.n_max} of "
+            f"the base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
             f"{about.max_new_tokens} tokens, template {about.template}, grader {about.grader}"
         ] = None
     return list(lines)
-
-

@@ -56,16 +56,15 @@ def bootstrap_mean(
 def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> NDArray[np.float64]:
     """Means over problems that are drawn with replacement: [P] -> [R], [P, M] -> [R, M].
 
-    The M columns of one resample are means over the same problems.
+    The M columns of one resample are means over the same problems. Drawing how often each different row
+    occurs is the same as drawing problems, and counts make few different rows.
     """
-    numbers = np.asarray(values, dtype=np.float64)
-    problems = len(numbers)
+    rows, copies = np.unique(np.asarray(values, dtype=np.float64), axis=0, return_counts=True)
+    problems = int(copies.sum())
     generator = np.random.default_rng(seed)
     blocks = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
-    equal = np.full(problems, 1 / problems)
-    return (
-        np.concatenate([generator.multinomial(problems, equal, size) @ numbers for size in blocks]) / problems
-    )
+    drawn = [generator.multinomial(problems, copies / problems, size) @ rows for size in blocks]
+    return np.concatenate(drawn) / problems
 
 
 def percentiles(draws: ArrayLike, level: float = LEVEL) -> Interval:

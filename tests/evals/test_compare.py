@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_directories import BASE, N, POLICY, write_run
+from run_directories import BASE, POLICY, N, write_run
 
-from evals.compare import command
+from evals.commands import compare as command
 from evals.compare.arms import make_study
 from evals.compare.loading import PERPLEXITY, read_runs
 from evals.compare.page import points, study_rows
@@ -219,7 +219,9 @@ def test_what_comes_from_files_is_escaped(folder: Path) -> None:
 
 
 def test_points_have_a_true_minus_and_no_minus_zero() -> None:
-    assert [points(-0.0123), points(-0.0001, "+"), points(None)] == ["−1.2", "+0.0", "–"]
+    assert [points(-0.0123), points(-0.0001, "+"), points(None)] == [
+        "\N{MINUS SIGN}1.2", "+0.0", "\N{EN DASH}",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_directories import BASE, N, POLICY, write_run
+from run_directories import BASE, POLICY, N, write_run
 
 from evals.compare import numbers
 from evals.compare.arms import Study, make_study, title
@@ -200,7 +200,10 @@ def test_costs_are_sums_over_the_steps(tmp_path: Path) -> None:
 
 
 def test_configurations_differ_where_their_values_do(tmp_path: Path) -> None:
-    paths = [write_run(tmp_path / "a", "recipe=grpo_tiny"), write_run(tmp_path / "b", "recipe=rloo_tiny", "seed=3")]
+    paths = [
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", "seed=3"),
+    ]
     found = differing_keys(read_runs(paths))
     assert found["seed"] == ["0", "3"] and found["algorithm.name"] == ['"grpo"', '"rloo"']
     assert "run_dir" not in found and "steps" not in found

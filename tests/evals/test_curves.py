@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evals import curves
+from evals.commands import curves
 from evals.conditions import Conditions
 from evals.estimators.counts import Counts
 from evals.files import COUNTS, Origin, stamped

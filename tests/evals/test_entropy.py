@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from evals import entropy
+from evals.commands import entropy
 from evals.files import COUNTS, counts_file, read_about, read_counts, samples_file, stamped
 from evals.instrument import Instrument, Subject
 from evals.temperature import output_entropy

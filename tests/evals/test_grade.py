@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evals import grade
+from evals.commands import grade
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy import stats
 from stored_files import write_measured
 
-from evals import ledger
+from evals.commands import ledger
+from evals.estimators.empirical_bayes import fit_beta
+from evals.files import read_counts
 from evals.transcripts import transcript_name
 
 RIGHT = {"a/b": "1", "b": "2", "c": "3", "d": "4"}
@@ -34,9 +37,8 @@ def test_the_last_probe_is_held_against_the_base(run: Path) -> None:
     rows = [line.split() for line in shown.splitlines()]
     for row in (["gained", "1"], ["lost", "1"], ["both", "1"], ["neither", "1"], ["McNemar's", "p", "1"]):
         assert row in rows
-    # 1 - 0.05^(1/5) = 45.1 %, and 4 / (4 + 1 + 4) = 44.4 %
-    assert ["a/b", "gained", "0/4", "2/4", "45.1", "%", "44.4", "%"] in rows
-    assert ["b", "lost", "2/4", "0/4", "45.1", "%", "44.4", "%"] in rows
+    assert ["a/b", "gained", "0/4", "2/4"] in [row[:4] for row in rows]
+    assert ["b", "lost", "2/4", "0/4"] in [row[:4] for row in rows]
 
 
 def test_out_gets_every_problem_and_the_transcripts(run: Path, tmp_path: Path) -> None:
@@ -47,7 +49,10 @@ def test_out_gets_every_problem_and_the_transcripts(run: Path, tmp_path: Path) -
         "a/b": "gained", "b": "lost", "c": "both", "d": "neither",
     }  # fmt: skip
     assert rows["c"]["transcript"] is rows["c"]["bound"] is None
-    assert rows["a/b"]["bound"] == pytest.approx(1 - 0.05 ** (1 / 5))
+    base = fit_beta(read_counts(run / "probes/base/sums-2.parquet").counts)
+    assert rows["a/b"]["bound"] == pytest.approx(stats.beta.ppf(0.95, base.a, base.b + 4))
+    missed = stats.betabinom.pmf(0, 4, base.a, base.b + 4)
+    assert rows["a/b"]["chance"] == pytest.approx(1 - missed)
     gained = (out / rows["a/b"]["transcript"]).read_text()
     assert "What is a/b?" in gained and '"1"' in gained
     assert "## Policy, sample 1 of 4: correct" in gained and "## Base, sample 0 of 4: wrong" in gained

@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from stored_files import write_jsonl, write_measured
 
-from evals import passk
+from evals.commands import passk
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
-from evals.summary import crossover
 
 RIGHT = {"a": "1", "b": "2", "c": "3"}
 BASE = {"a": ["1", "3", "4", None], "b": ["4", "2", "5", "2"], "c": ["5"] * 4}
@@ -95,7 +94,8 @@ def test_a_pair_by_hand(tmp_path: Path) -> None:
     assert found["ledger"] == {"gained": 1, "lost": 1, "both": 1, "neither": 0}
     assert found["mcnemar_p"] == 1.0
     assert found["support"] == pytest.approx({"srr": 1 / 2, "ndr": 1 / 2, "sds": 1 / 2, "nscr": 0})
-    assert found["crossover_k"] == 4  # base 25.0, 44.4, 58.3, 66.7; policy 41.7, 61.1, 66.7, 66.7
+    assert found["crossover"]["k"] == 4  # base 25.0, 44.4, 66.7; policy 41.7, 61.1, 66.7
+    assert found["crossover"]["low"] == 1 and found["crossover"]["k_max"] == 4
 
 
 def test_unequal_n_give_an_expected_ledger_alone_and_no_gap_beyond_n(tmp_path: Path) -> None:
@@ -142,11 +142,3 @@ def test_every_mistake_is_named_at_once(tmp_path: Path, capsys: pytest.CaptureFi
     write_jsonl(tmp_path / "x.jsonl", [{"problem": "a", "n": 4, "correct": 1}])
     assert passk.main([str(tmp_path / "x.jsonl"), "stray"]) == 2
     assert "arguments are key=value" in capsys.readouterr().err
-
-
-def test_crossover_is_the_first_k_at_which_the_base_catches_up() -> None:
-    base, policy = Counts(8, [1, 1, 1, 1]), Counts(8, [8, 0, 0, 0])
-    # base k / 8, policy 1/4
-    assert crossover(base, policy) == 2
-    assert crossover(policy, base) is None
-    assert crossover(Counts(8, [0, 0]), Counts(8, [1, 0])) is None

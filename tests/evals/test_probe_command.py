@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from evals.commands.probe_settings import read_pair
 from evals.files import read_counts
-from evals.probe_settings import read_pair
 from rlvr.mistakes import ConfigError
 from rlvr.run_dir import read_jsonl
 

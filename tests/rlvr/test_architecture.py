@@ -81,11 +81,12 @@ def test_floors_name_only_what_exists() -> None:
         ("rlvr.verifiers.countdown", "torch transformers"),
         ("rlvr.verifiers.math", "torch transformers sympy math_verify"),
         ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
-        ("evals.grade", "torch transformers sympy math_verify"),
-        ("evals.probe_command", "torch transformers vllm"),
+        ("evals.commands.grade", "torch transformers sympy math_verify"),
+        ("evals.commands.probe", "torch transformers vllm"),
         ("evals.estimators.gap", "torch transformers"),
-        ("evals.passk", "torch transformers accelerate sympy math_verify datasets"),
-        ("evals.ledger", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
     ],
 )
 def test_light_modules_stay_light(module: str, forbidden: str) -> None:

@@ -45,8 +45,13 @@ class Fake:
         for i, r in reversed(list(enumerate(requests))):
             text = "right" if r.seed % 1000 < 1000 * self.share else "wrong"
             text = "greedy" if r.sampling.temperature == 0 else text
-            length = 1 + r.seed % 5
+            length = length_of(r)
             yield i, Completion((7,) * length, (-1.0,) * length, text, "length" if length == 5 else "stop")
+
+
+def length_of(request: Request) -> int:
+    """1 to 5 tokens."""
+    return 1 + request.seed % 5
 
 
 def verify(text: str, reference: object) -> tuple[Status, str]:
@@ -83,7 +88,7 @@ def test_the_stream_passes_over_every_problem_once_an_epoch_in_a_seeded_order() 
 def test_greedy_completions_are_drawn_and_counted() -> None:
     engine = Fake(0.5)
     collected = rollouts(engine, toy_algorithm("remax").draws).collect(ProblemStream(PROBLEMS, 0))
-    assert collected.samples == 20
+    assert (collected.samples, collected.tokens) == (20, sum(map(length_of, engine.asked)))
     assert [r.sampling.temperature for r in engine.asked].count(0) == 4
     batch = to_batch(collected.used)
     torch.testing.assert_close(batch.greedy_rewards, torch.ones(16))
@@ -96,6 +101,7 @@ def test_dynamic_sampling_refills_and_drops_what_is_too_much() -> None:
     assert len(collected.used) == 4
     assert len(collected.sampled) == 4 * collected.draws == stream.position
     assert collected.samples == 16 * collected.draws == len(engine.asked)
+    assert collected.tokens == sum(map(length_of, engine.asked))
     for group in collected.used:
         assert 0 < sum(s.verdict.correct for s in group.scored) < 4
     assert rollout_metrics(collected)["rollout/used_share"] == 1 / collected.draws

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,19 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
 def steps(run: Path) -> list[dict[str, Any]]:
     """The step metrics without times."""
     rows = read_jsonl(run / "metrics.jsonl")
-    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+    timed = ("time/", "total/seconds")
+    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
 
 
-def contents(checkpoint: Path) -> dict[str, bytes]:
+def contents(checkpoint: Path) -> dict[str, Any]:
+    """Every file's bytes; without the seconds that the trainer's state counts, and so without its hash."""
     files = sorted(f for f in checkpoint.rglob("*") if f.is_file())
-    return {str(f.relative_to(checkpoint)): f.read_bytes() for f in files}
+    found: dict[str, Any] = {str(f.relative_to(checkpoint)): f.read_bytes() for f in files}
+    state = torch.load(io.BytesIO(found["trainer/state.pt"]), weights_only=True)
+    assert state["totals"].pop("seconds") > 0
+    hashes = json.loads(found["manifest.json"])
+    del hashes["trainer/state.pt"]
+    return found | {"trainer/state.pt": state, "manifest.json": hashes}
 
 
 def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
@@ -149,6 +157,9 @@ def test_killed_at_random_steps_it_resumes_to_the_bit(
     assert steps(run) == steps(whole[0])
     for name in ("step_000004", "step_000006"):
         assert contents(run / "checkpoints" / name) == contents(whole[0] / "checkpoints" / name)
+    seconds = [(row["total/seconds"], row["time/step"]) for row in read_jsonl(run / "metrics.jsonl")]
+    for (before, _), (after, step) in pairwise(seconds):
+        assert after == pytest.approx(before + step)
     samples = "probes/step_000006/countdown-3.samples.parquet"
     pd.testing.assert_frame_equal(pd.read_parquet(run / samples), pd.read_parquet(whole[0] / samples))
 
@@ -231,7 +242,7 @@ def test_two_processes_train_and_probe_as_one_does(train: Train, tmp_path: Path,
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("finished: 2 steps") == 1
     one, two = (pd.DataFrame(steps(tmp_path / run)) for run in ("one", "two"))
-    same = ["step", "rollout/reward", "rollout/correct", "rollout/length", "total/samples"]
+    same = ["step", "rollout/reward", "rollout/correct", "rollout/length", "total/samples", "total/tokens"]
     pd.testing.assert_frame_equal(one[same], two[same])
     learned = [name for name in one if name.startswith("loss/")]
     pd.testing.assert_frame_equal(one[learned], two[learned], rtol=1e-3, atol=1e-6)

@@ -22,10 +22,10 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
+from evals.commands.grade import SamplesError, read_samples
 from evals.conditions import ConditionsError, check_comparable
 from evals.figures import LOOKS
 from evals.files import FileError, counts_file, read_about, read_counts, samples_file
-from evals.grade import SamplesError, read_samples
 from evals.likelihood import Response, perplexities, problem_medians, read_responses
 from evals.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
 from rlvr.checkpoint import CheckpointError, weight_hash

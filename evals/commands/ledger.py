@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from evals.arguments import read_arguments
+from evals.commands.arguments import read_arguments
 from evals.conditions import ConditionsError
+from evals.estimators.empirical_bayes import fit_beta
 from evals.estimators.solvability import (
     Outcome,
     chance_to_solve,
@@ -33,7 +34,7 @@ from evals.estimators.solvability import (
     outcomes,
     rate_bound,
 )
-from evals.files import BASE_FOLDER, FileError
+from evals.files import BASE_FOLDER, FileError, plain_name
 from evals.stored import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
 from evals.tables import points, table
 from evals.transcripts import transcript_name, write_transcript
@@ -56,8 +57,8 @@ class LedgerOf(Section):
 @dataclass(frozen=True)
 class Entry:
     """One problem. bound: upper 95 % posterior bound of the success probability of the side that never
-    solved it, with a uniform prior; chance: that it solves the problem in as many draws again; both None
-    where no side or both sides solved it. transcript: relative to the ledger."""
+    solved it, under the prior that its counts fit; chance: that it solves the problem in as many draws
+    again; both None where no side or both sides solved it. transcript: relative to the ledger."""
 
     problem: str
     outcome: Outcome
@@ -108,7 +109,7 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     tasks = sorted(
         path.stem for path in directory.glob("*.parquet") if not path.name.endswith(SAMPLES_SUFFIX)
     )
-    name = settings.task.name.replace(":", "-") if settings.task else (tasks[0] if len(tasks) == 1 else None)
+    name = plain_name(settings.task.name) if settings.task else (tasks[0] if len(tasks) == 1 else None)
     if not tasks:
         mistakes.append(Mistake("directory", str(directory), "holds no measurement (<task>.parquet)"))
     elif name not in tasks:
@@ -125,17 +126,17 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     return base / f"{name}.parquet", directory / f"{name}.parquet"
 
 
-def make_entries(
-    base: Stored, policy: Stored, transcripts: bool, a: float = 1.0, b: float = 1.0
-) -> list[Entry]:
+def make_entries(base: Stored, policy: Stored, transcripts: bool) -> list[Entry]:
     """One a problem; none where the two sides had unequally many draws, which would favour one of them.
 
-    transcripts: whether entries name theirs. a, b: the Beta prior of a success probability.
+    transcripts: whether entries name theirs. The prior of a success probability is the Beta that the
+    side's own counts fit best.
     """
     one, other = base.counts, policy.counts
     if not equal_draws(one, other):
         return []
     entries = []
+    priors = {Outcome.GAINED: fit_beta(one), Outcome.LOST: fit_beta(other)}
     found = zip(
         policy.problems,
         outcomes(one.correct, other.correct),
@@ -148,6 +149,7 @@ def make_entries(
     for problem, outcome, base_correct, base_n, correct, n in found:
         one_side = outcome in ONE_SIDE
         tried = int(base_n if outcome is Outcome.GAINED else n)
+        prior = priors.get(outcome)
         entries.append(
             Entry(
                 problem,
@@ -156,8 +158,8 @@ def make_entries(
                 int(base_n),
                 int(correct),
                 int(n),
-                bound=rate_bound(tried, a=a, b=b) if one_side else None,
-                chance=chance_to_solve(tried, tried, a=a, b=b) if one_side else None,
+                bound=rate_bound(tried, a=prior.a, b=prior.b) if prior else None,
+                chance=chance_to_solve(tried, tried, a=prior.a, b=prior.b) if prior else None,
                 transcript=f"transcripts/{transcript_name(problem)}" if one_side and transcripts else None,
             )
         )
@@ -211,10 +213,13 @@ def _summary(base: Stored, policy: Stored) -> Table:
 
 def _problems(entries: Sequence[Entry]) -> Table:
     """The problems that one side alone solved."""
-    heads = ["base", "policy", "other side\nat most", "solves it in\nas many more"]
+    heads = ["base", "policy", "other side\nat most", "in as many\nmore"]
     linked = any(entry.transcript for entry in entries)
     shown = table("Solved by one side alone", "problem", "", *heads, *(["transcripts/"] if linked else []))
-    shown.caption = "at most: 95 % posterior bound after no success; the prior of its probability is uniform."
+    shown.caption = (
+        "at most: 95 % posterior bound of that side's success probability; its prior is the Beta "
+        "that fits all its counts best."
+    )
     for entry in sorted(entries, key=lambda e: (e.outcome, e.problem)):
         if entry.outcome in ONE_SIDE:
             link = [Path(entry.transcript).name] if entry.transcript else []

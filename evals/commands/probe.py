@@ -24,7 +24,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from evals.probe_settings import Jobs, Pair, read_jobs, read_pair
+from evals.commands.probe_settings import Jobs, Pair, read_jobs, read_pair
 from rlvr.config import ProbeConfig
 from rlvr.mistakes import ConfigError
 from rlvr.recipe import parse_arguments
@@ -47,9 +47,9 @@ def main(arguments: Sequence[str]) -> int:
 def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
     from rich.console import Console
 
+    from evals.commands.pair import PairError, measure_pair
     from evals.conditions import ConditionsError
     from evals.detached import work
-    from evals.pair import PairError, measure_pair
     from rlvr.checkpoint import CheckpointError
     from rlvr.confined import StartError
     from rlvr.engines import EngineError

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from evals.store import SampleKey, SampleSet, store_root
+from evals.tables import table
 from rlvr.config import Section
 from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
 from rlvr.recipe import parse_arguments
@@ -78,16 +78,18 @@ def read_settings(arguments: Sequence[str], sets: Sequence[SampleSet]) -> Listin
 
 
 def listing(sets: Sequence[SampleSet]) -> Table:
-    """One row a set."""
-    heads = "ID, weights, template, temperature, top-p, new tokens, engine, seed, samples, problems"
-    table = Table(box=box.SIMPLE_HEAD, title=f"Sample sets in {store_root()}", title_justify="left")
-    for head in heads.split(", "):
-        table.add_column(head, overflow="fold")
+    """One row a set; IDs and hashes by their first eight digits."""
+    heads = ("ID", "weights", "template", "T", "tokens", "engine", "samples")
+    shown = table(f"Sample sets in {store_root()}", *heads)
     for each in sets:
         key, stored = each.key, each.samples.read()
-        table.add_row(
-            each.directory.name, key.weights, key.template, f"{key.temperature}", f"{key.top_p}",
-            f"{key.max_new_tokens}", f"{key.engine} {key.dtype}", f"{key.seed}", f"{stored.num_rows:,}",
-            f"{len(set(stored['prompt'].to_pylist())):,}",
-        )  # fmt: skip
-    return table
+        shown.add_row(
+            each.directory.name[:8],
+            key.weights[:8],
+            key.template,
+            f"{key.temperature:.3g}",
+            f"{key.max_new_tokens}",
+            f"{key.engine} {key.dtype}",
+            f"{stored.num_rows:,}",
+        )
+    return shown

@@ -10,12 +10,12 @@ from pathlib import Path
 from accelerate import PartialState
 from rich.console import Console
 
+from evals.commands.probe_settings import Pair
 from evals.conditions import ConditionsError, differences
 from evals.files import BASE_FOLDER, counts_file, read_about
 from evals.gap_record import compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.measure import Plan
-from evals.probe_settings import Pair
 from evals.report import pair_table
 from rlvr import models
 from rlvr.checkpoint import weight_hash

@@ -35,10 +35,10 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    from rlvr.models import ModelError
+    from rlvr.models import ModelError, merge_adapters
 
     try:
-        merge(settings)
+        merge_adapters(settings.policy, settings.out, settings.base)
     except ModelError as error:
         print(error, file=sys.stderr)
         return 1
@@ -61,16 +61,3 @@ def read_settings(arguments: Sequence[str]) -> Export:
     if mistakes:
         raise ConfigError("export", mistakes)
     return settings
-
-
-def merge(settings: Export) -> None:
-    """Writes the merged model in the base's dtype. Raises ModelError."""
-    from peft import PeftConfig, PeftModel
-
-    from rlvr.models import load_model, load_tokenizer, model_directory
-
-    saved = PeftConfig.from_pretrained(str(settings.policy))
-    base = model_directory(settings.base or str(saved.base_model_name_or_path))
-    adapted = PeftModel.from_pretrained(load_model(base, "auto"), settings.policy)
-    adapted.merge_and_unload().save_pretrained(settings.out)
-    load_tokenizer(settings.policy).save_pretrained(settings.out)

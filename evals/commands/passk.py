@@ -21,7 +21,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from evals.arguments import read_arguments
+from evals.commands.arguments import read_arguments
 from evals.conditions import ConditionsError
 from evals.files import FileError
 from evals.stored import Stored, read_comparable, read_stored
@@ -30,6 +30,9 @@ from evals.tables import interval, points, table
 from rlvr.config import Positive, Section
 from rlvr.mistakes import ConfigError, Mistake
 from rlvr.run_dir import write_json
+
+# A guess rate below this leaves pass@k as it is, to the eye.
+WORTH_SHOWING = 0.01
 
 Summaries = Mapping[str, dict[str, Any]]
 
@@ -97,12 +100,16 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
     for side, made in sides.items():
         stop = f", to success {made['stop_r']}" if made["stop_r"] else ""
         console.print(_curves(f"{side}: {made['problems']} problems, n = {made['n']}{stop}", made))
-    for shown in (_reliability(sides), _answers(sides)):
+    for shown in (_saturation(sides), _reliability(sides), _answers(sides)):
         if shown.row_count:
             console.print(shown)
     if result["comparison"] is not None:
         console.print(_comparison(result["comparison"]))
-    console.print("\\[a, b]: 95 % interval over problems. Shares are points of 100.")
+    console.print(
+        "\\[a, b]: 95 % intervals. New problems: for others such as these; these problems: for just these, "
+        "had they been sampled without end. Shares are points of 100.\nProjected: by a model of success "
+        "rates that samples cannot test."
+    )
 
 
 def _curves(title: str, made: Mapping[str, Any]) -> Table:
@@ -115,9 +122,12 @@ def _curves(title: str, made: Mapping[str, Any]) -> Table:
         "pass^k": made["all_correct_at_k"],
         "maj@k": answers.get("majority_at_k"),
     }
+    # Where no guess is ever right there is nothing above guessing to show.
+    if (answers.get("guess_rate") or 0.0) < WORTH_SHOWING:
+        columns.pop("above\nguessing")
     shown = {head: values for head, values in columns.items() if values is not None}
     intervals, unique = made["pass_at_k_intervals"], answers.get("unique_at_k")
-    heads = [name.replace("_", " ") for name in intervals]
+    heads = [name.replace("_", "\n") for name in intervals]
     made_table = table(title, "k", *shown, *heads, *(["unique\nanswers"] if unique else []))
     for i, k in enumerate(made["ks"]):
         cells = [points(values[i]) for values in shown.values()]
@@ -161,6 +171,33 @@ def _answers(sides: Summaries) -> Table:
     return shown
 
 
+def _crossover(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The value and its interval; beyond k_max there is none."""
+    ends = ["none" if found[name] is None else f"{found[name]:.1f}" for name in ("k", "low", "high")]
+    return (ends[0] if found["k"] else f"none up to {found['k_max']}"), f"[{ends[1]}, {ends[2]}]"
+
+
+def _saturation(sides: Summaries) -> Table:
+    """Empty where there is no last doubling."""
+    shown = table("Does pass@k still rise?", "", *sides)
+    found = [made["saturation"] for made in sides.values()]
+    if None in found:
+        return shown
+    verdicts = {True: "saturated", False: "still rising", None: "cannot be told"}
+    rows: dict[str, list[str]] = {
+        "pass@K - pass@(K/2)": [points(s["last_gain"]["value"], "+") for s in found],
+        "": [interval(*s["last_gain"]["intervals"]["new_problems"], "+") for s in found],
+        f"below {points(found[0]['threshold'])} points?": [verdicts[s["saturated"]] for s in found],
+        "unsolved": [points(s["unsolved"]) for s in found],
+        "projected: pass@2K": [points(s["pass_at_2k"]["projected"]) for s in found],
+        "projected: unsolved that\nK more would solve": [f"{s['solvable']['projected']:.1f}" for s in found],
+        "samples a problem\nto decide the next": [str(s["samples_to_decide"] or "-") for s in found],
+    }
+    for name, cells in rows.items():
+        shown.add_row(name, *cells)
+    return shown
+
+
 def _comparison(found: Mapping[str, Any]) -> Table:
     k, common = found["gap_k"], found["common_k"]
     heads = [name.replace("_", " ") for name in found["pass_at_1_change"]["intervals"]]
@@ -171,8 +208,9 @@ def _comparison(found: Mapping[str, Any]) -> Table:
         estimate = found[name] or {"value": None, "intervals": {}}
         ends = [interval(*pair, sign) for pair in estimate["intervals"].values()]
         shown.add_row(label, points(estimate["value"], sign), *ends)
-    shown.add_row("closed, % of the gap", points(found["closed_fraction"]))
-    shown.add_row("crossover k", str(found["crossover_k"] or f"none up to {common}"))
+    closed = interval(*(found["closed_fraction_interval"] or (None, None)), "")
+    shown.add_row("closed, % of the gap", points(found["closed_fraction"]), closed)
+    shown.add_row("crossover k", *_crossover(found["crossover"]))
     ledger, support = found["ledger"], found["support"]
     if ledger is not None:
         shown.add_row("gained / lost", f"{ledger['gained']} / {ledger['lost']}")
