@@ -76,5 +76,6 @@ def logged(step: int) -> dict[str, float]:
     """What the trainer logs of a step of 16 samples."""
     return {
         "step": step, "rollout/reward": 0.1 * step, "rollout/entropy": 1 / step,
-        "rollout/length": 10.0 + step, "mismatch/mean": 1e-6 * step, "total/samples": 16 * step, "time/step": 1.5,
+        "rollout/length": 10.0 + step, "mismatch/mean": 1e-6 * step,
+        "total/samples": 16 * step, "time/step": 1.5,
     }  # fmt: skip

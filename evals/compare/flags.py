@@ -35,7 +35,7 @@ class TaskAspect(NamedTuple):
     why: str
 
 
-NOT_PAIRED = "Their figures on this task are not comparable; no differences are computed."
+NOT_PAIRED = "Their figures there are not comparable; no differences are computed."
 OTHER_BASE = "Gaps to different bases are not comparable."
 BUDGET = "One run could train on more than another."
 

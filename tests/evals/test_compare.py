@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
 from math import comb
 from pathlib import Path
@@ -266,3 +268,28 @@ def test_all_mistakes_are_named_at_once(folder: Path, capsys: pytest.CaptureFixt
     (write_run(folder / "unprobed", "recipe=rloo_tiny") / "probe.jsonl").unlink()
     assert command.main(["empty", "unprobed", "out=report"]) == 2
     assert "2 mistakes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_runs_of_the_trainer_are_compared(
+    folder: Path, train: Callable[..., subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = (
+        "model=embedded:countdown-untrained", "steps=2", "save_every=1", "rollouts.prompts=2", "probe.n=4",
+        "probe.base_n=4", "probe.final_n=4", "probe.k=4", "probe.max_problems=3",
+    )  # fmt: skip
+    for name in ("grpo", "rloo"):
+        process = train(f"recipe={name}_tiny", *settings, f"run_dir={name}")
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert command.main(["grpo", "rloo", "out=report"]) == 0
+    assert "differences" not in capsys.readouterr().out
+    page, html = page_of(folder / "report")
+    assert page.open == [] and html.count("<svg") == 16
+    records = [json.loads(line) for line in (folder / "grpo" / "probe.jsonl").read_text().splitlines()]
+    (last,) = (r for r in records if (r["step"], r["task"]) == (2, "countdown:3"))
+    rows = study_rows(make_study(read_runs([Path("grpo"), Path("rloo")])))
+    cells = rows[1].cells["countdown:3"]
+    assert cells.at_1.value == pytest.approx(last["pass_at_k"][0])
+    assert cells.gap is not None and cells.gap.value == pytest.approx(last["gap"])
+    assert list(cells.gap.interval) == pytest.approx([last["gap_low"], last["gap_high"]])
