@@ -16,6 +16,7 @@ from evals.conditions import Conditions
 from evals.estimators.counts import Counts
 from evals.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
 from evals.store import SampleSet
+from rlvr.run_dir import write_bytes
 from rlvr.tasks import Problem
 from rlvr.verifiers import Status
 
@@ -64,12 +65,19 @@ class Measurement:
         return float(1 - np.mean([len(set(row)) / len(row) for row in rows]))
 
     def write(self, directory: Path, samples: SampleSet) -> None:
-        """<task>.parquet and <task>.samples.parquet, whose contents are in `evals.files`."""
+        """<task>.samples.parquet and <task>.parquet, whose contents are in `evals.files`.
+
+        Each comes into place whole, the counts last. Where the same counts are there already, nothing is
+        written.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         task = self.conditions.task
-        schema = stamped(COUNTS, self.conditions, self.origin)
-        pq.write_table(pa.Table.from_pylist(self._count_rows(), schema), counts_file(directory, task))
-        pq.write_table(self._sample_table(samples), samples_file(directory, task))
+        counts = pa.Table.from_pylist(self._count_rows(), stamped(COUNTS, self.conditions, self.origin))
+        file = counts_file(directory, task)
+        if file.exists() and pq.read_table(file).equals(counts, check_metadata=True):
+            return
+        _write(samples_file(directory, task), self._sample_table(samples))
+        _write(file, counts)
 
     def _count_rows(self) -> list[dict[str, object]]:
         counts, rows = self.counts, []
@@ -101,3 +109,9 @@ class Measurement:
         columns["problem"] = ids
         ordered = pa.table({name: columns[name] for name in SAMPLES.names})
         return ordered.cast(stamped(SAMPLES, self.conditions, self.origin))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    write_bytes(path, buffer.getvalue().to_pybytes())

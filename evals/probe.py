@@ -10,7 +10,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from evals.dashboards import dashboard_report
-from evals.files import BASE_FOLDER, counts_file, read_about
+from evals.files import BASE_FOLDER
 from evals.gap_record import GapRecord, compare
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.report import probe_table
@@ -55,6 +55,7 @@ class Probe:
         self.save_every = save_every
         self.console = instrument.console
         self.ranks = PartialState()
+        self._bases: dict[str, Reading | None] = {}  # by task, what this process has read of the base
 
     def __call__(self, moment: Moment) -> Report:
         if not is_due(self.config, self.save_every, moment):
@@ -91,30 +92,26 @@ class Probe:
 
     def _measure(self, task: Task, moment: Moment, policy_hash: str) -> None:
         """All processes draw and grade, the main process records."""
-        engine, plan = moment.engine, self.instrument.plan
-        base_plan = plan(task, self.config.base_n, self.config.base_stop_r)
-        policy_plan = plan(task, *self._samples_of(moment, policy_hash))
-        policy = self.instrument.measure(policy_plan, Subject(policy_hash, engine), f"probe {task.name}")
-        base, drawn = policy, 0
-        if policy_hash != self.base_hash:
-            with LazyEngine(engine.name, engine.dtype, self.base.engine) as lazy:
-                subject = Subject(self.base_hash, lazy)
-                base = self.instrument.measure(base_plan, subject, f"base {task.name}")
-            drawn = base.drawn if base else 0
+        engine = moment.engine
+        plan = self.instrument.plan(task, *self._samples_of(moment, policy_hash))
+        policy = self.instrument.measure(plan, Subject(policy_hash, engine), f"probe {task.name}")
+        drawn = policy.drawn if policy else 0
+        if policy_hash == self.base_hash:
+            self._bases[task.name] = policy
+        if task.name not in self._bases:
+            self._bases[task.name] = base = self._measure_base(task, engine)
+            drawn += base.drawn if base else 0
+        base = self._bases[task.name]
         if policy is None or base is None:
             return
-        self._write_base(base)
+        base.measurement.write(self.run_dir.probes / BASE_FOLDER, base.samples)
         policy.measurement.write(self.run_dir.probes / f"step_{moment.step:06d}", policy.samples)
-        self._record(
-            compare(base.measurement, policy.measurement, self.config.k, moment.step, drawn + policy.drawn)
-        )
+        self._record(compare(base.measurement, policy.measurement, self.config.k, moment.step, drawn))
 
-    def _write_base(self, base: Reading) -> None:
-        directory = self.run_dir.probes / BASE_FOLDER
-        about = (base.measurement.conditions, base.measurement.origin)
-        file = counts_file(directory, base.measurement.conditions.task)
-        if not file.exists() or read_about(file) != about:
-            base.measurement.write(directory, base.samples)
+    def _measure_base(self, task: Task, engine: Engine) -> Reading | None:
+        plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
+        with LazyEngine(engine.name, engine.dtype, self.base.engine) as lazy:
+            return self.instrument.measure(plan, Subject(self.base_hash, lazy), f"base {task.name}")
 
     def _record(self, record: GapRecord) -> None:
         """Adds a row, in the place of one that is there of the same step and task."""

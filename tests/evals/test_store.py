@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -190,3 +191,15 @@ def test_the_problems_that_are_trained_on_can_be_probed_too() -> None:
     plan = make_plan(task, Letters(), PLAN.sampling, n=4, max_problems=9)
     assert len({p.id for p in plan.problems} & {p.id for p in whole.train}) == 9
     assert samples_file(Path("x"), task.name) == Path("x/countdown-3-train.samples.parquet")
+
+
+def test_files_are_written_once_and_again_when_the_counts_differ(tmp_path: Path) -> None:
+    few, many = replace(PLAN, n=4), replace(PLAN, n=6)
+    file = samples_file(tmp_path / "out", TASK.name)
+    stamps = []
+    for plan in (few, few, many):
+        measuring = measure(plan, Counting(), tmp_path)
+        measuring.counted().write(tmp_path / "out", measuring.samples)
+        stamps.append(file.stat().st_mtime_ns)
+        assert pq.read_table(file).num_rows == 5 * plan.n
+    assert stamps[0] == stamps[1] < stamps[2]

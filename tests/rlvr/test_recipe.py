@@ -28,7 +28,24 @@ def mistakes(*arguments: str, world_size: int = 1) -> dict[str, str]:
 def test_every_recipe_is_valid(name: str) -> None:
     config = load_config([f"recipe={name}"])
     assert config.run_dir == f"runs/{name}-s0"
-    assert config.algorithm.name == name.partition("_tiny")[0].partition("_qwen7b")[0]
+    plain = name.removeprefix("study/")
+    named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
+    assert config.algorithm.name == named
+
+
+@pytest.mark.parametrize("size", ["tiny", "qwen7b"])
+def test_the_runs_of_the_study_differ_only_in_their_algorithm(size: str) -> None:
+    names = [n for n in recipe_names() if n.startswith("study/") and n.endswith(f"_{size}")]
+    own = [n.removeprefix("study/") for n in names if n.removeprefix("study/") in recipe_names()]
+    assert len(own) == 6
+    for name in own:
+        plain, studied = (load_config([f"recipe={n}"]).model_dump() for n in (name, f"study/{name}"))
+        assert {key for key in plain if plain[key] != studied[key]} <= {
+            "recipe",
+            "run_dir",
+            "save_every",
+            "probe",
+        }
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
