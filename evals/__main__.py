@@ -11,6 +11,7 @@ COMMANDS = {
     "probe": "hold any model against its base, or take up the jobs of a detached run",
     "passk": "every number that stored counts or samples give, without a model",
     "ledger": "which problems training gained and which it lost, with transcripts",
+    "compare": "several runs side by side, as one page",
     "curves": "pass@k of any number of measurements in one figure",
     "perplexity": "perplexities of responses under base and policy",
     "entropy": "the policy at the temperature that gives it the base's entropy",

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
@@ -52,11 +53,16 @@ LOOKS = {
 
 @contextmanager
 def drawing(
-    path: Path, look: Look, size: tuple[float, float], widths: Sequence[float] = (1.0,)
+    path: Path,
+    look: Look,
+    size: tuple[float, float],
+    widths: Sequence[float] = (1.0,),
+    formats: Sequence[str] = (),
 ) -> Iterator[list[Axes]]:
     """Axes side by side, of these relative widths, to draw on; saved to `path` when the block ends.
 
-    size: inches. The path's suffix (one of FORMATS) is the format.
+    size: inches. The path's suffix (one of FORMATS) is the format; `formats` are those of more files
+    beside it.
     """
     style = {
         "font.family": "sans-serif", "font.size": 9.5, "svg.fonttype": "none", "svg.hashsalt": "rlvr",
@@ -72,47 +78,72 @@ def drawing(
     with matplotlib.rc_context(style):
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         yield list(figure.subplots(1, len(widths), squeeze=False, width_ratios=list(widths))[0])
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=path.suffix.removeprefix("."), metadata=_undated(path))
-        write_bytes(path, buffer.getvalue())
+        for file in (path, *(path.with_suffix(suffix) for suffix in formats)):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=file.suffix.removeprefix("."), metadata=_undated(file))
+            write_bytes(file, buffer.getvalue())
 
 
 class EndLabel(NamedTuple):
-    """A text beside the last point (x, y) of a curve."""
+    """A text beside the last point (x, y) of a curve. sample: how the curve is drawn, as keywords of plot;
+    then a piece of it stands before the text, which has the colour of all text."""
 
     x: float
     y: float
     text: str
     colour: str
+    sample: Mapping[str, Any] | None = None
 
 
 def label_ends(axes: Axes, labels: Sequence[EndLabel], size: float = 9.5) -> None:
-    """Writes the labels in one column right of the axes, near their curves' ends and clear of each other.
+    """Writes the labels in one column right of the axes, near their curves' ends and clear of each other,
+    and no higher or lower than the axes if they all fit.
 
     The axes' limits must be final.
     """
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # so that the axes have their height
     low, high = axes.get_ylim()
     line = 1.3 * size / 72 * axes.figure.dpi / axes.bbox.height * (high - low)
-    right = axes.get_xlim()[1]
     order = sorted(labels, key=lambda label: label.y)
-    for label, place in zip(order, spread([label.y for label in order], line), strict=True):
+    places = spread([label.y for label in order], line, (low + line / 2, high - line / 2))
+    right = axes.get_yaxis_transform()  # x: the share of the axes' width, y: data
+    for label, place in zip(order, map(float, places), strict=True):
+        beside = label.text
+        if label.sample is not None:
+            axes.plot([1.03, 1.06, 1.09], [place] * 3, transform=right, clip_on=False, scalex=False,
+                      scaley=False, **{**label.sample, "markevery": [1]})  # fmt: skip
+            axes.text(1.11, place, label.text, transform=right, size=size, va="center")
+            beside = ""
         axes.annotate(
-            label.text, (label.x, label.y), (right, float(place)), color=label.colour, size=size,
-            va="center", annotation_clip=False,
+            beside, (label.x, label.y), (1.0 if beside else 1.025, place), textcoords=right,
+            color=label.colour, size=size, va="center", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": label.colour, "lw": 0.7, "alpha": 0.6,
                         "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 4},
         )  # fmt: skip
 
 
-def spread(places: ArrayLike, gap: float) -> NDArray[np.float64]:
+def spread(places: ArrayLike, gap: float, within: tuple[float, float] | None = None) -> NDArray[np.float64]:
     """[n] sorted places, moved as little as possible (least squares) until neighbours are a gap apart.
 
-    With i * gap taken off the i-th place, "a gap apart" is "not decreasing": isotonic regression.
+    within: the bounds of all places, where there is room for them. With i * gap taken off the i-th place,
+    "a gap apart" is "not decreasing": isotonic regression, whose bounded solution is the clipped one.
     """
     wanted = np.asarray(places, dtype=np.float64)
     steps = gap * np.arange(wanted.size)
-    return np.asarray(isotonic_regression(wanted - steps).x + steps)
+    found = np.asarray(isotonic_regression(wanted - steps).x)
+    if within is not None and (room := within[1] - steps[-1]) >= within[0]:
+        found = np.clip(found, within[0], room)
+    return found + steps
+
+
+def log2_axis(axes: Axes, largest: int) -> None:
+    """k at powers of two; every second one where there are many."""
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(0.9, largest * 1.13)
+    powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
+    axes.xaxis.set_major_locator(FixedLocator(powers[:: 1 if len(powers) < 13 else 2]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _undated(path: Path) -> dict[str, None]:

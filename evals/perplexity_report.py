@@ -98,19 +98,19 @@ def draw_boxes(medians: Sequence[Median], task: str, out: Path, look: Look) -> N
         widths.append(min(max(3, len(steps)), STEPS_WIDE))
     with drawing(out, look, (1.2 + 0.95 * sum(widths), 4.0), widths) as axes:
         names = [rf"PPL$_\mathrm{{{b.model}}}$" "\n" rf"(Y$_\mathrm{{{b.author}}}$)" for b in final]
-        _boxes(axes[0], final, names, [colours[b.author] for b in final], look)
+        draw_quartiles(axes[0], final, names, [colours[b.author] for b in final], look)
         axes[0].set_title(task)
         axes[0].set_ylabel("perplexity, median of each problem")
         if len(steps) > 1:
             every = -(-len(steps) // STEPS_NAMED)
             names = [str(b.step) if i % every == 0 else "" for i, b in enumerate(steps)]
-            _boxes(axes[1], steps, names, [colours[POLICY]] * len(steps), look)
+            draw_quartiles(axes[1], steps, names, [colours[POLICY]] * len(steps), look)
             axes[1].set_title(r"PPL$_\mathrm{base}$(Y$_\mathrm{policy}$) in training")
             axes[1].set_xlabel("step")
             axes[1].sharey(axes[0])
 
 
-def _boxes(
+def draw_quartiles(
     axes: Axes, shown: Sequence[Boxed], names: Sequence[str], colours: Sequence[str], look: Look
 ) -> None:
     """Quartiles, whiskers from the 5th to the 95th percentile, and every problem beyond them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,17 +70,25 @@ def _finished(config: Config, run_dir: RunDir) -> bool:
     return json.loads(run_dir.finished.read_text())["steps"] == config.steps
 
 
-def _comparable(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys -> values, without those that may differ."""
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys -> values."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if prefix + key in FREE:
-            continue
-        if isinstance(value, dict):
-            flat |= _comparable(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat
+
+
+def covers(keys: Sequence[str], key: str) -> bool:
+    """Whether one of `keys` is the dotted key or a group that it belongs to."""
+    return any(key == one or key.startswith(f"{one}.") for one in keys)
+
+
+def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys -> values, without those that may differ."""
+    return {key: value for key, value in flattened(config).items() if not covers(FREE, key)}
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -24,7 +22,7 @@ from evals.conditions import Conditions, ConditionsError
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
-from evals.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends
+from evals.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
 from evals.files import FileError, Measured, read_counts
 from rlvr.config import Section
 from rlvr.mistakes import ConfigError, Mistake, known_keys, nearest, of_error
@@ -159,20 +157,10 @@ def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look
         lowest, highest = min(c.low.min() for c in curves), max(c.high.max() for c in curves)
         room = max(2.0, 0.06 * (highest - lowest))
         axes.set_ylim(max(0.0, lowest - room) if lowest > 0 else -0.02 * highest, min(highest + room, 101.5))
-        _log2_axis(axes, max(curve.ks[-1] for curve in curves))
+        log2_axis(axes, max(curve.ks[-1] for curve in curves))
         axes.set(ylabel="pass@k, %", xlabel="k, samples per problem")
         title, below = about
         axes.set_title(title, pad=22)
         axes.text(0, 1.025, below, transform=axes.transAxes, color=look.muted, size=8.5)
         ends = [EndLabel(c.ks[-1], float(c.mean[-1]), c.label, look.colour(i)) for i, c in enumerate(curves)]
         label_ends(axes, ends)
-
-
-def _log2_axis(axes: Axes, largest: int) -> None:
-    """k at powers of two; every second one where there are many."""
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(0.9, largest * 1.13)
-    powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
-    axes.xaxis.set_major_locator(FixedLocator(powers[:: 1 if len(powers) < 13 else 2]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     settings.out.mkdir(exist_ok=True)
-    rows = "".join(json.dumps(median._asdict()) + "\n" for median in medians)
+    rows = "".join(json.dumps({"task": settings.task.name} | m._asdict()) + "\n" for m in medians)
     write_text(settings.out / "perplexity.jsonl", rows)
     draw_boxes(medians, settings.task.name, settings.out / "perplexity.png", LOOKS[settings.theme])
     Console().print(quartiles(medians, settings.task.name))

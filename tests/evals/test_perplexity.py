@@ -65,6 +65,7 @@ def run(tmp_path: Path, untrained: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def read(out: Path) -> dict[tuple[str, str, int | None, str], dict[str, Any]]:
     rows = [json.loads(line) for line in (out / "perplexity.jsonl").read_text().splitlines()]
+    assert {row["task"] for row in rows} == {TASK}
     return {(r["model"], r["author"], r["step"], r["problem"]): r for r in rows}
 
 

@@ -86,6 +86,7 @@ def test_floors_name_only_what_exists() -> None:
         ("evals.estimators.gap", "torch transformers"),
         ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
         ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
     ],
 )
 def test_light_modules_stay_light(module: str, forbidden: str) -> None:

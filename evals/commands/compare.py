@@ -1,0 +1,100 @@
+"""python -m evals compare RUN_DIR... out=DIR
+
+Holds runs side by side, algorithms times seeds, from their run directories alone: no model is loaded and
+nothing is sampled. Writes DIR/index.html, which needs no other file, and its figures beside it as .png and
+.svg. Runs that differ in nothing but their seeds are averaged; every other difference that bears on the
+comparison is named at the top of the page. Perplexities are shown where `python -m evals perplexity` wrote
+them to RUN_DIR/perplexity.
+
+Exit status 2: wrong arguments, directories that hold no probed run, or runs with different K (probe.k).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from evals.compare.arms import Study, make_study
+from evals.compare.flags import flags
+from evals.compare.loading import read_runs
+from evals.compare.page import GROUPS, render
+from evals.compare.panels import Panel, write
+from rlvr.config import Section
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.progress import progress
+from rlvr.recipe import parse_arguments
+from rlvr.run_dir import write_text
+
+
+class Comparing(Section):
+    """What one command compares."""
+
+    runs: tuple[Path, ...]
+    out: Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 written, 2 wrong arguments or directories."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+        study = make_study(read_runs(settings.runs))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    drawn = write_report(study, settings.out)
+    runs, found = len(study.runs), len(flags(study))
+    print(f"wrote {settings.out}/index.html and {drawn} figures of {runs} run{'s' if runs > 1 else ''}")
+    if found:
+        print(f"{found} difference{'s' if found > 1 else ''} or gaps to know of: see the top of the page")
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Comparing:
+    """An argument without = is a run, and so is a directory. Raises ConfigError with every mistake."""
+    runs = [a for a in arguments if "=" not in a or Path(a).is_dir()]
+    given = parse_arguments([a for a in arguments if a not in runs])
+    try:
+        settings = Comparing.model_validate({**given, "runs": runs})
+    except ValidationError as error:
+        known = [key for key in known_keys(Comparing) if key != "runs"]
+        raise ConfigError("compare", [of_error(e, known) for e in error.errors()]) from None
+    mistakes = [
+        Mistake(str(run), None, "there is no such directory") for run in settings.runs if not run.is_dir()
+    ]
+    if not runs:
+        mistakes.append(Mistake("RUN_DIR", None, "give at least one run directory"))
+    places = [run.resolve() for run in settings.runs]
+    twice = dict.fromkeys(str(run) for run in settings.runs if places.count(run.resolve()) > 1)
+    if twice:
+        mistakes.append(Mistake(" ".join(twice), None, "is one directory; give each run once"))
+    if settings.out.exists() and not settings.out.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
+    if not settings.out.parent.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if settings.out.resolve() in places:
+        mistakes.append(Mistake("out", str(settings.out), "is one of the runs; give another directory"))
+    if mistakes:
+        raise ConfigError("compare", mistakes)
+    return settings
+
+
+def write_report(study: Study, out: Path) -> int:
+    """Writes the page and its figures; returns how many figures there are."""
+    out.mkdir(exist_ok=True)
+    rows = {group.key: group.panels(study) for group in GROUPS}
+    total = sum(len(row) for own in rows.values() for row in own)
+    with progress("drawing", total) as display:
+
+        def drawn(panel: Panel) -> str:
+            display.advance(1)
+            return write(panel, out)
+
+        figures = {key: [[drawn(panel) for panel in row] for row in own] for key, own in rows.items()}
+    write_text(out / "index.html", render(study, figures))
+    return total

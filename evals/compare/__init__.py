@@ -1,0 +1,1 @@
+"""python -m evals compare: several runs side by side, from their run directories alone."""
