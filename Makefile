@@ -15,10 +15,10 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run doctor test test-slow bench bench-verifiers lint format lock clean
+.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow bench bench-verifiers lint format lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
 	@echo "variables: PYTHON=$(PYTHON) VENV=$(VENV) TORCH_INDEX=$(TORCH_INDEX) ARGS=$(ARGS)"
 
 install: $(VENV)/.stamp-install ## a virtual environment with what training and probing need
@@ -27,6 +27,12 @@ install-gpu: $(VENV)/.stamp-gpu ## vLLM and DeepSpeed for an NVIDIA GPU; use a V
 
 run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
 	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
+
+study: install ## six algorithms, three seeds each, and their report; goes on where it stopped (ARGS="--seeds 1")
+	$(BIN)/python -m launch.study $(ARGS)
+
+study-ablations: install ## training length, rollouts per prompt and KL, the same way
+	$(BIN)/python -m launch.study --ablations $(ARGS)
 
 doctor: install ## whether this machine can run a recipe (ARGS="recipe=NAME key=value ...")
 	$(BIN)/python -m launch.preflight $(ARGS)

@@ -1,42 +1,58 @@
-"""The study: python -m launch.study [--seeds 1 2 3] [--size tiny|qwen7b] [--runs DIR] [--ablations]
+"""The study: python -m launch.study [--seeds 1 2 3] [--size tiny|qwen7b] [--ablations] [key=value ...]
 
-Trains every algorithm with every seed, one run after the other, on equal prompts and equal update steps,
-then writes the report of `python -m evals compare`. Stop it at any moment: finished runs are not repeated,
-the one that was interrupted goes on where it was. --ablations: in its place training length, rollouts per
-prompt, and KL. Keys of recipes (key=value) go to every run.
+Trains every algorithm with every seed on equal prompts and equal update steps, then writes the report of
+`python -m evals compare` to RUNS/report. Stop it whenever you like: the same command goes on, and no
+finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go to every run.
+Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130 stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from rlvr.mistakes import ConfigError
 from rlvr.recipe import load_config
 from rlvr.run_dir import RunDir, read_jsonl
+from rlvr.signals import Interrupted, StopSignal
 
-ROOT = Path(__file__).resolve().parent.parent
 ALGORITHMS = ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo")
 ABLATIONS = ("grpo_length", "grpo_rollouts8", "grpo_rollouts32", "grpo_kl")
+TRAINER = Path(__file__).resolve().parent.parent / "rlvr" / "train.py"
+POLL_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """One of the study's runs."""
+    """One of the study's runs, in its own process while it lasts."""
 
     recipe: str
     seed: int
     steps: int
     directory: RunDir
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.directory.path.name
+
+    @property
+    def log(self) -> Path:
+        return self.directory.path.with_suffix(".log")
 
     @property
     def step(self) -> int:
@@ -44,78 +60,159 @@ class Run:
         return max((int(row["step"]) for row in read_jsonl(self.directory.metrics)), default=0)
 
     @property
-    def finished(self) -> bool:
-        return self.directory.finished.exists() and self.step >= self.steps
+    def state(self) -> str:
+        """finished, running, failed, or "" before its time."""
+        if self.process is not None and self.process.poll() is None:
+            return "running"
+        if self.process is not None and self.process.returncode:
+            return "failed"
+        return "finished" if self.directory.finished.exists() and self.step >= self.steps else ""
+
+    def start(self, launcher: Sequence[str], keys: Sequence[str], threads: int) -> None:
+        """In a session of its own, so that Ctrl-C reaches it once, through `stopping`."""
+        own = [f"recipe={self.recipe}", f"seed={self.seed}", f"run_dir={self.directory.path}"]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [*launcher, str(TRAINER), *own, *keys],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={"OMP_NUM_THREADS": str(threads), **os.environ},
+                start_new_session=True,
+            )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 with the report written; that of the first run that fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--size", choices=["tiny", "qwen7b"], default="tiny")
-    parser.add_argument("--runs", type=Path, help="default: runs/study or runs/study-ablations")
-    parser.add_argument("--ablations", action="store_true")
-    chosen, keys = parser.parse_known_args(arguments)
+    """Exit status."""
+    chosen, keys = parser().parse_known_args(arguments)
     folder = chosen.runs or Path("runs") / ("study-ablations" if chosen.ablations else "study")
     names = ABLATIONS if chosen.ablations else ALGORITHMS
+    jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
     try:
-        runs = [
-            plan(f"study/{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names
-        ]
+        runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
     except ConfigError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     console = Console(stderr=True)
-    clock = Clock(runs)
-    for run in runs:
-        if not run.finished:
-            console.print(overview(runs, run, clock.left()))
-            if status := train(run, keys):
-                return status
+    try:
+        with StopSignal().listening():
+            train(runs, jobs, shlex.split(chosen.launcher), keys, console)
+    except Interrupted:
+        console.print("stopped and saved; the same command goes on from here")
+        return 130
+    if failed := [run for run in runs if run.state == "failed"]:
+        console.print("\n".join(f"{run.name} failed: see {run.log}" for run in failed), style="red")
+        return 1
     report = [sys.executable, "-m", "evals", "compare", *(str(run.directory.path) for run in runs)]
     return subprocess.run([*report, f"out={folder / 'report'}"], check=False).returncode
 
 
-def plan(recipe: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
+def parser() -> argparse.ArgumentParser:
+    """What the command takes, beside keys of recipes."""
+    made = argparse.ArgumentParser(
+        prog="python -m launch.study",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED")
+    made.add_argument("--size", choices=["tiny", "qwen7b"], default="tiny", help="which of the twin recipes")
+    made.add_argument("--ablations", action="store_true", help="training length, rollouts per prompt and KL")
+    made.add_argument("--runs", type=Path, help="default: runs/study or runs/study-ablations")
+    made.add_argument("--jobs", type=int, help="runs side by side; default: one per core for tiny, else one")
+    made.add_argument(
+        "--launcher",
+        default=sys.executable,
+        help="what starts the trainer, for example 'accelerate launch --config_file launch/node_zero3.yaml'",
+    )
+    return made
+
+
+def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
     """Raises ConfigError, before anything is trained, where the keys do not suit a recipe."""
-    directory = folder / f"{recipe.removeprefix('study/')}-s{seed}"
-    config = load_config([f"recipe={recipe}", f"seed={seed}", f"run_dir={directory}", *keys])
-    return Run(recipe, seed, config.steps, RunDir(directory))
+    directory = folder / f"{name}-s{seed}"
+    config = load_config([f"recipe=study/{name}", f"seed={seed}", f"run_dir={directory}", *keys])
+    return Run(f"study/{name}", seed, config.steps, RunDir(directory))
 
 
-def train(run: Run, keys: Sequence[str]) -> int:
-    """Runs it to its end; the exit status."""
-    command = [
-        sys.executable, str(ROOT / "rlvr" / "train.py"), f"recipe={run.recipe}", f"seed={run.seed}",
-        f"run_dir={run.directory.path}", *keys,
-    ]  # fmt: skip
-    return subprocess.run(command, check=False).returncode
+def train(
+    runs: Sequence[Run], jobs: int, launcher: Sequence[str], keys: Sequence[str], console: Console
+) -> None:
+    """Every run to its end, `jobs` at a time. The first goes ahead alone until it has measured the base,
+    which the others then find in the store. A run that fails does not stop the others.
+    """
+    waiting = [run for run in runs if run.state != "finished"]
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with Display(runs, console) as display, stopping(runs):
+        while waiting or any(run.state == "running" for run in runs):
+            running = sum(run.state == "running" for run in runs)
+            measured = any(run.directory.probe.exists() for run in runs)
+            if waiting and running < (jobs if measured else 1):
+                waiting.pop(0).start(launcher, keys, threads)
+            display.update()
+            time.sleep(POLL_SECONDS)
+        display.update()
 
 
-class Clock:
-    """How long the rest takes, if a step of any run takes as long as those trained since the start."""
-
-    def __init__(self, runs: Sequence[Run]):
-        self.runs = runs
-        self.begun, self.before = time.monotonic(), sum(run.step for run in runs)
-
-    def left(self) -> str:
-        """Minutes, "" until something was trained."""
-        trained = sum(run.step for run in self.runs)
-        if trained == self.before:
-            return ""
-        per_step = (time.monotonic() - self.begun) / (trained - self.before)
-        return f", about {per_step * (sum(r.steps for r in self.runs) - trained) / 60:.0f} min left"
+@contextmanager
+def stopping(runs: Sequence[Run]) -> Iterator[None]:
+    """However the block ends, no run is left behind: each finishes its step and saves."""
+    try:
+        yield
+    finally:
+        running = [run.process for run in runs if run.process is not None and run.process.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            process.wait()
 
 
-def overview(runs: Sequence[Run], now: Run, left: str) -> Table:
-    """All runs and how far they are."""
-    done = sum(run.finished for run in runs)
-    title = f"{done} of {len(runs)} runs are finished{left}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("run", "steps", ""):
-        table.add_column(head, no_wrap=True)
-    for run in runs:
-        state = "finished" if run.finished else "now" if run is now else ""
-        table.add_row(run.directory.path.name, f"{run.step} / {run.steps}", state)
-    return table
+class Display:
+    """A table of all runs on a terminal; elsewhere a line whenever a run begins or ends."""
+
+    def __init__(self, runs: Sequence[Run], console: Console):
+        self._runs, self._console = runs, console
+        self._began, self._before = time.monotonic(), sum(run.step for run in runs)
+        self._states = [""] * len(runs)
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def update(self) -> None:
+        """Shows what changed since the last call."""
+        states = [run.state for run in self._runs]
+        if self._live is not None:
+            self._live.update(self._table(states), refresh=True)
+            return
+        for run, state, before in zip(self._runs, states, self._states, strict=True):
+            if state != before:
+                self._console.print(f"{run.name} {state}, step {run.step}; {self._rest(states)}")
+        self._states = states
+
+    def _rest(self, states: Sequence[str]) -> str:
+        """How many are finished, and how long the rest takes at the pace since the start."""
+        finished = f"{states.count('finished')} of {len(states)} runs finished"
+        steps = sum(run.step for run in self._runs)
+        if steps == self._before:
+            return finished
+        left = sum(run.steps for run in self._runs) - steps
+        minutes = (time.monotonic() - self._began) / (steps - self._before) * left / 60
+        return f"{finished}, about {minutes:.0f} min left"
+
+    def _table(self, states: Sequence[str]) -> Table:
+        table = Table(title=self._rest(states), title_justify="left", box=box.SIMPLE_HEAD)
+        for head in ("run", "step", ""):
+            table.add_column(head, no_wrap=True, justify="right" if head == "step" else "left")
+        for run, state in zip(self._runs, states, strict=True):
+            table.add_row(run.name, f"{run.step} / {run.steps}", state)
+        return table
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
