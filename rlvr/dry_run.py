@@ -16,7 +16,7 @@ from rlvr.tasks.sources import without_hub
 
 # The share of probe samples in all samples above which the probe is called expensive.
 PROBE_WARNING = 0.2
-PUBLISHED = math_tasks.PUBLISHED_TEST_PROBLEMS | code_tasks.PUBLISHED_TEST_PROBLEMS
+PUBLISHED = math_tasks.PUBLISHED_PROBLEMS | code_tasks.PUBLISHED_PROBLEMS
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:

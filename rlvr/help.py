@@ -2,34 +2,102 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
+from rlvr import builders
 from rlvr.algorithms import ALGORITHMS, PRESETS
 from rlvr.config import Config
-from rlvr.mistakes import known_keys
 from rlvr.recipe import recipe_names
 from rlvr.tasks import TASKS
+
+WIDTH = 100
+
+
+class Key(NamedTuple):
+    """A dotted key of the configuration."""
+
+    name: str
+    kind: str
+    default: str | None
+
+    def __str__(self) -> str:
+        """One line; a key without a default is required."""
+        return f"  {self.name:<32} {self.kind}" + ("" if self.default is None else f" = {self.default}")
 
 
 def help_text() -> str:
     """All recipes, algorithms, tasks and keys, with types and defaults."""
-    lines = [
-        f"recipes:    {', '.join(recipe_names())}",
-        f"algorithms: {', '.join(ALGORITHMS)}",
-        f"tasks:      {', '.join(TASKS)}",
-        f"presets:    {', '.join(PRESETS)} (algorithm.preset)",
-        "",
-        "keys (task.* and algorithm.* by name: see --dry-run for those of a recipe):",
-    ]
-    for key, field in known_keys(Config).items():
-        default = "" if field.is_required() else f" = {field.default!r}"
-        lines.append(f"  {key:<32} {_type_name(field.annotation)}{default}")
-    return "\n".join(lines)
+    return "\n".join(
+        (
+            _listed("recipes", recipe_names()),
+            _listed("algorithms", ALGORITHMS),
+            _listed("presets", [f"{name} (algorithm.preset)" for name in PRESETS]),
+            _listed("tasks", TASKS),
+            "",
+            "keys (without a default: the recipe or you must give it):",
+            *map(str, keys(Config)),
+            *_section("algorithm", ALGORITHMS),
+            *_section("task", TASKS),
+        )
+    )
+
+
+def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> Iterator[Key]:
+    """Every key that can be given. defaults: an instance whose values are the defaults."""
+    for name, field in model.model_fields.items():
+        default = getattr(defaults, name) if defaults else field.get_default(call_default_factory=True)
+        required = field.is_required() and defaults is None
+        sections = [kind for kind in _parts(field.annotation) if _is_model(kind)]
+        for section in sections:
+            filled = default if isinstance(default, section) else None
+            yield from keys(section, f"{prefix}{name}.", filled)
+        if not sections:
+            yield Key(prefix + name, _type_name(field.annotation), None if required else _written(default))
+
+
+def _section(where: str, table: Mapping[str, str]) -> Iterator[str]:
+    """The keys of all choices of a table with their types, then each one's defaults."""
+    known = {name: list(keys(builders.schema(table, name))) for name in table}
+    kinds: dict[str, dict[str, None]] = {}
+    for key in (key for choice in known.values() for key in choice):
+        kinds.setdefault(key.name, {}).update(dict.fromkeys(key.kind.split(" | ")))
+    yield f"\nkeys of {where}, by {where}.name:"
+    yield from (str(Key(f"{where}.{name}", " | ".join(kind), None)) for name, kind in kinds.items())
+    yield ""
+    alike: dict[tuple[Key, ...], list[str]] = {}
+    for name, choice in known.items():
+        alike.setdefault(tuple(choice), []).append(name)
+    for choice, names in alike.items():
+        given = [key.name if key.default is None else f"{key.name}={key.default}" for key in choice]
+        yield _listed(", ".join(names), given, " ")
+
+
+def _listed(head: str, names: Iterable[str], separator: str = ", ") -> str:
+    text = f"{head}: {separator.join(names)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 4, break_long_words=False)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return "none" if value is None else str(value)
+
+
+def _parts(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) or (kind,)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _type_name(kind: Any) -> str:
-    """A type as a person would write it: `int or None`, `one of 0, 2, 3`."""
+    """A type as a person would write it: `int | none`, `0 | 2 | 3`."""
     if get_origin(kind) is Literal:
         return " | ".join(map(str, get_args(kind)))
     if get_origin(kind) is Annotated:
@@ -38,4 +106,6 @@ def _type_name(kind: Any) -> str:
         return " | ".join(map(_type_name, get_args(kind)))
     if get_origin(kind) is tuple:
         return f"[{', '.join('...' if a is ... else _type_name(a) for a in get_args(kind))}]"
+    if get_origin(kind) is dict:
+        return "mapping"
     return "none" if kind is type(None) else kind.__name__

@@ -66,15 +66,15 @@ def _nearest_key(key: str, known: Sequence[str]) -> str:
     return nearest(key, known, "known keys")
 
 
-def known_keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Every dotted key of a configuration model -> its field."""
-    keys: dict[str, Any] = {}
+def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key of a configuration model."""
+    keys: list[str] = []
     for name, field in model.model_fields.items():
         sections = [k for k in get_args(field.annotation) or (field.annotation,) if _is_section(k)]
         for section in sections:
-            keys |= known_keys(section, f"{prefix}{name}.")
+            keys += known_keys(section, f"{prefix}{name}.")
         if not sections:
-            keys[prefix + name] = field
+            keys.append(prefix + name)
     return keys
 
 

@@ -40,7 +40,7 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
             data["run_dir"] = f"runs/{name}-s{data.get('seed', 0)}"
         config = Config.model_validate(data)
     except ValidationError as error:
-        mistakes = [of_error(e, list(known_keys(Config))) for e in error.errors()] + mistakes
+        mistakes = [of_error(e, known_keys(Config)) for e in error.errors()] + mistakes
     else:
         mistakes += across_keys(config, world_size)
         if not mistakes:  # it loads torch, which a typo need not wait for

@@ -88,8 +88,11 @@ BENCHMARKS = {
 }
 # Of those, 2000 are for training by default.
 OMNI_TRAIN = 2000
-PUBLISHED_TEST_PROBLEMS = {name: b.problems for name, b in BENCHMARKS.items()} | {
-    "omni_math_rule": BENCHMARKS["omni_math_rule"].problems - OMNI_TRAIN
+# By what a probe calls them: the test problems of a task, or its train problems.
+PUBLISHED_PROBLEMS = {name: b.problems for name, b in BENCHMARKS.items()} | {
+    "omni_math_rule": BENCHMARKS["omni_math_rule"].problems - OMNI_TRAIN,
+    "omni_math_rule/train": OMNI_TRAIN,
+    "gsm8k/train": BENCHMARKS["gsm8k_train"].problems,
 }
 
 

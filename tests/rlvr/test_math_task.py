@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlvr.tasks import TaskError, build_task
-from rlvr.tasks.math import PUBLISHED_TEST_PROBLEMS
+from rlvr.tasks.math import PUBLISHED_PROBLEMS
 from rlvr.tasks.templates import TEMPLATES, render
 from rlvr.verifiers import Status
 
@@ -35,7 +35,7 @@ def no_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_real_files(data: Path, name: str) -> None:
     task = build_task(name, source=str(data))
     assert (len(task.train), len(task.test)) == SIZES[name]
-    assert PUBLISHED_TEST_PROBLEMS[name] == len(task.test)
+    assert PUBLISHED_PROBLEMS[name] == len(task.test)
     assert (task.skipped, task.template, task.grader) == (0, "r1_zero", "math-strict-1")
     for split in (task.train, task.test):
         assert len({p.id for p in split}) == len(split)

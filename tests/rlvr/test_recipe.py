@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.algorithms import ALGORITHMS
+from rlvr.algorithms import ALGORITHMS, PRESETS
 from rlvr.config_checks import launch_stage_mistake
 from rlvr.mistakes import ConfigError
 from rlvr.recipe import load_config, recipe_names
+from rlvr.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -223,14 +225,26 @@ def test_dry_run_counts_problems_as_published(
     from rlvr.train import main
 
     monkeypatch.delenv("RLVR_DATA", raising=False)
-    tasks = ["probe.tasks=[humaneval_plus, math500]", "probe.max_problems=null"]
+    tasks = [
+        "probe.tasks=[humaneval_plus, math500, {name: omni_math_rule, split: train}]",
+        "probe.max_problems=null",
+    ]
     assert main(["recipe=grpo_tiny", *tasks, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "humaneval_plus: 164 problems" in said and "math500: 500 problems" in said
+    assert "omni_math_rule/train: 2,000 problems" in said
 
 
-def test_help_names_the_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_everything_that_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     from rlvr.train import main
 
     assert main(["--help"]) == 0
-    assert "grpo_tiny" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    words = set(re.split(r"[\s,:]+", said))
+    assert {*recipe_names(), *ALGORITHMS, *TASKS, *PRESETS} <= words
+    lines = [line.split() for line in said.splitlines()]
+    assert ["optim.lr", "float", "=", "1e-06"] in lines and ["steps", "int"] in lines
+    assert ["algorithm.kl.estimator", "k1", "|", "k2", "|", "k3"] in lines
+    # A builder's own default, not that of the section's class.
+    assert re.search(r"^dapo: clip.low=0.2 clip.high=0.28 ", said, re.MULTILINE)
+    assert re.search(r"^math500, minerva_math, .*: source=none template=r1_zero ", said, re.MULTILINE)
