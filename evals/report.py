@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
 
 from evals.gap_record import GapRecord
 from evals.tables import interval, points, table
@@ -29,7 +32,7 @@ def gap_table(records: Sequence[GapRecord]) -> Group:
     tasks = dict.fromkeys(r.task for r in records)
     rows = [r for task in tasks for r in records if r.task == task and r.step in (0, last)]
     heads = [f"{r.task}\n{'before' if r.step == 0 else f'step {r.step}'}" for r in rows]
-    return _table("The gap before and after", rows, heads)
+    return _table("The gap before and after", rows, heads, together=2)
 
 
 def pair_table(record: GapRecord) -> Group:
@@ -37,19 +40,49 @@ def pair_table(record: GapRecord) -> Group:
     return _table("The model against the base", [record], [record.task])
 
 
-def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str]) -> Group:
-    k = records[0].gap_k
-    made = table(title, "points of 100", *heads)
-    names = (
-        "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
-        "closed", "gained / lost", "both / neither", "truncated", "unparsed", "timed out", "duplicates",
-    )  # fmt: skip
-    cells = [_cells(r, k) for r in records]
-    for i, name in enumerate(names):
-        row = [column[i] for column in cells]
-        if any(row):
-            made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
-    return Group("", made, _caption(records[0]), "")
+def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str], together: int = 1) -> Group:
+    return Group("", _Fitting(title, records, heads, together), _caption(records[0]), "")
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """A column a record, in as many tables as the console's width asks for; `together` columns stay so."""
+
+    title: str
+    records: Sequence[GapRecord]
+    heads: Sequence[str]
+    together: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left, title = len(self.records), self.title
+        while left:
+            taken = left
+            made = self._columns(title, left, taken)
+            while taken > self.together and _width(console, made) > options.max_width:
+                taken -= self.together
+                made = self._columns(title, left, taken)
+            yield made
+            left, title = left - taken, ""
+
+    def _columns(self, title: str, left: int, taken: int) -> Table:
+        at = len(self.records) - left
+        k = self.records[0].gap_k
+        made = table(title, "points of 100", *self.heads[at : at + taken])
+        names = (
+            "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
+            "closed", "gained / lost", "both / neither", "truncated", "unparsed", "timed out", "duplicates",
+        )  # fmt: skip
+        cells = [_cells(r, k) for r in self.records[at : at + taken]]
+        for i, name in enumerate(names):
+            row = [column[i] for column in cells]
+            if any(row):
+                made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
+        return made
+
+
+def _width(console: Console, made: Table) -> int:
+    """Of a table that is not squeezed."""
+    return Measurement.get(console, console.options.update(max_width=10_000), made).maximum
 
 
 def _cells(r: GapRecord, k: int) -> list[str]:

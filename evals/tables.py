@@ -9,7 +9,7 @@ from rich.table import Table
 def table(title: str, *heads: str) -> Table:
     """The first column on the left, the others on the right."""
     made = Table(
-        title=title,
+        title=title or None,
         title_justify="left",
         title_style="bold",
         caption_justify="left",

@@ -144,10 +144,11 @@ def train(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with Display(runs, console) as display, stopping(runs):
         while waiting or any(run.state == "running" for run in runs):
-            running = sum(run.state == "running" for run in runs)
             measured = any(run.directory.probe.exists() for run in runs)
-            if waiting and running < (jobs if measured else 1):
-                waiting.pop(0).start(launcher, keys, threads)
+            free = (jobs if measured else 1) - sum(run.state == "running" for run in runs)
+            for run in waiting[: max(0, free)]:
+                waiting.remove(run)
+                run.start(launcher, keys, threads)
             display.update()
             time.sleep(POLL_SECONDS)
         display.update()

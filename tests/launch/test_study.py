@@ -1,0 +1,161 @@
+"""The study's runs side by side: with a program that stands in for the trainer, and, slow, as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr.run_dir import read_jsonl
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# It probes, trains a step every 50 ms, and writes what a run directory has; told to end, it does at once.
+TRAINER = """
+import json, os, pathlib, signal, sys, time
+keys = dict(argument.split("=", 1) for argument in sys.argv[2:])
+run = pathlib.Path(keys["run_dir"])
+run.mkdir(parents=True, exist_ok=True)
+def log(event):
+    with open(os.environ["LOG"], "a") as file:
+        about = {"event": event, "run": run.name, "threads": os.environ["OMP_NUM_THREADS"], "keys": keys}
+        file.write(json.dumps(about) + "\\n")
+def stop(*_):
+    log("stopped")
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+log("began")
+time.sleep(1.5)
+if "ppo" in run.name and os.environ.get("FAIL"):
+    sys.exit(1)
+(run / "probe.jsonl").touch()
+metrics = run / "metrics.jsonl"
+done = len(metrics.read_text().splitlines()) if metrics.exists() else 0
+for step in range(done + 1, int(keys["steps"]) + 1):
+    time.sleep(0.05)
+    with open(metrics, "a") as file:
+        file.write(json.dumps({"step": step}) + "\\n")
+(run / ".finished").touch()
+log("ended")
+"""
+
+
+class Study:
+    """The command, with the stand-in as its launcher."""
+
+    def __init__(self, folder: Path):
+        self.runs, self._log = folder / "runs", folder / "log.jsonl"
+        trainer = folder / "trainer.py"
+        trainer.write_text(TRAINER)
+        self._launcher = f"--launcher={sys.executable} {trainer}"
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "launch.study", self._launcher, f"--runs={self.runs}", *arguments],
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+            | {"LOG": str(self._log), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Exit status and what was said."""
+        process = self.start(*arguments, **environment)
+        _, said = process.communicate(timeout=120)
+        return process.returncode, said
+
+    def events(self, event: str) -> list[str]:
+        """The runs to which it happened, in its order."""
+        return [row["run"] for row in read_jsonl(self._log) if row["event"] == event]
+
+    def log(self) -> list[dict[str, object]]:
+        return read_jsonl(self._log)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
+    _, said = study.run("--seeds", "4", "--jobs=3", "steps=2")
+    names = ["grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo"]
+    assert study.events("began")[0] == "grpo_tiny-s4"
+    assert sorted(study.events("began")) == sorted(f"{name}_tiny-s4" for name in names)
+    assert sorted(study.events("ended")) == sorted(study.events("began"))
+    order = [row["event"] for row in study.log()]
+    # The first alone until it has measured the base, then three at a time.
+    running, most = 0, 0
+    for event in order:
+        running += 1 if event == "began" else -1
+        most = max(most, running)
+    assert 2 <= most <= 3
+    assert "6 of 6 runs finished" in said and "min left" in said
+    first = study.log()[0]
+    assert first["threads"] == str(max(1, (os.cpu_count() or 1) // 3))
+    assert first["keys"] == {
+        "recipe": "study/grpo_tiny", "seed": "4", "steps": "2", "run_dir": f"{study.runs}/grpo_tiny-s4"
+    }  # fmt: skip
+
+
+def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
+    arguments = ("--seeds", "1", "--jobs=1", "--ablations", "steps=10")
+    process = study.start(*arguments)
+    deadline = time.monotonic() + 60
+    while len(study.events("began")) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert "goes on from here" in process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert study.events("ended") == ["grpo_length_tiny-s1"]
+    assert study.events("stopped") == ["grpo_rollouts8_tiny-s1"]
+    _, said = study.run(*arguments)
+    assert study.events("began").count("grpo_length_tiny-s1") == 1
+    assert sorted(study.events("ended")) == sorted(set(study.events("began")))
+    assert "4 of 4 runs finished" in said
+
+
+def test_a_failure_is_named_and_stops_no_other_run(study: Study) -> None:
+    status, said = study.run("--seeds", "1", "--jobs=4", "steps=1", FAIL="1")
+    assert status == 1
+    assert len(study.events("ended")) == 5
+    assert "ppo_tiny-s1 failed: see" in said and str(study.runs / "ppo_tiny-s1.log") in said.replace("\n", "")
+
+
+def test_a_wrong_key_is_found_before_anything_starts(study: Study) -> None:
+    status, said = study.run("optim.lrr=1")
+    assert status == 2 and "did you mean optim.lr?" in said
+    assert study.log() == []
+
+
+@pytest.mark.slow
+def test_six_algorithms_and_their_report(tmp_path: Path) -> None:
+    keys = (
+        "steps=4", "save_every=2", "probe.max_problems=6", "probe.n=8", "probe.base_n=16",
+        "probe.final_n=16", "probe.k=16",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "launch.study", "--seeds", "1", f"--runs={tmp_path}", *keys]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report" / "index.html").read_text()
+    for name in ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo"):
+        card = json.loads((tmp_path / f"{name}_tiny-s1" / "config.json").read_text())
+        assert card["algorithm"]["name"] == name and name in page
+    # All were held against one measurement of the base.
+    bases = {
+        json.dumps(row["base_pass_at_k"])
+        for run in tmp_path.glob("*-s1")
+        for row in read_jsonl(run / "probe.jsonl")
+        if row["task"] == "countdown:3"
+    }
+    assert len(bases) == 1
