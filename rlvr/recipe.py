@@ -1,4 +1,4 @@
-"""recipe=NAME key=value ... -> Config, or every mistake at once, each with the nearest known name.
+"""recipe=NAME|FILE.yaml key=value ... -> Config, or every mistake at once, each with the nearest known name.
 
 Runs before torch is imported, so that a typo costs no time.
 """
@@ -37,7 +37,8 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
     mistakes = [*_complete_choices(data)]
     try:
         if "run_dir" not in data:
-            data["run_dir"] = f"runs/{name}-s{data.get('seed', 0)}"
+            own = Path(name).stem if _is_file(name) else name
+            data["run_dir"] = f"runs/{own}-s{data.get('seed', 0)}"
         config = Config.model_validate(data)
     except ValidationError as error:
         mistakes = [of_error(e, known_keys(Config)) for e in error.errors()] + mistakes
@@ -70,17 +71,10 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
 
 
-def _read_recipe(name: Any, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A recipe with what its `defaults` names under it."""
-    known = recipe_names()
-    if name is None:
-        advice = f"give recipe=NAME with one of: {', '.join(known)}"
-        raise ConfigError("command line", [Mistake("recipe", None, advice)])
-    path = RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        advice = f"no such recipe; {nearest(str(name), known, 'recipes')}"
-        raise ConfigError("command line", [Mistake("recipe", name, advice)])
-    if name in seen:
+def _read_recipe(name: Any, beside: Path = Path(), seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe with what its `defaults` names under it. beside: the directory that a file is relative to."""
+    path = _recipe_path(name, beside)
+    if path in seen:
         raise ConfigError(str(path), [Mistake("defaults", name, "a recipe inherits from itself")])
     try:
         data = OmegaConf.to_container(OmegaConf.load(path))
@@ -90,7 +84,25 @@ def _read_recipe(name: Any, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         raise ConfigError(str(path), [Mistake(str(path), None, "a recipe is a mapping of keys")])
     data = {str(key): value for key, value in data.items()}
     parent = data.pop("defaults", None)
-    return _merge(_read_recipe(parent, (*seen, name)), data) if parent else data
+    return _merge(_read_recipe(parent, path.parent, (*seen, path)), data) if parent else data
+
+
+def _recipe_path(name: Any, beside: Path) -> Path:
+    known = recipe_names()
+    if name is None:
+        advice = f"give recipe=NAME with one of: {', '.join(known)}; or a file of your own, recipe=FILE.yaml"
+        raise ConfigError("command line", [Mistake("recipe", None, advice)])
+    path = beside / name if _is_file(name) else RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        advice = (
+            "no such file" if _is_file(name) else f"no such recipe; {nearest(str(name), known, 'recipes')}"
+        )
+        raise ConfigError("command line", [Mistake("recipe", name, advice)])
+    return path.resolve()
+
+
+def _is_file(name: Any) -> bool:
+    return str(name).endswith(".yaml")
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME [key=value ...] [--dry-run[=8x80]]
+"""Trains and probes: accelerate launch rlvr/train.py recipe=NAME|FILE.yaml [key=value ...] [--dry-run[=8x80]]
 
 --dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB whether it fits on them.
 The command line: reads the configuration, before anything heavy is imported, and hands it to `rlvr.run`.

@@ -91,6 +91,19 @@ def test_arguments_override_the_recipe() -> None:
     assert config.algorithm.options["clip"]["low"] == 0.2
 
 
+def test_a_file_is_a_recipe_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "_shared.yaml").write_text("defaults: grpo_tiny\noptim: {lr: 3.0e-4}\n")
+    (tmp_path / "own" / "mine.yaml").write_text("defaults: _shared.yaml\nsteps: 7\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(["recipe=own/mine.yaml", "seed=2"])
+    assert (config.steps, config.optim.lr, config.rollouts.prompts) == (7, 3e-4, 64)
+    assert (config.recipe, config.run_dir) == ("own/mine.yaml", "runs/mine-s2")
+    assert mistakes("recipe=own/none.yaml")["recipe"] == "no such file"
+    (tmp_path / "own" / "_shared.yaml").write_text("defaults: mine.yaml\n")
+    assert mistakes("recipe=own/mine.yaml")["defaults"] == "a recipe inherits from itself"
+
+
 def test_all_mistakes_at_once() -> None:
     found = mistakes(
         "recipe=grpo_tiny", "stepz=3", "optim.learning_rate=1", "rollouts.prompts=many", "optim.lr=-1"
