@@ -1,9 +1,10 @@
 """The study: python -m launch.study [--seeds 1 2 3] [--size tiny|qwen7b] [--ablations] [key=value ...]
 
-Trains every algorithm with every seed on equal prompts and equal update steps, then writes the report of
-`python -m evals compare` to RUNS/report. Stop it whenever you like: the same command goes on, and no
-finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go to every run.
-Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130 stopped.
+Trains every algorithm with every seed on equal prompts and equal update steps, computes the first seed's
+perplexities, and writes the report of `python -m evals compare` to RUNS/report. Stop it whenever you like:
+the same command goes on, and no finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go
+to every run. Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130
+stopped.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Run:
     recipe: str
     seed: int
     steps: int
+    task: str
     directory: RunDir
     process: subprocess.Popen[bytes] | None = None
 
@@ -103,8 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     if failed := [run for run in runs if run.state == "failed"]:
         console.print("\n".join(f"{run.name} failed: see {run.log}" for run in failed), style="red")
         return 1
-    report = [sys.executable, "-m", "evals", "compare", *(str(run.directory.path) for run in runs)]
-    return subprocess.run([*report, f"out={folder / 'report'}"], check=False).returncode
+    return report(runs, folder / "report")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,7 +132,7 @@ def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
     """Raises ConfigError, before anything is trained, where the keys do not suit a recipe."""
     directory = folder / f"{name}-s{seed}"
     config = load_config([f"recipe=study/{name}", f"seed={seed}", f"run_dir={directory}", *keys])
-    return Run(f"study/{name}", seed, config.steps, RunDir(directory))
+    return Run(f"study/{name}", seed, config.steps, config.task.name, RunDir(directory))
 
 
 def train(
@@ -152,6 +153,22 @@ def train(
             display.update()
             time.sleep(POLL_SECONDS)
         display.update()
+
+
+def report(runs: Sequence[Run], out: Path) -> int:
+    """The first seed's perplexities on the task trained on, where they are not there yet, and the page.
+    Exit status."""
+    for run in runs:
+        found = run.directory.path / "perplexity"
+        if run.seed == runs[0].seed and not (found / "perplexity.jsonl").exists():
+            asked = [f"run={run.directory.path}", f"task={run.task}", f"out={found}"]
+            if status := _evals("perplexity", *asked):
+                return status
+    return _evals("compare", *(str(run.directory.path) for run in runs), f"out={out}")
+
+
+def _evals(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "evals", *arguments], check=False).returncode
 
 
 @contextmanager

@@ -151,6 +151,7 @@ def test_six_algorithms_and_their_report(tmp_path: Path) -> None:
     for name in ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo"):
         card = json.loads((tmp_path / f"{name}_tiny-s1" / "config.json").read_text())
         assert card["algorithm"]["name"] == name and name in page
+    assert len(list(tmp_path.glob("*/perplexity/perplexity.jsonl"))) == 6
     # All were held against one measurement of the base.
     bases = {
         json.dumps(row["base_pass_at_k"])
