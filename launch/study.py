@@ -138,14 +138,14 @@ def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
 def train(
     runs: Sequence[Run], jobs: int, launcher: Sequence[str], keys: Sequence[str], console: Console
 ) -> None:
-    """Every run to its end, `jobs` at a time. The first goes ahead alone until it has measured the base,
-    which the others then find in the store. A run that fails does not stop the others.
+    """Every run to its end, `jobs` at a time. The first goes ahead alone until it trains: then the base is
+    measured, and the others find it in the store. A run that fails does not stop the others.
     """
     waiting = [run for run in runs if run.state != "finished"]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with Display(runs, console) as display, stopping(runs):
         while waiting or any(run.state == "running" for run in runs):
-            measured = any(run.directory.probe.exists() for run in runs)
+            measured = any(run.step for run in runs)
             free = (jobs if measured else 1) - sum(run.state == "running" for run in runs)
             for run in waiting[: max(0, free)]:
                 waiting.remove(run)

@@ -10,6 +10,7 @@ from typing import Any
 from evals.compare.loading import Run, Side
 from rlvr.resume import covers, flattened
 
+WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
 # Keys in which the runs of one arm may differ.
 FREE = ("recipe", "run_dir", "resume", "seed", "keep_last", "monitor")
 # Differing keys that an arm's name may carry; beyond, arms of one algorithm are lettered.
@@ -104,8 +105,8 @@ def make_study(runs: Sequence[Run]) -> Study:
 
 
 def title(algorithm: str) -> str:
-    """An algorithm's name as it is written in papers: reinforce_pp is REINFORCE++."""
-    return algorithm.upper().replace("_PP", "++").replace("_", " ")
+    """An algorithm's name as it is written in papers."""
+    return WRITTEN.get(algorithm, algorithm.upper().replace("_", " "))
 
 
 def configured(run: Run) -> dict[str, Any]:

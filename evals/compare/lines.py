@@ -54,6 +54,8 @@ def samples_drawn(arm: Arm, step: int) -> float:
     return float(np.mean(drawn))
 
 
+MOST_BANDS = 3
+
 STEPS = Against("steps", "training step", lambda arm, step: float(step))
 SAMPLES = Against("samples", "samples drawn in training", samples_drawn)
 
@@ -84,12 +86,18 @@ def _pass_at_k_panel(study: Study, task: str) -> Panel:
         )
         for base, arms in bases.items()
     ]
-    series += [
+    arms = [
         _estimated(arm.label, partial(line_of, arm), numbers.curve(arm.policies(task)))
         for arm in study.on(task)
     ]
+    series += arms if all_banded(study) else [arm._replace(band=None) for arm in arms]
     about = f"pass@k against k on {task}: " + "; ".join(_ends(one) for one in series)
     return Panel(f"pass_at_k-{plain(task)}", about, partial(_pass_at_k, task, series))
+
+
+def all_banded(study: Study) -> bool:
+    """Whether the arms' curves have bands; those of many would hide each other."""
+    return len(study.arms) <= MOST_BANDS
 
 
 def gap_panels(study: Study) -> list[list[Panel]]:

@@ -141,12 +141,25 @@ class Pair(NamedTuple):
     differences: list[Difference]
     refused: str | None
 
+    @property
+    def verdicts(self) -> list[str]:
+        """In words: what is apart, or else, once, that nothing is."""
+        if self.refused is not None:
+            return [self.refused]
+        apart = [d.verdict for d in self.differences if d.apart]
+        return apart or list(dict.fromkeys(d.verdict for d in self.differences))
+
 
 def measures(k: int) -> list[Measure]:
     """pass@1, pass@K and the gap."""
     return [
-        Measure("pass@1", lambda arm, task: pass_at_k(arm.policies(task), 1), 1, "is higher by"),
-        Measure(f"pass@{k}", lambda arm, task: pass_at_k(arm.policies(task), k), 1, "is higher by"),
+        Measure("pass@1", lambda arm, task: pass_at_k(arm.policies(task), 1), 1, "has the higher pass@1, by"),
+        Measure(
+            f"pass@{k}",
+            lambda arm, task: pass_at_k(arm.policies(task), k),
+            1,
+            f"has the higher pass@{k}, by",
+        ),
         Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by"),
     ]
 

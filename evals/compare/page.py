@@ -13,7 +13,7 @@ from evals.compare.arms import Arm, Study
 from evals.compare.bars import histogram_panels, perplexity_panels, solvable_panels
 from evals.compare.costs import cost, differing_keys
 from evals.compare.flags import flags
-from evals.compare.lines import gap_panels, pass_at_k_panels, training_panels, window
+from evals.compare.lines import all_banded, gap_panels, pass_at_k_panels, training_panels, window
 from evals.compare.numbers import Cells
 from evals.compare.panels import COLOURS, Panel, colour_names
 from evals.estimators.intervals import Interval
@@ -85,6 +85,8 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         flags=flags(study),
         measured={task: _measured(study, task) for task in study.tasks},
         rows=study_rows(study),
+        measures=[measure.name for measure in numbers.measures(study.k)],
+        all_banded=all_banded(study),
         pairs={task: numbers.pairs(study, task) for task in study.tasks},
         costs=[(run, cost(run)) for run in study.runs],
         keys=differing_keys(study.runs),

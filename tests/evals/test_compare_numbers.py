@@ -149,6 +149,7 @@ def test_equal_runs_cannot_be_told_apart(tmp_path: Path) -> None:
     for found in pair.differences:
         assert found.estimate is not None and found.estimate.value == 0 and not found.apart
         assert found.verdict == "cannot be told apart with 6 problems x 8 samples"
+    assert pair.verdicts == ["cannot be told apart with 6 problems x 8 samples"]
 
 
 def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_path: Path) -> None:
@@ -166,8 +167,9 @@ def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_pat
     low, high = at_1.estimate.interval
     assert low == pytest.approx(resampled(expected)[0], abs=0.01) and high < 0
     points = f"{-100 * expected.mean():.1f} points"
-    assert at_1.verdict == f"RLOO is higher by {points}"
+    assert at_1.verdict == f"RLOO has the higher pass@1, by {points}"
     assert gap.verdict == f"RLOO has the smaller gap, by {points}"
+    assert pair.verdicts == [at_1.verdict, gap.verdict]
     assert not at_8.apart  # four of six problems are solved within 8 by both
 
 

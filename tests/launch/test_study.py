@@ -16,7 +16,7 @@ from rlvr.run_dir import read_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# It probes, trains a step every 50 ms, and writes what a run directory has; told to end, it does at once.
+# It trains a step every 50 ms, and writes what a run directory has; told to end, it does at once.
 TRAINER = """
 import json, os, pathlib, signal, sys, time
 keys = dict(argument.split("=", 1) for argument in sys.argv[2:])
@@ -34,7 +34,6 @@ log("began")
 time.sleep(1.5)
 if "ppo" in run.name and os.environ.get("FAIL"):
     sys.exit(1)
-(run / "probe.jsonl").touch()
 metrics = run / "metrics.jsonl"
 done = len(metrics.read_text().splitlines()) if metrics.exists() else 0
 for step in range(done + 1, int(keys["steps"]) + 1):
@@ -92,7 +91,7 @@ def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
     assert sorted(study.events("began")) == sorted(f"{name}_tiny-s4" for name in names)
     assert sorted(study.events("ended")) == sorted(study.events("began"))
     order = [row["event"] for row in study.log()]
-    # The first alone until it has measured the base, then three at a time.
+    # The first alone until it trains, then three at a time.
     running, most = 0, 0
     for event in order:
         running += 1 if event == "began" else -1
