@@ -15,6 +15,8 @@ from evals.estimators.intervals import Interval, bootstrap_mean, percentiles, re
 from evals.estimators.passk import ks_up_to
 
 Values = NDArray[np.float64]
+# Means that are equal but for the order in which they were added.
+ROUNDING = 1e-12
 
 
 class Combined(NamedTuple):
@@ -182,7 +184,7 @@ def _difference(one: Arm, other: Arm, task: str, measure: Measure) -> Difference
     if own is None or others is None:
         return Difference(measure.name, None, False, "not estimated: fewer samples than K")
     found = combine((own.mean(axis=0) - others.mean(axis=0))[None])
-    if found.interval.low <= 0 <= found.interval.high:
+    if found.interval.low <= ROUNDING and found.interval.high >= -ROUNDING:
         n = min(side.counts.n_max for arm in (one, other) for side in arm.policies(task))
         verdict = f"cannot be told apart with {own.shape[1]} problems x {n} samples"
         return Difference(measure.name, found, False, verdict)
