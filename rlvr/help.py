@@ -36,12 +36,14 @@ def help_text() -> str:
         (
             _listed("recipes", recipe_names()),
             _listed("algorithms", ALGORITHMS),
-            _listed("presets", [f"{name} (algorithm.preset)" for name in PRESETS]),
+            _listed("presets", PRESETS),
             _listed("tasks", TASKS),
             "",
             "keys (without a default: the recipe or you must give it):",
             *map(str, keys(Config)),
-            *_section("algorithm", ALGORITHMS),
+            *_section(
+                "algorithm", ALGORITHMS, Key("algorithm.preset", " | ".join((*PRESETS, "none")), "none")
+            ),
             *_section("task", TASKS),
         )
     )
@@ -53,20 +55,25 @@ def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = 
         default = getattr(defaults, name) if defaults else field.get_default(call_default_factory=True)
         required = field.is_required() and defaults is None
         sections = [kind for kind in _parts(field.annotation) if _is_model(kind)]
+        if not sections:
+            yield Key(prefix + name, _type_name(field.annotation), None if required else _written(default))
+        elif not required and not isinstance(default, BaseModel):
+            kind = "list" if isinstance(default, tuple) else "mapping | none"
+            yield Key(prefix + name, kind, _written(default))
         for section in sections:
             filled = default if isinstance(default, section) else None
             yield from keys(section, f"{prefix}{name}.", filled)
-        if not sections:
-            yield Key(prefix + name, _type_name(field.annotation), None if required else _written(default))
 
 
-def _section(where: str, table: Mapping[str, str]) -> Iterator[str]:
-    """The keys of all choices of a table with their types, then each one's defaults."""
+def _section(where: str, table: Mapping[str, str], *shared: Key) -> Iterator[str]:
+    """The keys of all choices of a table with their types, then each one's defaults. shared: keys that
+    every choice has."""
     known = {name: list(keys(builders.schema(table, name))) for name in table}
     kinds: dict[str, dict[str, None]] = {}
     for key in (key for choice in known.values() for key in choice):
         kinds.setdefault(key.name, {}).update(dict.fromkeys(key.kind.split(" | ")))
     yield f"\nkeys of {where}, by {where}.name:"
+    yield from map(str, shared)
     yield from (str(Key(f"{where}.{name}", " | ".join(kind), None)) for name, kind in kinds.items())
     yield ""
     alike: dict[tuple[Key, ...], list[str]] = {}

@@ -80,7 +80,7 @@ class Monitor:
             raise AlarmError(
                 f"step {step}: loss or gradient was not finite {self._skipped} steps in a row. "
                 f"The batches lie in {self.run_dir.evidence}. Usual causes: a learning rate that is too "
-                "high, a reward that is not a number, half precision without headroom."
+                "high, half precision without headroom."
             )
         difference = metrics["mismatch/mean"]
         if difference > limits.max_logprob_difference:
