@@ -41,11 +41,11 @@ class Monitor:
         with progress("training", self.config.steps, self.console, completed) as self._display:
             yield
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """One training step: file, mirror, display. Raises AlarmError."""
+    def log(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+        """One training step: file, mirror, display. report: for the mirror alone. Raises AlarmError."""
         if self.active:
             append_jsonl(self.run_dir.metrics, {"step": step, **metrics})
-        self.mirror(step, metrics)
+        self.mirror(step, metrics, report)
         self._show(metrics)
         self._alarm(step, metrics)
 

@@ -21,7 +21,8 @@ from rlvr.learner import Learner
 from rlvr.metrics import Totals, rollout_metrics
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
-from rlvr.rollout import Rollouts, to_batch
+from rlvr.rollout import Group, Rollouts, to_batch
+from rlvr.rollout_table import rollout_table, shown_rows
 from rlvr.run_dir import RunDir
 from rlvr.seeds import derive_seed
 from rlvr.signals import StopSignal
@@ -81,7 +82,7 @@ class Trainer:
         with self.monitor.training(self.step), stop.finishing():
             while self.step < self.config.steps:
                 self.step += 1
-                self.monitor.log(self.step, self._train_step())
+                self.monitor.log(self.step, *self._train_step())
                 stopping = self._agreed(stop.received)
                 if stopping or self._on_schedule():
                     checkpoint = self._save()
@@ -96,7 +97,7 @@ class Trainer:
     def _on_schedule(self) -> bool:
         return self.step % self.config.save_every == 0 or self.step == self.config.steps
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self) -> tuple[dict[str, float], Report]:
         # Nothing draws from the global generators between steps, so a resume need not restore them.
         set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
         begun = time.perf_counter()
@@ -108,13 +109,14 @@ class Trainer:
         batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
         scored = time.perf_counter()
         batch = self.learner.credit(batch)
+        report = self._shown(collected.used, batch)
         learned, skipped = self.learner.update(batch, self.step)
         if skipped:
             self._keep_evidence(batch)
         self.engine.load(self.policy.weights())
         ended = time.perf_counter()
         self.totals = self.totals.plus(collected, ended - begun)
-        return {
+        metrics = {
             **self._averaged(rollout_metrics(collected)),
             **learned,
             **self.totals.metrics(),
@@ -126,6 +128,15 @@ class Trainer:
             "time/step": ended - begun,
             "time/samples_per_second": collected.samples / (ended - begun),
         }
+        return metrics, report
+
+    def _shown(self, groups: Sequence[Group], batch: Batch) -> Report:
+        """For dashboards, where a checkpoint follows: rollouts to read. All ranks score, one is shown."""
+        if self.config.monitor.wandb == "disabled" or not self._on_schedule():
+            return Report()
+        rows = shown_rows(batch)
+        table = rollout_table(groups, rows, self.policy.scores(rows).logprobs)
+        return Report(tables={"samples/rollouts": lambda: table})
 
     def _averaged(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Means over ranks, which all sample equally many completions."""

@@ -27,7 +27,7 @@ def parts(offline_run: Path) -> list[Recorded]:
 
 def training_rows(parts: list[Recorded]) -> list[dict[str, Any]]:
     rows = [row for part in parts for row in part.rows if "loss/total" in row]
-    return [{k: v for k, v in row.items() if not k.startswith("_")} for row in rows]
+    return [{k: v for k, v in row.items() if not k.startswith(("_", "samples/rollouts."))} for row in rows]
 
 
 def probe_rows(parts: list[Recorded]) -> dict[int, dict[str, Any]]:
@@ -74,6 +74,43 @@ def test_samples_can_be_read_beside_their_verdicts(offline_run: Path, parts: lis
             sample["text"], sample["status"], sample["extracted"], pytest.approx(sample["logprob"])
         )  # fmt: skip
         assert "make" in row["prompt"]
+
+
+def test_rollouts_can_be_read_beside_how_far_engine_and_trainer_are_apart(
+    offline_run: Path, parts: list[Recorded]
+) -> None:
+    rows = [row for part in parts for row in part.rows if "samples/rollouts.path" in row]
+    assert [row["step"] for row in rows] == [2, 4]
+    for row in rows:
+        table = content(offline_run, row, "samples/rollouts")
+        shown = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
+        assert len(shown) == 64
+        assert all(each["problem"] and "make" in each["prompt"] for each in shown)
+        assert {each["reward"] > 0 for each in shown} == {True, False}
+        assert {each["verdict"] == "correct" for each in shown if each["reward"] >= 1} == {True}
+        # The 64 are the whole batch here.
+        apart = [each["logprob_difference"] for each in shown]
+        weights = [each["tokens"] for each in shown]
+        mean = sum(a * w for a, w in zip(apart, weights, strict=True)) / sum(weights)
+        assert mean == pytest.approx(row["mismatch/mean"], rel=1e-3)
+
+
+@pytest.mark.usefixtures("base")
+def test_what_is_shown_changes_nothing_of_what_is_trained(
+    offline_run: Path, train: Train, tmp_path: Path
+) -> None:
+    process = train(
+        "recipe=grpo_tiny", "steps=2", "save_every=2", "rollouts.prompts=8", "rollouts.max_new_tokens=48",
+        "probe.tasks=[]", "run_dir=run",
+    )  # fmt: skip
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+    def numbers(run: Path) -> list[dict[str, Any]]:
+        rows = read_jsonl(run / "metrics.jsonl")[:2]
+        return [{k: v for k, v in row.items() if "time/" not in k and "seconds" not in k} for row in rows]
+
+    assert numbers(tmp_path / "run") == numbers(offline_run)
 
 
 def test_the_curves_of_base_and_policy_are_a_chart(offline_run: Path, parts: list[Recorded]) -> None:
