@@ -65,6 +65,7 @@ def drawing(
     beside it.
     """
     style = {
+        "text.parse_math": False,  # names of runs and problems may hold any character
         "font.family": "sans-serif", "font.size": 9.5, "svg.fonttype": "none", "svg.hashsalt": "rlvr",
         "figure.facecolor": look.background, "axes.facecolor": look.background,
         "text.color": look.ink, "axes.labelcolor": look.ink, "axes.titlecolor": look.ink,

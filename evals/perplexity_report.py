@@ -105,7 +105,7 @@ def draw_boxes(medians: Sequence[Median], task: str, out: Path, look: Look) -> N
             every = -(-len(steps) // STEPS_NAMED)
             names = [str(b.step) if i % every == 0 else "" for i, b in enumerate(steps)]
             draw_quartiles(axes[1], steps, names, [colours[POLICY]] * len(steps), look)
-            axes[1].set_title(r"PPL$_\mathrm{base}$(Y$_\mathrm{policy}$) in training")
+            axes[1].set_title(r"PPL$_\mathrm{base}$(Y$_\mathrm{policy}$) in training", parse_math=True)
             axes[1].set_xlabel("step")
             axes[1].sharey(axes[0])
 
@@ -119,6 +119,8 @@ def draw_quartiles(
         medianprops={"color": look.ink, "lw": 1.6}, boxprops={"lw": 1.1},
         flierprops={"marker": "o", "ms": 2.2, "mew": 0, "alpha": 0.55},
     )  # fmt: skip
+    for label in axes.get_xticklabels():
+        label.set_parse_math(True)
     for i, colour in enumerate(colours):
         drawn["boxes"][i].set(facecolor=(colour, 0.25), edgecolor=colour)
         drawn["fliers"][i].set(markerfacecolor=colour)

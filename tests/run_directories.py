@@ -46,13 +46,14 @@ def write_run(
     base_weights: str = "base",
     finished: bool = True,
     trained: int = 4,
+    samples: int = 16,
     n: int = N,
     **conditions: Any,
 ) -> Path:
     """A run of 4 steps that was probed at 2 and 4, on one task, K = 8.
 
-    arguments: of the trainer. policies: counts by step. trained: steps that were logged. conditions: of
-    the measurements, where they are not CONDITIONS.
+    arguments: of the trainer. policies: counts by step. trained: steps that were logged, each of so many
+    samples. conditions: of the measurements, where they are not CONDITIONS.
     """
     settings = (f"run_dir={path}", "steps=4", "save_every=2", "probe.k=8", "probe.tasks=[countdown:3]")
     config = load_config([*settings, *arguments])
@@ -60,7 +61,7 @@ def write_run(
     here.path.mkdir(parents=True)
     write_json(here.config, config.model_dump(mode="json"))
     for step in range(1, trained + 1):
-        append_jsonl(here.metrics, logged(step))
+        append_jsonl(here.metrics, logged(step, samples))
     task = conditions.get("task", CONDITIONS.task)
     write_counts(here.probes / "base", base, base_weights, n, **conditions)
     append_jsonl(here.probe, {"step": 0, "task": task, "samples_drawn": 48})
@@ -72,10 +73,10 @@ def write_run(
     return path
 
 
-def logged(step: int) -> dict[str, float]:
-    """What the trainer logs of a step of 16 samples."""
+def logged(step: int, samples: int) -> dict[str, float]:
+    """What the trainer logs of a step."""
     return {
-        "step": step, "rollout/reward": 0.1 * step, "rollout/entropy": 1 / step,
-        "rollout/length": 10.0 + step, "mismatch/mean": 1e-6 * step,
-        "total/samples": 16 * step, "time/step": 1.5,
+        "step": step, "rollout/correct": 0.1 * step, "rollout/reward": 0.1 * step,
+        "rollout/entropy": 1 / step, "rollout/length": 10.0 + step, "mismatch/mean": 1e-6 * step,
+        "total/samples": samples * step, "time/step": 1.5,
     }  # fmt: skip

@@ -28,6 +28,8 @@ from rlvr.progress import progress
 from rlvr.recipe import parse_arguments
 from rlvr.run_dir import write_text
 
+FIGURE_FILES = (".png", ".svg")
+
 
 class Comparing(Section):
     """What one command compares."""
@@ -97,4 +99,14 @@ def write_report(study: Study, out: Path) -> int:
 
         figures = {key: [[drawn(panel) for panel in row] for row in own] for key, own in rows.items()}
     write_text(out / "index.html", render(study, figures))
+    _remove_others(out, {panel.name for own in rows.values() for row in own for panel in row})
     return total
+
+
+def _remove_others(out: Path, drawn: set[str]) -> None:
+    """Figures of an earlier report in the same place, which the page does not show any more."""
+    for group in GROUPS:
+        for suffix in FIGURE_FILES:
+            for path in out.glob(f"{group.key}-*{suffix}"):
+                if path.stem not in drawn:
+                    path.unlink()

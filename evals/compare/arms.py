@@ -75,12 +75,12 @@ class Study:
         """The arms that were probed on the task."""
         return tuple(arm for arm in self.arms if task in arm.tasks)
 
-    def bases(self, task: str) -> dict[Side, list[Arm]]:
-        """The base's measurements on the task, one where all is well, with the arms held against them."""
-        found: dict[Side, list[Arm]] = {}
+    def bases(self, task: str) -> dict[tuple[Side, ...], list[Arm]]:
+        """The base's measurements on the task with the arms held against them: one of one, where all is
+        well; several of an arm whose seeds sampled the base each for itself."""
+        found: dict[tuple[Side, ...], list[Arm]] = {}
         for arm in self.on(task):
-            for base in dict.fromkeys(arm.bases(task)):
-                found.setdefault(base, []).append(arm)
+            found.setdefault(tuple(dict.fromkeys(arm.bases(task))), []).append(arm)
         return found
 
     def name(self, run: Run) -> str:
@@ -88,7 +88,7 @@ class Study:
         names = [(arm.label, one.seed) for arm in self.arms for one in arm.runs]
         arm = next(arm for arm in self.arms if run in arm.runs)
         short = f"{arm.label} seed {run.seed}"
-        return short if names.count((arm.label, run.seed)) == 1 else f"{short} ({run.path.name})"
+        return short if names.count((arm.label, run.seed)) == 1 else f"{short} ({run.path})"
 
 
 def make_study(runs: Sequence[Run]) -> Study:

@@ -86,11 +86,12 @@ def _perplexity_row(study: Study, task: str) -> list[Panel]:
     limits = (min(values), max(values))
     row = []
     for arm, run, shown in found:
-        about = f"Perplexity on {task}, {study.name(run)}, medians: " + ", ".join(
+        about = f"Perplexity on {task}, {study.name(run)}, step {run.perplexity_step}, medians: " + ", ".join(
             f"{np.median(one.values):.3f} of {one.author} under {one.model}" for one in shown
         )
-        name = f"perplexity-{plain(task)}-{arm.index}-{plain(study.name(run))}"
-        draw = partial(_perplexity, f"{study.name(run)}, {task}", arm, shown, limits)
+        name = f"perplexity-{plain(task)}-{study.runs.index(run)}-{plain(study.name(run))}"
+        title = f"{study.name(run)}, step {run.perplexity_step}, {task}"
+        draw = partial(_perplexity, title, arm, shown, limits)
         row.append(Panel(name, about, draw))
     return row
 

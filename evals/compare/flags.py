@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from evals.compare.arms import Study
+from evals.compare.costs import cost
 from evals.compare.loading import Run, Side
+from rlvr.resume import flattened
 
 
 class Flag(NamedTuple):
@@ -27,6 +30,13 @@ class Aspect(NamedTuple):
     why: str
 
 
+class Settings(NamedTuple):
+    """A section of the configuration that fair runs have in common. Of it, the keys that differ are shown."""
+
+    section: str
+    why: str
+
+
 class TaskAspect(NamedTuple):
     """The same of a task; of: is given base and policy."""
 
@@ -37,18 +47,27 @@ class TaskAspect(NamedTuple):
 
 NOT_PAIRED = "Their figures there are not comparable; no differences are computed."
 OTHER_BASE = "Gaps to different bases are not comparable."
+# Keys of the settings that are aspects of their own.
+SHOWN_ABOVE = ("rollouts.prompts", "rollouts.group_size")
 BUDGET = "One run could train on more than another."
 
 ASPECTS = [
     Aspect("base model", lambda run: run.config.base_model, OTHER_BASE),
     Aspect("tasks probed", lambda run: ", ".join(run.tasks), "Some cells are empty."),
     Aspect("training task", lambda run: _options(run.config.task.model_dump()), "They learned other things."),
-    Aspect("steps", lambda run: str(run.config.steps), BUDGET),
+    Aspect("model to start from", lambda run: run.config.model, "They did not start alike."),
+    Aspect("steps trained", lambda run: str(run.trained), BUDGET),
     Aspect("step of the figures", lambda run: str(run.step), BUDGET),
     Aspect("prompts per step", lambda run: str(run.config.rollouts.prompts), BUDGET),
     Aspect("group size", lambda run: str(run.config.rollouts.group_size), BUDGET),
-    Aspect("token limit in training", lambda run: str(run.config.rollouts.max_new_tokens), BUDGET),
+    Aspect("samples drawn in training", lambda run: _rounded(cost(run).samples), BUDGET),
     Aspect("code revision", lambda run: str(run.card.get("git")), "The program itself may have changed."),
+]
+SETTINGS = [
+    Settings("rewards", "Their rewards are not on one scale; the share that is correct is."),
+    Settings("rollouts", "They sampled in other ways."),
+    Settings("optim", "Updates of another kind may be all the difference."),
+    Settings("policy", "Updates of another kind may be all the difference."),
 ]
 TASK_ASPECTS = [
     TaskAspect("weights of the base", lambda b, p: b.origin.weights, OTHER_BASE),
@@ -73,7 +92,43 @@ def flags(study: Study) -> list[Flag]:
         values = {run: whole.of(run) for run in study.runs}
         if len(set(values.values())) > 1:
             found.append(Flag(f"Different {whole.name}", _grouped(study, values), whole.why))
-    return found
+    found += [flag for settings in SETTINGS if (flag := _settings(study, settings))]
+    return [*found, *_old_perplexities(study)]
+
+
+def shared_aspects() -> list[str]:
+    """What runs have in common where there is no flag."""
+    tasks = [f"{aspect.name} on each task" for aspect in TASK_ASPECTS]
+    return [*(aspect.name for aspect in ASPECTS), *(f"the settings of {s.section}" for s in SETTINGS), *tasks]
+
+
+def _settings(study: Study, settings: Settings) -> Flag | None:
+    flat = {run: flattened({settings.section: section(run, settings.section)}) for run in study.runs}
+    keys = dict.fromkeys(key for own in flat.values() for key in own if key not in SHOWN_ABOVE)
+    differing = [key for key in keys if len({json.dumps(own.get(key)) for own in flat.values()}) > 1]
+    if not differing:
+        return None
+    values = {
+        run: ", ".join(f"{key} {json.dumps(own.get(key))}" for key in differing) for run, own in flat.items()
+    }
+    return Flag(f"Different settings of {settings.section}", _grouped(study, values), settings.why)
+
+
+def section(run: Run, name: str) -> dict[str, Any]:
+    """A section of the run's configuration."""
+    return run.config.model_dump(mode="json")[name]
+
+
+def _old_perplexities(study: Study) -> list[Flag]:
+    return [
+        Flag(
+            f"Perplexities of {study.name(run)} are not of its last probe",
+            [(f"step {measured}", f"other figures of step {run.step}")],
+            "Make them again with python -m evals perplexity.",
+        )
+        for run in study.runs
+        if (measured := run.perplexity_step) not in (None, run.step)
+    ]
 
 
 def _on_tasks(study: Study, aspect: TaskAspect) -> list[Flag]:
@@ -91,11 +146,16 @@ def _on_tasks(study: Study, aspect: TaskAspect) -> list[Flag]:
 
 
 def _grouped(study: Study, values: dict[Run, str]) -> list[tuple[str, str]]:
-    """Each value with the names of the runs that have it."""
-    runs: dict[str, list[str]] = defaultdict(list)
-    for run, value in values.items():
-        runs[value].append(study.name(run))
-    return [(value, ", ".join(names)) for value, names in runs.items()]
+    """Each value with the names of the runs that have it; the arm's, where it is all of several."""
+    names: dict[str, list[str]] = {value: [] for value in values.values()}
+    for arm in study.arms:
+        own = {run: values[run] for run in arm.runs if run in values}
+        if len(own) > 1 and len(set(own.values())) == 1:
+            names[values[arm.runs[0]]].append(arm.label)
+        else:
+            for run, value in own.items():
+                names[value].append(study.name(run))
+    return [(value, ", ".join(who)) for value, who in names.items()]
 
 
 def _unfinished(study: Study) -> list[Flag]:
@@ -129,12 +189,20 @@ def _twins(study: Study) -> list[Flag]:
 
 def _bases(study: Study, task: str) -> list[Flag]:
     """The same base that was sampled more than once."""
-    bases = study.bases(task)
+    bases: dict[Side, list[str]] = defaultdict(list)
+    for own, arms in study.bases(task).items():
+        for base in own:
+            bases[base] += [arm.label for arm in arms]
     if len({(base.posed, base.origin.weights, _size(base)) for base in bases}) == len(bases):
         return []
-    rows = [(f"sample {i}", ", ".join(arm.label for arm in arms)) for i, arms in enumerate(bases.values(), 1)]
+    rows = [(f"sample {i}", ", ".join(labels)) for i, labels in enumerate(bases.values(), 1)]
     why = "Their gaps differ by chance on the base's side too. A common RLVR_STORE shares the base's samples."
     return [Flag(f"The base was sampled {len(bases)} times on {task}", rows, why)]
+
+
+def _rounded(count: int) -> str:
+    """To two digits: where draws depend on answers, seeds differ by a little."""
+    return f"{float(f'{count:.2g}'):,.0f}"
 
 
 def _sampling(side: Side) -> str:

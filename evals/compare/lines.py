@@ -31,6 +31,7 @@ class Logged(NamedTuple):
 
 
 LOGGED = (
+    Logged("rollout/correct", "share correct"),
     Logged("rollout/reward", "reward, mean"),
     Logged("rollout/entropy", "entropy, nats per token"),
     Logged("rollout/length", "length, tokens"),
@@ -39,35 +40,35 @@ LOGGED = (
 
 
 class Against(NamedTuple):
-    """What the gap is drawn against. place: of a probed step of an arm on the axis."""
+    """What the gap is drawn against. places: [S], of a probed step of each of an arm's runs on the axis."""
 
     name: str
     axis: str
-    place: Callable[[Arm, int], float]
+    places: Callable[[Arm, int], list[float]]
 
 
-def samples_drawn(arm: Arm, step: int) -> float:
-    """For training, up to a step; a mean over the seeds."""
+def samples_drawn(arm: Arm, step: int) -> list[float]:
+    """[S], for training, up to a step."""
     if step == 0:
-        return 0.0
-    drawn = [row["total/samples"] for run in arm.runs for row in run.metrics if row["step"] == step]
-    return float(np.mean(drawn))
+        return [0.0] * len(arm.runs)
+    return [float(row["total/samples"]) for run in arm.runs for row in run.metrics if row["step"] == step]
 
 
 MOST_BANDS = 3
 
-STEPS = Against("steps", "training step", lambda arm, step: float(step))
+STEPS = Against("steps", "training step", lambda arm, step: [float(step)] * len(arm.runs))
 SAMPLES = Against("samples", "samples drawn in training", samples_drawn)
 
 
 class Series(NamedTuple):
-    """One arm's curve. y: [X], points of 100 or the quantity's own unit; seeds: [S, X]; marked: whether
-    the points are marked."""
+    """One arm's curve. y: [X], points of 100 or the quantity's own unit; seeds_x, seeds: [S, X]; marked:
+    whether the points are marked."""
 
     label: str
     line: Callable[[Look], Line]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    seeds_x: NDArray[np.float64]
     seeds: NDArray[np.float64]
     band: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     marked: bool = True
@@ -82,7 +83,7 @@ def _pass_at_k_panel(study: Study, task: str) -> Panel:
     bases = study.bases(task)
     series = [
         _estimated(
-            "base" if len(bases) == 1 else f"base of {arms[0].label}", line_of_base, numbers.curve([base])
+            "base" if len(bases) == 1 else f"base of {arms[0].label}", line_of_base, numbers.curve(base)
         )
         for base, arms in bases.items()
     ]
@@ -113,14 +114,12 @@ def gap_panels(study: Study) -> list[list[Panel]]:
 
 
 def _gap_panel(task: str, k: int, gaps: Mapping[Arm, Mapping[int, Combined]], against: Against) -> Panel:
-    series = [
-        _estimated(
-            arm.label,
-            partial(line_of, arm),
-            numbers.Curve([against.place(arm, step) for step in own], list(own.values())),
-        )._replace(band=None)
-        for arm, own in gaps.items()
-    ]
+    series = []
+    for arm, own in gaps.items():
+        places = np.array([against.places(arm, step) for step in own]).T
+        curve = numbers.Curve(places.mean(axis=0).tolist(), list(own.values()))
+        drawn = _estimated(arm.label, partial(line_of, arm), curve)
+        series.append(drawn._replace(seeds_x=places, band=None))
     about = f"The gap on {task} against the {against.axis}: " + "; ".join(_ends(one) for one in series)
     name = f"gap-{against.name}-{plain(task)}"
     return Panel(name, about, partial(_gap, task, against.axis, k, series))
@@ -145,6 +144,7 @@ def window(runs: Sequence[Run]) -> int:
 
 def smooth(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     """Centred moving average over `size` steps, fewer at the ends; what is not finite is left out."""
+    size = min(size, 2 * ((len(values) - 1) // 2) + 1)
     known = np.isfinite(values)
     total = np.convolve(np.where(known, values, 0.0), np.ones(size), "same")
     count = np.convolve(known.astype(float), np.ones(size), "same")
@@ -160,18 +160,20 @@ def _estimated(label: str, line: Callable[[Look], Line], curve: numbers.Curve) -
     """In points of 100."""
     values: Sequence[Combined] = curve.y
     low, high = np.array([value.interval for value in values]).T
+    seeds = 100 * np.array([value.seeds for value in values]).T
     return Series(
         label=label,
         line=line,
         x=np.array(curve.x),
         y=100 * np.array([value.value for value in values]),
-        seeds=100 * np.array([value.seeds for value in values]).T,
+        seeds_x=np.broadcast_to(np.array(curve.x), seeds.shape),
+        seeds=seeds,
         band=(100 * low, 100 * high),
     )
 
 
 def _logged(arm: Arm, logged: Logged) -> Series | None:
-    """Smoothed, at the steps that all seeds have; None where one did not log it."""
+    """Smoothed, at the steps that all seeds have; None where one did not log it, or no number."""
     rows: list[Mapping[int, float]] = [
         {row["step"]: row[logged.key] for row in run.metrics if logged.key in row} for run in arm.runs
     ]
@@ -180,8 +182,11 @@ def _logged(arm: Arm, logged: Logged) -> Series | None:
         return None
     size = window(arm.runs)
     seeds = np.array([smooth(np.array([own[step] for step in steps], dtype=float), size) for own in rows])
-    places = np.array(steps, dtype=float)
-    return Series(arm.label, partial(line_of, arm), places, seeds.mean(axis=0), seeds, marked=False)
+    mean, places = seeds.mean(axis=0), np.array(steps, dtype=float)
+    if not np.isfinite(mean).any():
+        return None
+    seeds_x = np.broadcast_to(places, seeds.shape)
+    return Series(arm.label, partial(line_of, arm), places, mean, seeds_x, seeds, marked=False)
 
 
 def _ends(series: Series, places: int = 0) -> str:
@@ -219,7 +224,7 @@ def _draw(series: Sequence[Series], axes: Axes, look: Look) -> None:
     for one in series:
         line = one.line(look)
         if len(one.seeds) > 1:
-            axes.plot(one.x, one.seeds.T, color=line.colour, lw=0.7, alpha=0.45)
+            axes.plot(one.seeds_x.T, one.seeds.T, color=line.colour, lw=0.7, alpha=0.45)
     for one in series:
         axes.plot(one.x, one.y, **_strokes(one, look))
 
@@ -236,8 +241,9 @@ def _strokes(series: Series, look: Look) -> dict[str, Any]:
 def _finish(series: Sequence[Series], axes: Axes, look: Look) -> None:
     """Names beside the ends of the curves; the axes' limits are final."""
     axes.set_ylim(axes.get_ylim())
+    last = [np.flatnonzero(np.isfinite(one.y))[-1] for one in series]
     ends = [
-        EndLabel(float(one.x[-1]), float(one.y[-1]), one.label, one.line(look).colour, _strokes(one, look))
-        for one in series
+        EndLabel(float(one.x[i]), float(one.y[i]), one.label, one.line(look).colour, _strokes(one, look))
+        for one, i in zip(series, last, strict=True)
     ]
     label_ends(axes, ends, LABEL_SIZE)

@@ -13,13 +13,12 @@ from pydantic import ValidationError
 
 from evals.conditions import Conditions, ConditionsError, check_comparable
 from evals.estimators.counts import Counts
-from evals.files import FileError, Measured, Origin, counts_file, read_counts
+from evals.files import BASE_FOLDER, FileError, Measured, Origin, counts_file, read_counts
 from evals.perplexity_report import Median
 from rlvr.config import Config
 from rlvr.mistakes import ConfigError, Mistake
 from rlvr.run_dir import RunDir, read_jsonl
 
-BASE_FOLDER = "base"
 # Where in a run directory the perplexities are looked for.
 PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
 
@@ -85,6 +84,12 @@ class Run:
         return max(set.intersection(*({*probed.policy} for probed in self.tasks.values())))
 
     @property
+    def perplexity_step(self) -> int | None:
+        """The last step whose responses have perplexities; None without any."""
+        medians = [median for own in self.perplexities.values() for median in own]
+        return max((median.step for median in medians if median.step is not None), default=None)
+
+    @property
     def trained(self) -> int:
         """Steps that were trained."""
         return max((row["step"] for row in self.metrics), default=0)
@@ -123,8 +128,8 @@ def read_run(path: Path) -> Run:
     return Run(
         path=path,
         config=config,
-        card=json.loads(here.card.read_text()) if here.card.exists() else {},
-        finished=here.finished.exists() and json.loads(here.finished.read_text())["steps"] == config.steps,
+        card=_read_json(here.card),
+        finished=_read_json(here.finished).get("steps") == config.steps,
         metrics=read_jsonl(here.metrics),
         records=records,
         tasks=tasks,
@@ -139,9 +144,17 @@ def _read_config(here: RunDir) -> Config:
         advice = f"is no run directory: there is no {here.config.name} in it"
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
         advice = f"its {here.config.name} is none of this version: {where}: {first['msg'].lower()}"
     raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Empty where there is no file."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
 
 
 def _read_tasks(here: RunDir, records: Sequence[Mapping[str, Any]]) -> dict[str, Probed]:

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from evals.compare.arms import Arm, Study
 from evals.compare.loading import Side
-from evals.estimators.intervals import Interval, bootstrap_mean, percentiles, resampled_means
+from evals.estimators.intervals import (
+    Interval,
+    bootstrap_mean,
+    difference_over_seeds,
+    percentiles,
+    resampled_means,
+)
 from evals.estimators.passk import ks_up_to
 
 Values = NDArray[np.float64]
@@ -117,20 +123,28 @@ def gap_by_step(arm: Arm, task: str, k: int) -> dict[int, Combined]:
 
 class Measure(NamedTuple):
     """What is compared between two arms. at: [S, P] of an arm on a task. sign: 1 where more is better.
-    better: what is said of the better arm."""
+    better: what is said of the better arm. of_base: whether the base's values are in it."""
 
     name: str
     at: Callable[[Arm, str], Values | None]
     sign: int
     better: str
+    of_base: bool = False
+
+
+class Estimate(NamedTuple):
+    """interval: 95 %, over seeds and problems; over problems alone where no arm has several seeds."""
+
+    value: float
+    interval: Interval
 
 
 class Difference(NamedTuple):
-    """The first arm less the second. estimate: None where K is above what was sampled. apart: whether its
-    interval leaves out 0."""
+    """The first arm less the second. estimate: None where there is none. apart: whether its interval
+    leaves out 0."""
 
     measure: str
-    estimate: Combined | None
+    estimate: Estimate | None
     apart: bool
     verdict: str
 
@@ -162,7 +176,7 @@ def measures(k: int) -> list[Measure]:
             1,
             f"has the higher pass@{k}, by",
         ),
-        Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by"),
+        Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by", of_base=True),
     ]
 
 
@@ -175,31 +189,40 @@ def _pair(one: Arm, other: Arm, task: str, k: int) -> Pair:
     (posed, problems), (other_posed, other_problems) = (a.policies(task)[0].posed for a in (one, other))
     if posed != other_posed or problems != other_problems:
         return Pair(one, other, [], "not compared: they were not asked, sampled and graded alike")
-    return Pair(one, other, [_difference(one, other, task, measure) for measure in measures(k)], None)
+    bases = {base.origin.weights for arm in (one, other) for base in arm.bases(task)}
+    differences = [
+        Difference(measure.name, None, False, "their gaps are to different bases")
+        if measure.of_base and len(bases) > 1
+        else _difference(one, other, task, measure)
+        for measure in measures(k)
+    ]
+    return Pair(one, other, differences, None)
 
 
 def _difference(one: Arm, other: Arm, task: str, measure: Measure) -> Difference:
-    """Paired by problem; the mean over its seeds stands for each arm."""
+    """What two arms' seeds and problems tell of one measure."""
     own, others = measure.at(one, task), measure.at(other, task)
     if own is None or others is None:
         return Difference(measure.name, None, False, "not estimated: fewer samples than K")
-    found = combine((own.mean(axis=0) - others.mean(axis=0))[None])
+    found = estimated(own, others)
+    seeds = min(len(own), len(others))
     if found.interval.low <= ROUNDING and found.interval.high >= -ROUNDING:
         n = min(side.counts.n_max for arm in (one, other) for side in arm.policies(task))
-        verdict = f"cannot be told apart with {own.shape[1]} problems x {n} samples"
-        return Difference(measure.name, found, False, verdict)
+        asked = f"{own.shape[1]} problems x {n} samples"
+        tried = asked if seeds == 1 else f"{seeds} seeds x {asked}"
+        return Difference(measure.name, found, False, f"cannot be told apart with {tried}")
     better = one if measure.sign * found.value > 0 else other
     verdict = f"{better.label} {measure.better} {100 * abs(found.value):.1f} points"
-    return Difference(measure.name, found, True, verdict + _seeds_say(own, others))
+    alone = ", with one seed: another might not" if seeds == 1 else ""
+    return Difference(measure.name, found, True, verdict + alone)
 
 
-def _seeds_say(own: Values, others: Values) -> str:
-    """Whether each seed of the one stands apart from each of the other; nothing where both have one."""
-    if len(own) == len(others) == 1:
-        return ""
-    one, other = own.mean(axis=1), others.mean(axis=1)
-    apart = one.min() > other.max() or one.max() < other.min()
-    return ", at every seed" if apart else ", but the seeds overlap"
+def estimated(own: Values, others: Values) -> Estimate:
+    """The difference of two arms' means, [S, P] and [S', P], paired by problem."""
+    differences = own.mean(axis=0) - others.mean(axis=0)
+    single = len(own) == len(others) == 1
+    interval = bootstrap_mean(differences) if single else difference_over_seeds(own, others)
+    return Estimate(float(differences.mean()), interval)
 
 
 def _gaps(arm: Arm, task: str, k: int) -> Values | None:

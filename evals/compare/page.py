@@ -12,7 +12,7 @@ from evals.compare import numbers
 from evals.compare.arms import Arm, Study
 from evals.compare.bars import histogram_panels, perplexity_panels, solvable_panels
 from evals.compare.costs import cost, differing_keys
-from evals.compare.flags import flags
+from evals.compare.flags import flags, shared_aspects
 from evals.compare.lines import all_banded, gap_panels, pass_at_k_panels, training_panels, window
 from evals.compare.numbers import Cells
 from evals.compare.panels import COLOURS, Panel, colour_names
@@ -24,7 +24,7 @@ NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of panels under one heading of the page."""
+    """Rows of panels under one heading of the page. key: what their names begin with."""
 
     key: str
     panels: Callable[[Study], list[list[Panel]]]
@@ -33,7 +33,7 @@ class Group:
 GROUPS = (
     Group("pass_at_k", pass_at_k_panels),
     Group("gap", gap_panels),
-    Group("histograms", histogram_panels),
+    Group("histogram", histogram_panels),
     Group("solvable", solvable_panels),
     Group("perplexity", perplexity_panels),
     Group("training", training_panels),
@@ -56,7 +56,7 @@ def study_rows(study: Study) -> list[Row]:
         bases = study.bases(task)
         for base, arms in bases.items():
             name = "" if len(bases) == 1 else ", ".join(arm.label for arm in arms)
-            rows.setdefault(name, {})[task] = numbers.cells([base], [base], study.k)
+            rows.setdefault(name, {})[task] = numbers.cells(base, base, study.k)
     shown = [Row("Base", f"of {name}" if name else "", None, cells) for name, cells in rows.items()]
     for arm in study.arms:
         own = {
@@ -78,6 +78,7 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": points, "interval": interval, "spread": spread, "clock": clock}
+    pairs = {task: numbers.pairs(study, task) for task in study.tasks}
     return environment.get_template("page.html.jinja").render(
         study=study,
         colours={name: colour_names(look) for name, look in LOOKS.items()},
@@ -87,7 +88,10 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         rows=study_rows(study),
         measures=[measure.name for measure in numbers.measures(study.k)],
         all_banded=all_banded(study),
-        pairs={task: numbers.pairs(study, task) for task in study.tasks},
+        pairs=pairs,
+        compared=sum(d.estimate is not None for own in pairs.values() for p in own for d in p.differences),
+        fewest_seeds=min(len(arm.runs) for arm in study.arms),
+        shared=shared_aspects(),
         costs=[(run, cost(run)) for run in study.runs],
         keys=differing_keys(study.runs),
         window=window(study.runs),

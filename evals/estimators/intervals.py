@@ -67,6 +67,28 @@ def resampled_means(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0
     return np.concatenate(drawn) / problems
 
 
+def difference_over_seeds(ours: ArrayLike, theirs: ArrayLike, level: float = LEVEL) -> Interval:
+    """For the difference of two arms' means over all seeds of training and all problems such as these.
+
+    ours: [S, P], theirs: [S', P], one row a seed, one column a problem, the same ones for both. The
+    variance is the sum of three: of the problems' differences (paired) over P, and of each arm's seed
+    means over its seeds; t-quantiles with the degrees of freedom of Satterthwaite (1946, Biometrics
+    Bulletin 2). What is random in seed and problem alike counts in both, so the interval is rather too
+    wide. An arm with one seed says nothing of seeds: its part is 0, and the interval is for that seed.
+    """
+    one, other = (np.asarray(values, dtype=np.float64) for values in (ours, theirs))
+    paired = one.mean(axis=0) - other.mean(axis=0)
+    parts = [(values.var(ddof=1) / values.size, values.size - 1)
+             for values in (paired, one.mean(axis=1), other.mean(axis=1)) if values.size > 1]  # fmt: skip
+    variance = sum(part for part, _ in parts)
+    value = float(paired.mean())
+    if variance == 0:
+        return Interval(value, value)
+    freedom = variance**2 / sum(part**2 / df for part, df in parts)
+    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+    return Interval(value - half, value + half)
+
+
 def percentiles(draws: ArrayLike, level: float = LEVEL) -> Interval:
     """The middle `level` of the draws."""
     tail = (1 - level) / 2

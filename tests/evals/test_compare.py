@@ -24,7 +24,8 @@ from evals.figures import LOOKS
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 FIGURES = {
     "pass_at_k-countdown-3", "gap-steps-countdown-3", "gap-samples-countdown-3", "solvable-countdown-3",
-    "histogram-countdown-3-0-GRPO", "histogram-countdown-3-1-RLOO", "training-rollout-reward",
+    "histogram-countdown-3-0-GRPO", "histogram-countdown-3-1-RLOO", "training-rollout-correct",
+    "training-rollout-reward",
     "training-rollout-entropy", "training-rollout-length", "training-mismatch-mean",
 }  # fmt: skip
 
@@ -99,7 +100,7 @@ def test_all_figures_are_in_the_page_and_beside_it(
     two: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command.main([*two, "out=report"]) == 0
-    assert "wrote report/index.html and 10 figures of 3 runs" in capsys.readouterr().out
+    assert "wrote report/index.html and 11 figures of 3 runs" in capsys.readouterr().out
     _, html = page_of(folder / "report")
     assert html.count("<svg") == len(FIGURES)
     for suffix in (".png", ".svg"):
@@ -178,7 +179,37 @@ def test_equal_runs_are_said_not_to_differ(folder: Path) -> None:
     command.main(["a", "b", "out=report"])
     page, _ = page_of(folder / "report")
     assert page.text.count("cannot be told apart with 6 problems x 8 samples") == 1
-    assert "All runs are finished, and share base" in page.text
+    assert "All runs are finished, and share what bears on a comparison: base model," in page.text
+
+
+def test_each_seeds_own_sample_of_the_base_is_in_its_row(folder: Path) -> None:
+    runs = [
+        write_run(folder / "a", "recipe=grpo_tiny"),
+        write_run(folder / "b", "recipe=grpo_tiny", "seed=1", base=[*reversed(BASE)]),
+        write_run(folder / "c", "recipe=rloo_tiny", base=[8] * len(BASE)),
+    ]
+    rows = study_rows(make_study(read_runs(runs)))
+    assert [(row.name, row.about) for row in rows[:2]] == [("Base", "of GRPO"), ("Base", "of RLOO")]
+    assert len(rows[0].cells["countdown:3"].at_1.seeds) == 2
+
+
+@pytest.mark.parametrize("lost", [[4], [1, 2, 3, 4]], ids=["the last step", "all steps"])
+def test_numbers_that_training_lost_leave_the_rest(folder: Path, lost: list[int]) -> None:
+    run = write_run(folder / "a", "recipe=grpo_tiny")
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    changed = [{**row, "mismatch/mean": float("nan")} if row["step"] in lost else row for row in rows]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
+    assert command.main(["a", "out=report"]) == 0
+    assert (folder / "report/training-mismatch-mean.png").exists() == (lost == [4])
+
+
+def test_a_report_in_the_place_of_another_leaves_none_of_its_figures(two: list[str], folder: Path) -> None:
+    command.main([*two, "out=report"])
+    (folder / "report" / "mine.png").touch()
+    assert command.main(["b", "out=report"]) == 0
+    left = {path.stem for path in (folder / "report").glob("*.png")}
+    assert "histogram-countdown-3-0-RLOO" in left and "mine" in left
+    assert not any("GRPO" in name for name in left)
 
 
 def test_one_run_is_held_against_its_base_alone(folder: Path) -> None:
@@ -214,8 +245,9 @@ def test_perplexities_are_shown_where_they_were_computed(two: list[str], folder:
 
 
 def test_what_comes_from_files_is_escaped(folder: Path) -> None:
-    write_run(folder / "<b>&", "recipe=grpo_tiny", template="<script>alert(1)</script>")
-    assert command.main(["<b>&", "out=report"]) == 0
+    for name in ("<b>&", "$a$_$"):
+        write_run(folder / name, "recipe=grpo_tiny", template="<script>alert(1)</script>")
+    assert command.main(["<b>&", "$a$_$", "out=report"]) == 0
     _, html = page_of(folder / "report")
     assert "<script>" not in html and "&lt;script&gt;" in html and "&lt;b&gt;&amp;" in html
 
@@ -237,6 +269,7 @@ def test_points_have_a_true_minus_and_no_minus_zero() -> None:
         (["a", "unprobed", "out=report"], "unprobed\n      no checkpoint was probed on all tasks"),
         (["a", "k16", "out=report"], "the gap is measured at one K, these runs have [8, 16]"),
         (["a", "lost", "out=report"], "countdown-3.parquet cannot be read"),
+        (["a", "torn", "out=report"], "card.json is not whole"),
         (["a", "broken", "out=report"], "its config.json is none of this version: steps"),
         (["a", "mixed", "out=report"], "base and policy cannot be compared: template: plain / boxed"),
         (["a", "out=a"], "is one of the runs"),
@@ -255,6 +288,7 @@ def test_wrong_arguments(
     (lost / "probes" / "step_000004" / "countdown-3.parquet").unlink()
     broken = write_run(folder / "broken", "recipe=rloo_tiny") / "config.json"
     broken.write_text(broken.read_text().replace('"steps": 4', '"steps": "many"'))
+    (write_run(folder / "torn", "recipe=rloo_tiny") / "card.json").write_text('{"git": ')
     mixed = write_run(folder / "mixed", "recipe=rloo_tiny", template="boxed")
     source = folder / "a" / "probes" / "base" / "countdown-3.parquet"
     (mixed / "probes" / "base" / "countdown-3.parquet").write_bytes(source.read_bytes())
@@ -285,7 +319,7 @@ def test_runs_of_the_trainer_are_compared(
     assert command.main(["grpo", "rloo", "out=report"]) == 0
     assert "differences" not in capsys.readouterr().out
     page, html = page_of(folder / "report")
-    assert page.open == [] and html.count("<svg") == 16
+    assert page.open == [] and html.count("<svg") == 17
     records = [json.loads(line) for line in (folder / "grpo" / "probe.jsonl").read_text().splitlines()]
     (last,) = (r for r in records if (r["step"], r["task"]) == (2, "countdown:3"))
     rows = study_rows(make_study(read_runs([Path("grpo"), Path("rloo")])))

@@ -9,7 +9,8 @@ from run_directories import BASE, write_run
 
 from evals.compare.arms import make_study
 from evals.compare.flags import Flag, flags
-from evals.compare.loading import read_runs
+from evals.compare.loading import PERPLEXITY, read_runs
+from rlvr.run_dir import append_jsonl
 
 
 def flags_of(*paths: Path) -> dict[str, Flag]:
@@ -38,7 +39,14 @@ def test_algorithms_and_seeds_are_no_reason_for_a_warning(tmp_path: Path) -> Non
         ([], {"base_weights": "other"}, "Different weights of the base on countdown:3", ("base", "other")),
         (["rollouts.prompts=32"], {}, "Different prompts per step", ("64", "32")),
         (["rollouts.group_size=4"], {}, "Different group size", ("8", "4")),
-        (["steps=6"], {"trained": 6}, "Different steps", ("4", "6")),
+        (["steps=6"], {"trained": 6}, "Different steps trained", ("4", "6")),
+        ([], {"trained": 2}, "Different steps trained", ("4", "2")),
+        ([], {"samples": 100}, "Different samples drawn in training", ("64", "400")),
+        (["model=elsewhere", "base=embedded:countdown"], {}, "Different model to start from",
+         ("embedded:countdown", "elsewhere")),
+        (["rewards.wrong=-1"], {}, "Different settings of rewards",
+         ("rewards.wrong 0.0", "rewards.wrong -1.0")),
+        (["optim.lr=0.01"], {}, "Different settings of optim", ("optim.lr 0.0001", "optim.lr 0.01")),
         (["base=elsewhere"], {}, "Different base model", ("embedded:countdown", "elsewhere")),
     ],
 )  # fmt: skip
@@ -68,6 +76,18 @@ def test_a_run_that_was_finished_and_then_prolonged_is_unfinished(tmp_path: Path
 def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, "recipe=grpo_tiny") for name in "ab"]
     assert "GRPO has seed 0 2 times" in flags_of(*runs)
+
+
+def test_perplexities_of_a_former_end_are_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", "recipe=grpo_tiny")
+    row = {"task": "countdown:3", "model": "base", "author": "policy", "step": 2, "problem": "0", "n": 4}
+    (run / PERPLEXITY).parent.mkdir()
+    append_jsonl(run / PERPLEXITY, {**row, "perplexity": 1.1})
+    (flag,) = flags_of(run).values()
+    assert flag.text == "Perplexities of GRPO seed 0 are not of its last probe"
+    assert flag.values == [("step 2", "other figures of step 4")]
+    append_jsonl(run / PERPLEXITY, {**row, "step": 4, "perplexity": 1.1})
+    assert flags_of(run) == {}
 
 
 def test_a_base_that_was_sampled_again_is_named(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_gap_begins_with_that_of_the_base(two_seeds: Study) -> None:
     assert [*gaps] == [0, 2, 4]
     assert gaps[0].value == pytest.approx(of_base)
     assert gaps[2].value == pytest.approx(of_base)  # at step 2 the policy has the base's counts
-    assert [samples_drawn(arm, step) for step in gaps] == [0, 32, 64]
+    assert [samples_drawn(arm, step) for step in gaps] == [[0, 0], [32, 32], [64, 64]]
 
 
 def test_runs_with_other_settings_are_arms_that_are_named_by_them(tmp_path: Path) -> None:
@@ -167,22 +167,38 @@ def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_pat
     low, high = at_1.estimate.interval
     assert low == pytest.approx(resampled(expected)[0], abs=0.01) and high < 0
     points = f"{-100 * expected.mean():.1f} points"
-    assert at_1.verdict == f"RLOO has the higher pass@1, by {points}"
-    assert gap.verdict == f"RLOO has the smaller gap, by {points}"
+    alone = ", with one seed: another might not"
+    assert at_1.verdict == f"RLOO has the higher pass@1, by {points}{alone}"
+    assert gap.verdict == f"RLOO has the smaller gap, by {points}{alone}"
     assert pair.verdicts == [at_1.verdict, gap.verdict]
     assert not at_8.apart  # four of six problems are solved within 8 by both
 
 
-def test_a_verdict_says_whether_the_seeds_overlap(tmp_path: Path) -> None:
+def test_seeds_that_differ_among_themselves_widen_the_interval(tmp_path: Path) -> None:
     high, higher = [min(N, c + 2) for c in BASE], [min(N, c + 3) for c in BASE]
     for name, recipe, counts in (("a", "grpo_tiny", [BASE, higher]), ("b", "rloo_tiny", [high, high])):
         for seed, correct in enumerate(counts):
             write_run(tmp_path / f"{name}{seed}", f"recipe={recipe}", f"seed={seed}", policies={4: correct})
-    overlapping = study_of(*(tmp_path / name for name in ("a0", "a1", "b0")))
-    apart = study_of(*(tmp_path / name for name in ("a0", "b0", "b1")))
-    found = numbers.pairs(overlapping, TASK)[0].differences[0]
-    assert found.verdict.endswith("but the seeds overlap") and found.apart
-    assert numbers.pairs(apart, TASK)[0].differences[0].verdict.endswith("at every seed")
+    one_seed, all_seeds = (
+        numbers.pairs(study_of(*(tmp_path / name for name in names)), TASK)[0].differences[0]
+        for names in (("a0", "b0"), ("a0", "a1", "b0", "b1"))
+    )
+    assert one_seed.apart and one_seed.verdict.endswith("with one seed: another might not")
+    assert all_seeds.estimate is not None and one_seed.estimate is not None and not all_seeds.apart
+    assert all_seeds.verdict == "cannot be told apart with 2 seeds x 6 problems x 8 samples"
+    width, alone = (np.ptp(found.estimate.interval) for found in (all_seeds, one_seed))
+    assert width > alone
+
+
+def test_gaps_to_different_bases_are_not_subtracted(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", base_weights="other", policies={4: BASE}),
+    )
+    (pair,) = numbers.pairs(study, TASK)
+    *others, gap = pair.differences
+    assert gap.estimate is None and gap.verdict == "their gaps are to different bases"
+    assert all(found.estimate is not None for found in others)
 
 
 def test_runs_that_were_asked_differently_are_not_held_against_each_other(tmp_path: Path) -> None:
@@ -214,6 +230,7 @@ def test_configurations_differ_where_their_values_do(tmp_path: Path) -> None:
 def test_a_moving_average_is_centred_and_leaves_out_what_is_not_finite() -> None:
     assert smooth(np.array([1.0, 2.0, 6.0, np.nan]), 3) == pytest.approx([1.5, 3.0, 4.0, 6.0])
     assert smooth(np.array([1.0, 2.0]), 1).tolist() == [1.0, 2.0]
+    assert smooth(np.array([1.0, 2.0, 6.0]), 5) == pytest.approx([1.5, 3.0, 4.0])
 
 
 def test_the_window_is_odd_and_about_a_twentieth_of_the_steps(two_seeds: Study) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evals.estimators.counts import Counts
 from evals.estimators.designs import fixed_design
@@ -12,6 +13,7 @@ from evals.estimators.intervals import (
     BLOCK,
     Interval,
     bootstrap_mean,
+    difference_over_seeds,
     interval_of_these,
     resampled_means,
     sampling_variance,
@@ -73,6 +75,49 @@ def test_columns_of_a_resample_are_means_over_the_same_problems() -> None:
     assert means.shape == (BLOCK + 7, 2)
     assert means[:, 1] == pytest.approx(2 * means[:, 0] + 1)
     assert means[:, 0] == pytest.approx(resampled_means(values, resamples=BLOCK + 7))
+
+
+def test_a_difference_over_seeds_by_hand() -> None:
+    """Paired differences -1, 1/2, 2 (variance 9/4); seed means 0, 1 and 0, 0 (variances 1/2 and 0), so
+    that the variance is 3/4 + 1/4, with 1 / (9/16 / 2 + 1/16) = 32/11 degrees of freedom."""
+    ours, theirs = [[-1.0, 0, 1], [0, 1, 2]], [[0.0, 0, 0], [1, 0, -1]]
+    low, high = difference_over_seeds(ours, theirs)
+    half = stats.t.ppf(0.975, 32 / 11)
+    assert (low, high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_seeds", "of_problems", "of_both"),
+    [(3, 0.03, 0.3, 0.1), (3, 0.06, 0.1, 0.1), (3, 0.0, 0.3, 0.1), (2, 0.03, 0.2, 0.05), (5, 0.05, 0.2, 0.0)],
+)
+def test_a_difference_over_seeds_covers_that_of_equal_algorithms(
+    seeds: int, of_seeds: float, of_problems: float, of_both: float
+) -> None:
+    """Values are mu + seed + problem of the arm + both. Holding the seeds fixed would cover far less."""
+    rng, problems, trials = np.random.default_rng(0), 100, 1500
+    covered = fixed = 0
+    for _ in range(trials):
+        arms = [
+            of_seeds * rng.standard_normal((seeds, 1))
+            + of_problems * rng.standard_normal(problems)
+            + of_both * rng.standard_normal((seeds, problems))
+            for _ in range(2)
+        ]
+        low, high = difference_over_seeds(*arms)
+        covered += low <= 0 <= high
+        low, high = difference_over_seeds(*(arm.mean(axis=0)[None] for arm in arms))
+        fixed += low <= 0 <= high
+    assert 0.935 <= covered / trials <= 0.995
+    assert of_seeds == 0 or fixed < covered - 0.02 * trials
+
+
+def test_an_arm_with_one_seed_tells_of_problems_alone() -> None:
+    values = np.random.default_rng(5).random((2, 60))
+    low, high = difference_over_seeds(values[:1], values[1:])
+    expected = bootstrap_mean(values[0] - values[1])
+    assert (low, high) == pytest.approx(tuple(expected), abs=0.01)
+    same = np.ones((3, 4))
+    assert difference_over_seeds(same, same) == (0, 0)
 
 
 def test_a_wider_level_gives_a_wider_interval() -> None:
