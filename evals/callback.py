@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from transformers import TrainerCallback
 from evals.instrument import Instrument
 from evals.probe import Base, Probe
 from rlvr.config import ProbeConfig
+from rlvr.config_checks import of_probe
 from rlvr.engines.hf import HFEngine
 from rlvr.hooks import Moment
+from rlvr.mistakes import ConfigError
 from rlvr.models import eos_ids, load_model
 from rlvr.run_dir import RunDir
 from rlvr.tasks import Task
@@ -28,7 +31,8 @@ class ProbeCallback(TrainerCallback):
     into the trainer's log history.
 
     base: the base model's directory; training has to start from it for step 0 to be the base itself.
-    tasks: see `rlvr.tasks.build_task`. Other arguments: see `rlvr.config.ProbeConfig`.
+    tasks: see `rlvr.tasks.build_task`. Other arguments: see `rlvr.config.ProbeConfig`, whose `every` counts
+    the trainer's saves since this process began. Raises ConfigError for settings that contradict each other.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class ProbeCallback(TrainerCallback):
     ):
         if config.mode != "live":
             raise ValueError("the callback measures in the training process: leave mode at 'live'")
+        if mistakes := of_probe(config, len(tasks)):
+            raise ConfigError("the probe", mistakes)
         self.dtype = dtype
         self.tasks = tasks
         self.base = Path(base)
@@ -52,6 +58,7 @@ class ProbeCallback(TrainerCallback):
         self.batch_size = batch_size
         self._probe: Probe | None = None
         self._engine: HFEngine | None = None
+        self._saves = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         tokenizer = kwargs["processing_class"]
@@ -60,17 +67,25 @@ class ProbeCallback(TrainerCallback):
         # A copy of the live model would not do: trainers patch its methods, which then stay bound to it.
         self._engine = self._hold(tokenizer, args.device)
         self._probe = Probe(
-            instrument=Instrument(self.config, tokenizer, self.max_new_tokens, Console(stderr=True)),
+            instrument=Instrument(
+                self.config.model_copy(update={"every": 1}),  # on_save counts
+                tokenizer,
+                self.max_new_tokens,
+                Console(stderr=True),
+            ),
             tasks=self.tasks,
             run_dir=run_dir,
             base=Base(self.base, lambda: self._hold(tokenizer, args.device)),
-            save_every=max(1, int(args.save_steps)),
+            save_every=1,
         )
         if state.global_step == 0:
             self._measure(state, control, self.base)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._saves += 1
+        if self._saves % self.config.every and state.global_step < state.max_steps:
+            return
         if self._engine is not None:
             self._engine.load(extract_model_from_parallel(kwargs["model"]).named_parameters())
         self._measure(state, control, directory)
@@ -86,6 +101,7 @@ class ProbeCallback(TrainerCallback):
         last = state.global_step >= state.max_steps
         moment = Moment(state.global_step, 0, directory, self._engine, last)
         report = self._probe(moment)
-        state.log_history.append({"step": state.global_step, **report.metrics})
-        if report.stop:
+        if report.stop and not last:
             control.should_training_stop = True
+            report = self._probe(replace(moment, last=True))
+        state.log_history.append({"step": state.global_step, **report.metrics})

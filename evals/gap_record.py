@@ -69,13 +69,14 @@ class GapRecord:
         return values[self.ks.index(k)] if k in self.ks else None
 
     def metrics(self) -> dict[str, float]:
-        """For the dashboards; the first task of a probe is keyed probe/*, see `evals.probe`."""
+        """For the dashboards; the first task of a probe is keyed probe/*, see `evals.dashboards`."""
         named = {
             "gap": self.gap,
             "gap_low": self.gap_low,
             "gap_high": self.gap_high,
             "closed": self.closed,
             "coverage_lost": self.coverage_lost,
+            "coverage_k": self.coverage_k,
             "pass@1": self.at(1),
             f"pass@{self.gap_k}": self.at(self.gap_k),
             "truncated": self.truncated,

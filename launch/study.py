@@ -4,20 +4,21 @@ Trains every algorithm with every seed on equal prompts and equal update steps, 
 perplexities, and writes the report of `python -m evals compare` to RUNS/report. Stop it whenever you like:
 the same command goes on, and no finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go
 to every run. Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130
-stopped.
+stopped; a second Ctrl-C does not wait for the runs to save.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rlvr.mistakes import ConfigError
+from rlvr.mistakes import ConfigError, Mistake
 from rlvr.recipe import load_config
 from rlvr.run_dir import RunDir, read_jsonl
 from rlvr.signals import Interrupted, StopSignal
@@ -86,26 +87,28 @@ class Run:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status."""
-    chosen, keys = parser().parse_known_args(arguments)
+    keys = [argument for argument in arguments if re.match(r"[A-Za-z_][\w.]*=", argument)]
+    chosen = parser().parse_args([argument for argument in arguments if argument not in keys])
     folder = chosen.runs or Path("runs") / ("study-ablations" if chosen.ablations else "study")
     names = ABLATIONS if chosen.ablations else ALGORITHMS
     jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
     try:
+        check_own(keys)
         runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
     except ConfigError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
     console = Console(stderr=True)
     try:
-        with StopSignal().listening():
-            train(runs, jobs, shlex.split(chosen.launcher), keys, console)
-    except Interrupted:
-        console.print("stopped and saved; the same command goes on from here")
+        with StopSignal().listening() as stop:
+            train(runs, jobs, shlex.split(chosen.launcher), keys, console, stop)
+            if failed := [run for run in runs if run.state == "failed"]:
+                console.print("\n".join(f"{run.name} failed: see {run.log}" for run in failed), style="red")
+                return 1
+            return report(runs, folder / "report")
+    except (Interrupted, KeyboardInterrupt):
+        console.print("stopped; the same command goes on from what is saved")
         return 130
-    if failed := [run for run in runs if run.state == "failed"]:
-        console.print("\n".join(f"{run.name} failed: see {run.log}" for run in failed), style="red")
-        return 1
-    return report(runs, folder / "report")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,13 +122,30 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--size", choices=["tiny", "qwen7b"], default="tiny", help="which of the twin recipes")
     made.add_argument("--ablations", action="store_true", help="training length, rollouts per prompt and KL")
     made.add_argument("--runs", type=Path, help="default: runs/study or runs/study-ablations")
-    made.add_argument("--jobs", type=int, help="runs side by side; default: one per core for tiny, else one")
+    made.add_argument(
+        "--jobs", type=positive, help="runs side by side; default: one per core for tiny, else one"
+    )
     made.add_argument(
         "--launcher",
         default=sys.executable,
         help="what starts the trainer, for example 'accelerate launch --config_file launch/node_zero3.yaml'",
     )
     return made
+
+
+def positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return number
+
+
+def check_own(keys: Sequence[str]) -> None:
+    """Raises ConfigError for a key that the study gives each run itself."""
+    instead = {"recipe": "--size and --ablations choose", "seed": "give --seeds", "run_dir": "give --runs"}
+    given = (key.partition("=") for key in keys)
+    mistakes = [Mistake(name, value, instead[name]) for name, _, value in given if name in instead]
+    if mistakes:
+        raise ConfigError("the study", mistakes)
 
 
 def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
@@ -136,14 +156,19 @@ def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:
 
 
 def train(
-    runs: Sequence[Run], jobs: int, launcher: Sequence[str], keys: Sequence[str], console: Console
+    runs: Sequence[Run],
+    jobs: int,
+    launcher: Sequence[str],
+    keys: Sequence[str],
+    console: Console,
+    stop: StopSignal,
 ) -> None:
     """Every run to its end, `jobs` at a time. The first goes ahead alone until it trains: then the base is
     measured, and the others find it in the store. A run that fails does not stop the others.
     """
     waiting = [run for run in runs if run.state != "finished"]
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with Display(runs, console) as display, stopping(runs):
+    with Display(runs, console) as display, stopping(runs, stop):
         while waiting or any(run.state == "running" for run in runs):
             measured = any(run.step for run in runs)
             free = (jobs if measured else 1) - sum(run.state == "running" for run in runs)
@@ -156,11 +181,12 @@ def train(
 
 
 def report(runs: Sequence[Run], out: Path) -> int:
-    """The first seed's perplexities on the task trained on, where they are not there yet, and the page.
-    Exit status."""
+    """The first seed's perplexities on the task trained on, where those of the last step are not there yet,
+    and the page. Exit status."""
     for run in runs:
         found = run.directory.path / "perplexity"
-        if run.seed == runs[0].seed and not (found / "perplexity.jsonl").exists():
+        steps = [row["step"] for row in read_jsonl(found / "perplexity.jsonl")]
+        if run.seed == runs[0].seed and run.step not in steps:
             asked = [f"run={run.directory.path}", f"task={run.task}", f"out={found}"]
             if status := _evals("perplexity", *asked):
                 return status
@@ -172,16 +198,30 @@ def _evals(*arguments: str) -> int:
 
 
 @contextmanager
-def stopping(runs: Sequence[Run]) -> Iterator[None]:
-    """However the block ends, no run is left behind: each finishes its step and saves."""
+def stopping(runs: Sequence[Run], stop: StopSignal) -> Iterator[None]:
+    """However the block ends, no run is left behind: each finishes its step and saves; a further SIGINT
+    ends them at once."""
     try:
         yield
     finally:
         running = [run.process for run in runs if run.process is not None and run.process.poll() is None]
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            process.wait()
+        with stop.finishing():
+            try:
+                for process in running:
+                    process.send_signal(signal.SIGTERM)
+                for process in running:
+                    process.wait()
+            except KeyboardInterrupt:
+                for process in running:
+                    end_at_once(process)
+                raise
+
+
+def end_at_once(process: subprocess.Popen[bytes]) -> None:
+    """With all that its launcher started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 class Display:

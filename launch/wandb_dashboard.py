@@ -66,10 +66,11 @@ def charts(k: int) -> dict[str, list[Chart]]:
                 ("probe/gap", "probe/gap_low", "probe/gap_high"),
             ),
             Chart("share of the gap that is closed", ("probe/closed",)),
-            Chart("share of the base's coverage that is lost", ("probe/coverage_lost",)),
-            Chart("gap, every task", pattern="^probe/[^/]+/gap$"),
+            Chart("coverage lost: base pass@k - pass@k at one k", ("probe/coverage_lost",)),
+            Chart("gap, every task", pattern="^probe/.+/gap$"),
         ],
         "Training": [
+            Chart("share correct", ("rollout/correct",)),
             Chart("reward", ("rollout/reward",)),
             Chart("reward, its components", pattern="^reward/"),
             Chart("entropy (nats a token)", ("rollout/entropy",)),

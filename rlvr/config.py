@@ -171,8 +171,8 @@ class Watch(Section):
 
     by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
     best/, whatever happens to its checkpoint. patience: training ends after so many probes in a row
-    without a better one. max_coverage_lost: training ends when pass@K falls that far below the base's
-    (K: `probe.k`, or the largest k that both allow); such a policy is never the best.
+    without a better one. max_coverage_lost: training ends when pass@k falls that far below the base's
+    (k: `probe.k`, or the samples of a checkpoint where these are fewer); such a policy is never the best.
     """
 
     by: Literal["gap", "coverage_lost"] = "gap"

@@ -43,21 +43,23 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
-    return mistakes + _of_probe(config.probe)
+    return mistakes + of_probe(config.probe, len(config.probe.tasks))
 
 
-def _of_probe(probe: ProbeConfig) -> list[Mistake]:
+def of_probe(probe: ProbeConfig, tasks: int) -> list[Mistake]:
+    """Settings of a probe of so many tasks that contradict each other."""
     mistakes = []
-    if probe.tasks and probe.base_n < probe.k:
+    if tasks and probe.base_n < probe.k:
         advice = f"the gap needs the base's pass@{probe.k}: give probe.k or more"
         mistakes.append(Mistake("probe.base_n", probe.base_n, advice))
     if probe.mode == "detached" and (probe.watch.stops or probe.watch.keep_best):
         advice = "training does not see what a detached probe measures: set probe.mode=live"
         mistakes.append(Mistake("probe.watch", "patience, max_coverage_lost or keep_best", advice))
-    if probe.watch.by == "coverage_lost" and probe.final_n != probe.n:
-        advice = f"coverage is compared at one k: give probe.n, which is {probe.n}"
+    watches_coverage = probe.watch.by == "coverage_lost" or probe.watch.max_coverage_lost is not None
+    if watches_coverage and min(probe.final_n, probe.k) != min(probe.n, probe.k):
+        advice = f"coverage is watched at one k: give probe.n, which is {probe.n}, or both {probe.k} or more"
         mistakes.append(Mistake("probe.final_n", probe.final_n, advice))
-    if probe.watch.stops and not probe.tasks:
+    if probe.watch.stops and not tasks:
         mistakes.append(Mistake("probe.watch", "patience or max_coverage_lost", "needs probe.tasks"))
     return mistakes
 

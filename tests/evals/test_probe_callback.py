@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from torch import nn
 
 from evals.callback import ProbeCallback
 from rlvr.checkpoint import weight_hash
-from rlvr.config import ProbeConfig
+from rlvr.config import ProbeConfig, Watch
+from rlvr.hooks import Moment, Report
+from rlvr.mistakes import ConfigError
 from rlvr.run_dir import read_jsonl
 from rlvr.tasks import build_task
+
+
+def test_every_counts_saves_whatever_steps_lie_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    callback = ProbeCallback([], "base", ProbeConfig(every=2), max_new_tokens=8)
+    probed: list[int] = []
+    monkeypatch.setattr(callback, "_measure", lambda state, *_: probed.append(state.global_step))
+    for step in (7, 14, 21, 28, 30):
+        state = SimpleNamespace(global_step=step, max_steps=30)
+        callback.on_save(SimpleNamespace(output_dir="out"), state, None)
+    assert probed == [14, 28, 30]
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    watch, tasks = Watch(max_coverage_lost=0.2), [build_task("countdown:3")]
+    with pytest.raises(ConfigError, match="coverage is watched at one k"):
+        ProbeCallback(tasks, "base", ProbeConfig(n=32, watch=watch), max_new_tokens=8)
+    ProbeCallback(tasks, "base", ProbeConfig(n=32, k=16, watch=watch), max_new_tokens=8)
+
+
+def test_a_stop_is_followed_by_the_last_probe() -> None:
+    callback = ProbeCallback([], "base", ProbeConfig(), max_new_tokens=8)
+    asked: list[bool] = []
+
+    def probe(moment: Moment) -> Report:
+        asked.append(moment.last)
+        return Report(stop=None if moment.last else "no better", metrics={"probe/gap": 0.5})
+
+    callback._probe = probe  # type: ignore[assignment]
+    callback._engine = SimpleNamespace(load=lambda weights: None)  # type: ignore[assignment]
+    state = SimpleNamespace(global_step=2, max_steps=9, log_history=[])
+    control = SimpleNamespace(should_training_stop=False)
+    callback.on_save(SimpleNamespace(output_dir="out"), state, control, model=nn.Linear(1, 1))
+    assert asked == [False, True] and control.should_training_stop
+    assert state.log_history == [{"step": 2, "probe/gap": 0.5}]
 
 
 def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.run_dir import read_jsonl
+from launch.study import plan, report
+from rlvr.run_dir import append_jsonl, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# It trains a step every 50 ms, and writes what a run directory has; told to end, it does at once.
+# It trains a step every 50 ms, and writes what a run directory has; told to end, it does after SAVING s.
 TRAINER = """
 import json, os, pathlib, signal, sys, time
 keys = dict(argument.split("=", 1) for argument in sys.argv[2:])
@@ -27,6 +28,8 @@ def log(event):
         about = {"event": event, "run": run.name, "threads": os.environ["OMP_NUM_THREADS"], "keys": keys}
         file.write(json.dumps(about) + "\\n")
 def stop(*_):
+    log("stopping")
+    time.sleep(float(os.environ.get("SAVING", "0")))
     log("stopped")
     sys.exit(130)
 signal.signal(signal.SIGTERM, stop)
@@ -40,6 +43,8 @@ for step in range(done + 1, int(keys["steps"]) + 1):
     time.sleep(0.05)
     with open(metrics, "a") as file:
         file.write(json.dumps({"step": step}) + "\\n")
+    if step == 1:
+        log("trained")
 (run / ".finished").touch()
 log("ended")
 """
@@ -92,6 +97,8 @@ def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
     assert sorted(study.events("ended")) == sorted(study.events("began"))
     order = [row["event"] for row in study.log()]
     # The first alone until it trains, then three at a time.
+    assert order[:2] == ["began", "trained"]
+    order = [event for event in order if event != "trained"]
     running, most = 0, 0
     for event in order:
         running += 1 if event == "began" else -1
@@ -114,7 +121,7 @@ def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
         time.sleep(0.1)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    assert "goes on from here" in process.communicate(timeout=60)[1]
+    assert "goes on from what is saved" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert study.events("ended") == ["grpo_length_tiny-s1"]
     assert study.events("stopped") == ["grpo_rollouts8_tiny-s1"]
@@ -122,6 +129,26 @@ def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
     assert study.events("began").count("grpo_length_tiny-s1") == 1
     assert sorted(study.events("ended")) == sorted(set(study.events("began")))
     assert "4 of 4 runs finished" in said
+
+
+@pytest.mark.parametrize("insisting", [False, True])
+def test_it_waits_until_runs_have_saved_unless_told_twice(study: Study, insisting: bool) -> None:
+    process = study.start("--seeds", "1", "--jobs=2", "--ablations", "steps=400", SAVING="3")
+    deadline = time.monotonic() + 60
+    while len(study.events("began")) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    while len(study.events("stopping")) < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    if insisting:
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert len(study.events("stopped")) == (0 if insisting else 2)
+    time.sleep(3.5)
+    assert len(study.events("stopped")) == (0 if insisting else 2), "a run outlived the study"
 
 
 def test_a_failure_is_named_and_stops_no_other_run(study: Study) -> None:
@@ -132,9 +159,34 @@ def test_a_failure_is_named_and_stops_no_other_run(study: Study) -> None:
 
 
 def test_a_wrong_key_is_found_before_anything_starts(study: Study) -> None:
-    status, said = study.run("optim.lrr=1")
+    status, said = study.run("--seeds", "1", "optim.lrr=1")
     assert status == 2 and "did you mean optim.lr?" in said
     assert study.log() == []
+
+
+def test_keys_that_the_study_gives_itself_are_refused(study: Study) -> None:
+    status, said = study.run("recipe=study/grpo_tiny", "seed=1", "run_dir=runs/x")
+    assert status == 2 and "3 mistakes" in said and "give --seeds" in said
+    assert study.run("--jobs=0")[0] == 2
+    assert study.log() == []
+
+
+def test_perplexities_of_a_former_end_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("launch.study._evals", lambda name, *_: asked.append(name) or 0)
+    run = plan("grpo_tiny", 1, tmp_path, ["steps=4"])
+    found = run.directory.path / "perplexity" / "perplexity.jsonl"
+    found.parent.mkdir(parents=True)
+    append_jsonl(run.directory.metrics, {"step": 4})
+    for step, expected in (
+        (None, ["perplexity", "compare"]),
+        (2, ["perplexity", "compare"]),
+        (4, ["compare"]),
+    ):
+        append_jsonl(found, {"step": step})
+        asked.clear()
+        report([run], tmp_path / "report")
+        assert asked == expected
 
 
 @pytest.mark.slow

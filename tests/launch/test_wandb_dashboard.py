@@ -58,6 +58,17 @@ def test_every_panel_shows_something_that_a_run_records(
             assert set(panel["metrics"]) <= names, panel["chartTitle"]
 
 
+def test_the_gap_is_drawn_for_tasks_of_every_split(capsys: pytest.CaptureFixture[str]) -> None:
+    (pattern,) = {
+        panel["metricRegex"]
+        for panel in panels(specification(capsys)["workspace"])
+        if panel["chartTitle"] == "gap, every task"
+    }
+    for name in ("probe/countdown:3/gap", "probe/countdown:3/train/gap"):
+        assert re.search(pattern, name)
+    assert not re.search(pattern, "probe/gap")
+
+
 def test_the_columns_are_numbers_of_a_runs_summary(
     offline_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
