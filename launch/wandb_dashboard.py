@@ -81,7 +81,11 @@ def charts(k: int) -> dict[str, list[Chart]]:
         "Cost and health": [
             Chart("samples an update", ("rollout/samples",)),
             Chart("trainer and engine apart (nats)", ("mismatch/mean", "mismatch/max")),
-            Chart("a step's time (s)", ("time/rollout", "time/score", "time/update"), stacked=True),
+            Chart(
+                "a step's time (s)",
+                ("time/rollout", "time/score", "time/update", "time/sync"),
+                stacked=True,
+            ),
         ],
     }
 

@@ -106,7 +106,7 @@ def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor | None = No
 
 
 def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Tensor:
-    """Discounted sum of the rewards of this and all later trained tokens, [B, T], 0 where the mask is.
+    """Discounted sum of the rewards of this and all later trained tokens, [B, T], 0 where the mask is 0.
 
     REINFORCE++, arXiv 2501.03262, eq. 4: the return from t on.
     """

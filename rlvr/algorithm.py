@@ -72,7 +72,7 @@ class Critic(Settings):
 
 
 class Credit(NamedTuple):
-    """advantages [B, T], 0 where the mask is; returns [B, T], the critic's targets, None without one."""
+    """advantages [B, T], 0 where the mask is 0; returns [B, T], the critic's targets, None without one."""
 
     advantages: Tensor
     returns: Tensor | None = None

@@ -54,7 +54,7 @@ class Rewards(Section):
 
     correct, wrong: the outcome; unparsed and timed-out completions are wrong. format: for an answer where
     the prompt asks for it, right or wrong. overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the
-    last so many tokens before the limit cost up to 1, a cut completion costs 1; None is off. extra: more
+    last tokens before the limit, this many, cost up to 1, a cut completion costs 1; None is off. extra: more
     components, functions of yours. bad: where one of these raises or returns no finite number, the run
     stops, or the completion counts as wrong; the evidence is kept either way.
     """
@@ -134,8 +134,8 @@ class Lora(Section):
 
 
 class PolicyConfig(Section):
-    """zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed. dtype: of the computation; with bfloat16
-    an fp32 copy of what is trained is kept. lora: null trains every weight."""
+    """How the policy is held and trained. zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed. dtype: of
+    the computation; with bfloat16 an fp32 copy of what is trained is kept. lora: null trains every weight."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     zero: Literal[0, 2, 3] = 0
@@ -145,7 +145,7 @@ class PolicyConfig(Section):
 
 
 class EngineConfig(Section):
-    """batch_size: completions generated at once (hf; the most at once with vllm).
+    """What generates. batch_size: completions at once (hf; the most at once with vllm).
 
     mode: vLLM runs in each training process (colocate), or elsewhere and is reached at `url` (server).
     memory_share: of a GPU's memory, for vLLM's weights and KV cache (colocate).
@@ -170,7 +170,7 @@ class Watch(Section):
     """What the probe does about what it measures, on the first of its tasks.
 
     by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
-    best/, whatever happens to its checkpoint. patience: training ends after so many probes in a row
+    best/, whatever happens to its checkpoint. patience: training ends after this many probes in a row
     without a better one. max_coverage_lost: training ends when pass@k falls that far below the base's
     (k: `probe.k`, or the samples of a checkpoint where these are fewer); such a policy is never the best.
     """
@@ -230,7 +230,10 @@ class MonitorConfig(Section):
 
 
 class Config(Section):
-    """One run. `recipe` is the name it was made from; `--help` lists every key."""
+    """One run of `steps` training steps with a checkpoint every `save_every`, of which the last `keep_last`
+    stay. model: what is trained, a directory, a hub's name or embedded:NAME; base: what it is held against,
+    null is the model itself. hooks: "package.module:factory" of checkpoint hooks of yours.
+    """
 
     recipe: str
     model: str

@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 
-from rlvr import builders
-from rlvr.algorithm import Algorithm
-from rlvr.algorithms import ALGORITHMS
+from rlvr.algorithms import build_algorithm
 from rlvr.config import Config, ProbeConfig
 from rlvr.mistakes import ConfigError, Mistake
 
@@ -67,7 +65,7 @@ def of_probe(probe: ProbeConfig, tasks: int) -> list[Mistake]:
 def of_algorithm(config: Config) -> list[Mistake]:
     """Settings that the configured algorithm cannot work with."""
     try:
-        algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+        algorithm = build_algorithm(config.algorithm)
     except ValueError as error:
         return [Mistake("algorithm", config.algorithm.name, str(error))]
     mistakes = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
@@ -19,11 +20,12 @@ WIDTH = 100
 
 
 class Key(NamedTuple):
-    """A dotted key of the configuration."""
+    """A dotted key of the configuration. section: whose docstring explains it."""
 
     name: str
     kind: str
     default: str | None
+    section: type[BaseModel] | None = None
 
     def __str__(self) -> str:
         """One line; a key without a default is required."""
@@ -39,8 +41,9 @@ def help_text() -> str:
             _listed("presets", PRESETS),
             _listed("tasks", TASKS),
             "",
-            "keys (without a default: the recipe or you must give it):",
-            *map(str, keys(Config)),
+            "keys (without a default: the recipe or you must give it; those of optional groups and of",
+            "entries[] of lists only with the group or the entry)",
+            *_explained(trainer_keys()),
             *_section(
                 "algorithm", ALGORITHMS, Key("algorithm.preset", " | ".join((*PRESETS, "none")), "none")
             ),
@@ -49,26 +52,50 @@ def help_text() -> str:
     )
 
 
+def _explained(known: Iterable[Key]) -> Iterator[str]:
+    """The keys, each section's behind its docstring."""
+    told: set[type[BaseModel] | None] = set()
+    for key in known:
+        if key.section not in told:
+            told.add(key.section)
+            text = " ".join((inspect.getdoc(key.section) or "").split())
+            yield from ("", *textwrap.wrap(text, WIDTH))
+        yield str(key)
+
+
+def trainer_keys() -> list[Key]:
+    """Those of every run, but for what its algorithm and task add."""
+    return [
+        key._replace(default="runs/<recipe>-s<seed>") if key.name == "run_dir" else key
+        for key in keys(Config)
+    ]
+
+
 def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> Iterator[Key]:
-    """Every key that can be given. defaults: an instance whose values are the defaults."""
+    """Every key that can be given; those of a list's entries as `list[].key`. defaults: an instance whose
+    values are the defaults."""
     for name, field in model.model_fields.items():
         default = getattr(defaults, name) if defaults else field.get_default(call_default_factory=True)
         required = field.is_required() and defaults is None
         sections = [kind for kind in _parts(field.annotation) if _is_model(kind)]
         if not sections:
-            yield Key(prefix + name, _type_name(field.annotation), None if required else _written(default))
+            written = None if required else _written(default)
+            yield Key(prefix + name, _type_name(field.annotation), written, model)
         elif not required and not isinstance(default, BaseModel):
             kind = "list" if isinstance(default, tuple) else "mapping | none"
-            yield Key(prefix + name, kind, _written(default))
+            yield Key(prefix + name, kind, _written(default), model)
+        entries = "[]" if get_origin(field.annotation) is tuple else ""
         for section in sections:
             filled = default if isinstance(default, section) else None
-            yield from keys(section, f"{prefix}{name}.", filled)
+            yield from keys(section, f"{prefix}{name}{entries}.", filled)
 
 
 def _section(where: str, table: Mapping[str, str], *shared: Key) -> Iterator[str]:
     """The keys of all choices of a table with their types, then each one's defaults. shared: keys that
     every choice has."""
-    known = {name: list(keys(builders.schema(table, name))) for name in table}
+    known = {
+        name: [key._replace(section=None) for key in keys(builders.schema(table, name))] for name in table
+    }
     kinds: dict[str, dict[str, None]] = {}
     for key in (key for choice in known.values() for key in choice):
         kinds.setdefault(key.name, {}).update(dict.fromkeys(key.kind.split(" | ")))

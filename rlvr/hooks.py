@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ from rlvr.mistakes import ConfigError, Mistake
 class Moment:
     """What a checkpoint hook is told. The engine holds the weights that lie in `policy`.
 
-    step: optimizer batches so far; 0 is before training, when `policy` is the model that it starts from.
+    step: training steps, each of one batch of rollouts, so far; 0 is before training, when `policy` is the
+    model that it starts from.
     samples: completions drawn for training so far. last: whether training ends here.
     """
 
@@ -63,9 +64,15 @@ class Report:
     files: tuple[Path, ...] = ()
     stop: str | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing for dashboards."""
+        return replace(self, stop=None) == Report()
+
 
 class CheckpointHook(Protocol):
-    """Called before the first step and after every committed checkpoint, on all ranks.
+    """Called before the first step and after every committed checkpoint, on all ranks. What it takes is
+    shown as time/<its module>.
 
     Called again for the same step after a resume, it does only what is missing.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rlvr.algorithms import build_algorithm
 from rlvr.config import Config, Shape
 
 GIB = 2**30
@@ -139,9 +140,10 @@ def _trained(config: Config, shape: Shape) -> int:
     """Trained parameters of the policy or its adapters, and of the critic."""
     lora = config.policy.lora
     policy = parameters(shape) if lora is None else lora_parameters(shape, lora.rank)
-    trunk = config.algorithm.options.get("critic", {}).get("trunk")
-    critic = {"copy": critic_parameters(shape), "shared": shape.hidden + 1}.get(trunk, 0)
-    return policy + critic
+    critic = build_algorithm(config.algorithm).critic
+    if critic is None:
+        return policy
+    return policy + (critic_parameters(shape) if critic.trunk == "copy" else shape.hidden + 1)
 
 
 def _frozen_bytes(config: Config, shape: Shape) -> float:
@@ -149,7 +151,7 @@ def _frozen_bytes(config: Config, shape: Shape) -> float:
     count, width = parameters(shape), BYTES[config.policy.dtype]
     if config.policy.lora is None:
         held = width if config.policy.zero else 4  # as the trained weights are
-        return count * held if config.algorithm.options["kl"]["coefficient"] > 0 else 0
+        return count * held if build_algorithm(config.algorithm).kl.coefficient > 0 else 0
     linears = shape.layers * sum(inputs * outputs for inputs, outputs in _linears(shape))
     return (count - linears) * width + linears * (QUANTIZED if config.policy.lora.quantized else width)
 
@@ -160,7 +162,8 @@ def _activations(config: Config, shape: Shape) -> int:
     tokens = max(config.optim.micro_batch_tokens, config.rollouts.max_new_tokens)
     layer = layer_activations(shape, config.policy.dtype, _autocast(config))
     inputs = shape.hidden * (4 if _autocast(config) else BYTES[config.policy.dtype])
-    trunks = 2 if config.algorithm.options.get("critic", {}).get("trunk") == "copy" else 1
+    critic = build_algorithm(config.algorithm).critic
+    trunks = 2 if critic is not None and critic.trunk == "copy" else 1
     if config.policy.gradient_checkpointing:
         per_token = trunks * shape.layers * inputs + layer
     else:

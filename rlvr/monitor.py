@@ -100,5 +100,5 @@ WARNINGS = (
     ("rollout/timed_out", 0.05, "the verifier runs out of time"),
     ("reward/bad", 0.0, "a reward function gave no number: see evidence/ in the run directory"),
     ("rollout/duplicates", 0.9, "the samples of a prompt are the same: the policy has collapsed"),
-    ("rollout/zero_variance", 0.95, "almost no group has both right and wrong answers: no signal"),
+    ("rollout/zero_variance", 0.95, "almost all groups have equal rewards: no signal"),
 )

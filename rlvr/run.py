@@ -16,15 +16,16 @@ from evals.gap_record import GapRecord
 from evals.instrument import Instrument
 from evals.probe import Base, Probe
 from evals.report import gap_table
-from rlvr import builders, models
+from rlvr import models
 from rlvr.algorithm import Algorithm
-from rlvr.algorithms import ALGORITHMS
+from rlvr.algorithms import build_algorithm
 from rlvr.card import run_card
 from rlvr.config import Config
 from rlvr.engines import Engine, EngineError
 from rlvr.hooks import CheckpointHook, load_hooks
 from rlvr.learner import Learner
 from rlvr.local_engine import local_engine
+from rlvr.mistakes import ConfigError, Mistake
 from rlvr.monitor import Monitor
 from rlvr.policy import Policy
 from rlvr.processes import make_accelerator
@@ -43,9 +44,10 @@ def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
     Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
-    ModelError, TaskError, DrawsError, RewardError, StartError or AlarmError, each with a message for people.
+    ModelError, TaskError, DrawsError, RewardError, StartError, EngineError or AlarmError, each with a message
+    for people.
     """
-    algorithm: Algorithm = builders.build(ALGORITHMS, config.algorithm.name, config.algorithm.options)
+    algorithm = build_algorithm(config.algorithm)
     hooks = load_hooks(config)
     functions = load_functions(config.rewards)
     with StopSignal().listening() as stop:
@@ -65,7 +67,7 @@ def run(config: Config) -> bool:
                 monitor.close()
             if complete and accelerator.is_main_process:
                 mark_finished(config, run_dir)
-                _print_end(config, run_dir, monitor)
+                _print_end(run_dir, monitor)
     return complete
 
 
@@ -95,6 +97,10 @@ class _Parts:
         # First, so that bad data is found before a model is fetched.
         self.task = build_task(self.config.task.name, **self.config.task.options)
         self.probed = [probed_task(c) for c in self.config.probe.tasks]
+        names = [task.name for task in self.probed]
+        if twice := {name for name in names if names.count(name) > 1}:
+            advice = "is one task under two names: give each task once"
+            raise ConfigError("the probe", [Mistake("probe.tasks", ", ".join(sorted(twice)), advice)])
         self.model = models.model_directory(self.config.model)
         self.base = models.model_directory(self.config.base_model)
         self.tokenizer = models.load_tokenizer(self.model)
@@ -205,7 +211,7 @@ class _Parts:
         )
 
 
-def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
+def _print_end(run_dir: RunDir, monitor: Monitor) -> None:
     records = [GapRecord(**row) for row in read_jsonl(run_dir.probe)]
     reached = max((row["step"] for row in read_jsonl(run_dir.metrics)), default=0)
     if records:

@@ -1,7 +1,6 @@
 """Trains and probes: accelerate launch rlvr/train.py recipe=NAME|FILE.yaml [key=value ...] [--dry-run[=8x80]]
 
 --dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB whether it fits on them.
-The command line: reads the configuration, before anything heavy is imported, and hands it to `rlvr.run`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,10 @@ INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving."""
+    """Reads the configuration and hands it to `rlvr.run`, which alone imports what is heavy.
+
+    Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving.
+    """
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\n{help_text()}")
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class Trainer:
         # A new run's own engine holds the base as its files have it; the policy may hold it less precisely.
         if self.step > 0 or self.config.engine.mode == "server":
             self.engine.load(self.policy.weights())
-        if self._on_schedule() and self._hooks_stop(start):
+        if self._on_schedule() and self._run_hooks(start):
             return True
         with self.monitor.training(self.step), stop.finishing():
             while self.step < self.config.steps:
@@ -90,11 +90,12 @@ class Trainer:
                     return False
                 if self._on_schedule():
                     with stop.at_once():  # the checkpoint is there, and a probe goes on where it stopped
-                        if self._hooks_stop(checkpoint.policy):
+                        if self._run_hooks(checkpoint.policy):
                             break
         return True
 
     def _on_schedule(self) -> bool:
+        """Whether this step has a checkpoint or, before the first, a policy to measure."""
         return self.step % self.config.save_every == 0 or self.step == self.config.steps
 
     def _train_step(self) -> tuple[dict[str, float], Report]:
@@ -107,10 +108,12 @@ class Trainer:
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
         batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
-        scored = time.perf_counter()
         batch = self.learner.credit(batch)
+        scored = time.perf_counter()
         report = self._shown(collected.used, batch)
+        shown = time.perf_counter()
         learned, skipped = self.learner.update(batch, self.step)
+        updated = time.perf_counter()
         if skipped:
             self._keep_evidence(batch)
         self.engine.load(self.policy.weights())
@@ -124,7 +127,8 @@ class Trainer:
             "rollout/samples": collected.samples,
             "time/rollout": rolled_out - begun,
             "time/score": scored - rolled_out,
-            "time/update": ended - scored,
+            "time/update": updated - shown,
+            "time/sync": ended - updated,
             "time/step": ended - begun,
             "time/samples_per_second": collected.samples / (ended - begun),
         }
@@ -185,7 +189,7 @@ class Trainer:
         rank = self.accelerator.process_index
         torch.save(vars(batch), self.run_dir.evidence / f"step_{self.step:06d}-rank{rank}.pt")
 
-    def _hooks_stop(self, policy: Path) -> bool:
+    def _run_hooks(self, policy: Path) -> bool:
         """Calls the hooks; True if one of them ends training before `steps`, after a last call of all."""
         last = self.step == self.config.steps
         reasons = self._call_hooks(policy, last)
@@ -202,10 +206,10 @@ class Trainer:
         for hook in self.hooks:
             begun = time.perf_counter()
             report = hook(moment)
-            if replace(report, stop=None) != Report():
-                seconds = time.perf_counter() - begun
-                name = f"time/{type(hook).__name__.lower()}"
-                self.monitor.mirror(self.step, {**self.totals.metrics(), name: seconds}, report)
+            if not report.is_empty:
+                name = f"time/{hook.__module__.rpartition('.')[2]}"
+                row = {**self.totals.metrics(), name: time.perf_counter() - begun}
+                self.monitor.mirror(self.step, row, report)
             if report.stop:
                 reasons.append(report.stop)
         return reasons

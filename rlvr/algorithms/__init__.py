@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlvr import builders
+from rlvr.algorithm import Algorithm
+from rlvr.config import Choice
+
 # name -> module:function that builds it
 ALGORITHMS = {
     "grpo": "rlvr.algorithms.grpo:grpo",
@@ -30,3 +34,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "whitening": {"by": "tokens", "ddof": 1},
     },
 }
+
+
+def build_algorithm(choice: Choice) -> Algorithm:
+    """The algorithm with its settings. Raises ValueError for settings that contradict each other."""
+    return builders.build(ALGORITHMS, choice.name, choice.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from rlvr.actor_critic import ValueModel
+from rlvr.algorithms import ALGORITHMS
 from rlvr.config import Config, Shape
+from rlvr.dry_run import describe
 from rlvr.fit import Gpus, check_fit
 from rlvr.memory import (
     GATHERED,
@@ -156,6 +159,20 @@ def test_a_reference_and_a_critic_are_counted() -> None:
     assert lora[0] == lora[1]  # the reference is the policy without its adapters
     critic = estimate(configured("policy.zero=2", recipe="ppo_qwen7b"), SEVEN_B, 8)
     assert critic.optimizer - plain.optimizer == pytest.approx(12 * critic_parameters(SEVEN_B) / 8 / GIB)
+
+
+def test_an_algorithm_without_settings_is_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare.py").write_text(
+        "from rlvr.algorithm import Kl\n"
+        "from rlvr.algorithms.grpo import grpo\n"
+        "def bare():\n"
+        "    return grpo(kl=Kl())\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ALGORITHMS, "bare", "bare:bare")
+    bare = load_config(["recipe=grpo_qwen7b", "algorithm=bare"], 8)
+    assert estimate(bare, SEVEN_B, 8) == estimate(configured("algorithm.kl.coefficient=0"), SEVEN_B, 8)
+    assert "training" in describe(bare, 8, Gpus(8, 80))
 
 
 def test_adapters_on_four_bits_take_a_quarter_of_the_frozen_weights() -> None:
