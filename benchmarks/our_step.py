@@ -13,8 +13,7 @@ from workload import SHAPES, Meter, Workload, build_model, build_tokenizer, is_c
 
 from rlvr import builders
 from rlvr.algorithms import ALGORITHMS
-from rlvr.config import EngineConfig, Optim, PolicyConfig, Rewards
-from rlvr.config import Rollouts as RolloutConfig
+from rlvr.config import EngineConfig, OptimConfig, PolicyConfig, RewardConfig, RolloutConfig
 from rlvr.engines import Completion, Engine, Request
 from rlvr.engines.hf import HFEngine
 from rlvr.learner import Learner
@@ -90,16 +89,16 @@ class OurStep:
             own = VLLMEngine(vllm, tokenizer, (), config, 4 * work.prompt + work.longest)
         self.engine = ForcedLengths(own, self.meter)
         algorithm = builders.build(ALGORITHMS, "grpo", builders.complete(ALGORITHMS, "grpo", OPTIONS))
-        optim = Optim(lr=lr, micro_batch_tokens=work.micro_batch_tokens)
+        optim = OptimConfig(lr=lr, micro_batch_tokens=work.micro_batch_tokens)
         rollouts = RolloutConfig(
             prompts=work.prompts, group_size=work.group_size, max_new_tokens=work.longest
         )
         self.policy = Policy(model, PolicyConfig(), optim, self.accelerator, rollouts.temperature)
         self.learner = Learner(algorithm, self.policy, self.accelerator, optim, rollouts, seed=0)
-        verify = StringVerifier("1", lambda text, _: (self._verdict(text), None))
+        verifier = StringVerifier("1", lambda text, _: (self._verdict(text), None))
         self.rollouts = Rollouts(
-            self.engine, Task("benchmark", [], [], verify, "", ""), tokenizer, rollouts,
-            RewardMix(Rewards(), {}, work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
+            self.engine, Task("benchmark", [], [], verifier, ""), tokenizer, rollouts,
+            RewardMix(RewardConfig(), {}, work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
             seed=0,
         )  # fmt: skip
         self.stream = Given()

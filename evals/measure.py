@@ -181,7 +181,7 @@ class Measuring:
             table = self.samples.samples.read(["text"], {key[0] for key in missing})
             texts = dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
         items = [(texts[key[:2]], self.plan.problems[p].reference) for key, p in missing.items()]
-        verdicts = self.plan.task.verify.grade(items)
+        verdicts = self.plan.task.verifier.grade(items)
         rows = [
             {
                 **dict(zip(self.verdicts.key, key, strict=True)),

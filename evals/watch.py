@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.gap_record import GapRecord
-from rlvr.config import Watch
+from rlvr.config import WatchConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Decision:
     stop: str | None
 
 
-def decide(records: Sequence[GapRecord], watch: Watch) -> Decision:
+def decide(records: Sequence[GapRecord], watch: WatchConfig) -> Decision:
     """From the records of one task, oldest first. The base itself, probed before training, competes on the
     gap alone: it has lost no coverage. A tie goes to the earlier policy."""
     limit = watch.max_coverage_lost

@@ -30,7 +30,7 @@ def run_card(config: Config, model: Path, base: Path, tasks: Sequence[Task]) -> 
                 "data": task.data_hash(),
                 "template": task.template,
                 "grader": task.grader,
-                "confinement": task.verify.confinement,
+                "confinement": task.verifier.confinement,
                 "skipped": task.skipped,
             }
             for task in tasks

@@ -49,7 +49,7 @@ class ExtraReward(Section):
     weight: Finite = 1.0
 
 
-class Rewards(Section):
+class RewardConfig(Section):
     """What a completion is worth: a sum, each of its components logged as reward/<name>.
 
     correct, wrong: the outcome; unparsed and timed-out completions are wrong. format: for an answer where
@@ -79,7 +79,7 @@ class Correction(Section):
     cap: Annotated[float, Field(ge=1)] = 2.0
 
 
-class Rollouts(Section):
+class RolloutConfig(Section):
     """One step samples `group_size` completions for each of `prompts` problems.
 
     top_p below 1 biases every ratio, so it needs allow_top_p. mask_truncated: completions that were cut
@@ -96,7 +96,7 @@ class Rollouts(Section):
     correction: Correction = Correction()
 
 
-class Optim(Section):
+class OptimConfig(Section):
     """AdamW with linear warm-up to a constant rate. A mini-batch is one optimizer step."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-6
@@ -166,7 +166,7 @@ class EngineConfig(Section):
     generation_timeout: Annotated[float, Field(gt=0)] = 1800.0
 
 
-class Watch(Section):
+class WatchConfig(Section):
     """What the probe does about what it measures, on the first of its tasks.
 
     by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
@@ -211,7 +211,7 @@ class ProbeConfig(Section):
     base_stop_r: Positive | None = None
     chunk: Positive = 512
     seed: int = 0
-    watch: Watch = Watch()
+    watch: WatchConfig = WatchConfig()
 
 
 class MonitorConfig(Section):
@@ -247,9 +247,9 @@ class Config(Section):
     hooks: tuple[str, ...] = ()
     task: Choice
     algorithm: Choice
-    rewards: Rewards = Rewards()
-    rollouts: Rollouts = Rollouts()
-    optim: Optim = Optim()
+    rewards: RewardConfig = RewardConfig()
+    rollouts: RolloutConfig = RolloutConfig()
+    optim: OptimConfig = OptimConfig()
     policy: PolicyConfig = PolicyConfig()
     engine: EngineConfig = EngineConfig()
     probe: ProbeConfig = ProbeConfig()

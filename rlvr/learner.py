@@ -13,7 +13,7 @@ from rlvr import advantages, losses
 from rlvr.actor_critic import Scores
 from rlvr.algorithm import Algorithm
 from rlvr.batch import Batch, Counts
-from rlvr.config import Optim, Rollouts
+from rlvr.config import OptimConfig, RolloutConfig
 from rlvr.mismatch import correction_factor, mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.policy import Objective, Policy
 from rlvr.seeds import derive_seed
@@ -27,8 +27,8 @@ class Learner:
         algorithm: Algorithm,
         policy: Policy,
         accelerator: Accelerator,
-        optim: Optim,
-        rollouts: Rollouts,
+        optim: OptimConfig,
+        rollouts: RolloutConfig,
         seed: int,
     ):
         self.algorithm = algorithm

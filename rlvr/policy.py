@@ -16,7 +16,7 @@ from rlvr.actor_critic import ActorCritic, Scores
 from rlvr.adapters import merged_weights
 from rlvr.algorithm import Critic
 from rlvr.batch import Batch
-from rlvr.config import Optim, PolicyConfig
+from rlvr.config import OptimConfig, PolicyConfig
 from rlvr.micro_batches import micro_batch_rows, micro_batches
 from rlvr.models import without_dropout
 from rlvr.parallel import Parallel, Replicas
@@ -53,7 +53,7 @@ class Policy:
         self,
         model: nn.Module,
         config: PolicyConfig,
-        optim: Optim,
+        optim: OptimConfig,
         accelerator: Accelerator,
         temperature: float,
         reference: nn.Module | None = None,

@@ -11,10 +11,10 @@ from accelerate import Accelerator, DeepSpeedPlugin
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from transformers.integrations import unset_hf_deepspeed_config
 
-from rlvr.config import Optim, PolicyConfig
+from rlvr.config import OptimConfig, PolicyConfig
 
 
-def make_accelerator(policy: PolicyConfig, optim: Optim, has_critic: bool = False) -> Accelerator:
+def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool = False) -> Accelerator:
     """Without GPUs, several processes must be told so, and to use gloo, or each takes itself for the only
     one. has_critic: its warm-up leaves the policy's gradients unused."""
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -54,7 +54,7 @@ def _stand_alone() -> None:
     os.environ.update({name: str(value) for name, value in place.items()})
 
 
-def deepspeed_config(policy: PolicyConfig, optim: Optim) -> dict[str, Any]:
+def deepspeed_config(policy: PolicyConfig, optim: OptimConfig) -> dict[str, Any]:
     """Batch sizes are ours, so DeepSpeed's are 1; `rlvr.parallel` says when it steps."""
     half = policy.dtype == "bfloat16"
     return {

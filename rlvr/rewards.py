@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.builders import load
-from rlvr.config import Rewards
+from rlvr.config import RewardConfig
 from rlvr.mistakes import ConfigError, Mistake
 from rlvr.run_dir import append_jsonl
 from rlvr.verifiers import Status, Verdict
@@ -58,7 +58,9 @@ class RewardMix:
     that gets a line for each time a function gave no number, the first thousand of them.
     """
 
-    def __init__(self, config: Rewards, functions: Mapping[str, RewardFunction], limit: int, evidence: Path):
+    def __init__(
+        self, config: RewardConfig, functions: Mapping[str, RewardFunction], limit: int, evidence: Path
+    ):
         self.config = config
         self.functions = functions
         self.limit = limit
@@ -114,7 +116,7 @@ class RewardMix:
             )
 
 
-def load_functions(config: Rewards) -> dict[str, RewardFunction]:
+def load_functions(config: RewardConfig) -> dict[str, RewardFunction]:
     """The functions that `rewards.extra` names, by their own names, in order. Raises ConfigError."""
     functions: dict[str, RewardFunction] = {}
     mistakes = []

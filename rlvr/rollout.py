@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlvr.algorithm import Draws
 from rlvr.batch import Batch
-from rlvr.config import Rollouts as RolloutConfig
+from rlvr.config import RolloutConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.rewards import RewardMix
 from rlvr.seeds import derive_seed
@@ -159,7 +159,7 @@ class Rollouts:
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
         completions = [done[i] for i in range(len(requests))]
         asked = [problem for _, problem in problems for _ in range(count)]
-        verdicts = self.task.verify.grade(
+        verdicts = self.task.verifier.grade(
             [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
         )
         scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]

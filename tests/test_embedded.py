@@ -171,7 +171,7 @@ def test_the_trained_base_can_solve_but_not_reliably(
             **prompt, max_new_tokens=64, do_sample=True, temperature=0.6, top_p=0.95, top_k=0
         )[:, prompt["input_ids"].shape[1] :]
         texts = tokenizer.batch_decode(out, skip_special_tokens=True)
-        verdicts = [task.verify(text, problem.reference).status for text in texts]
+        verdicts = [task.verifier(text, problem.reference).status for text in texts]
         correct.append(verdicts.count(Status.CORRECT))
         unparsed += verdicts.count(Status.UNPARSED)
         truncated += int((out != EOS_ID).all(1).sum())

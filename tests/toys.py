@@ -16,7 +16,7 @@ from rlvr import builders
 from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
-from rlvr.config import Optim, PolicyConfig, Rollouts
+from rlvr.config import OptimConfig, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
 from rlvr.learner import Learner
 from rlvr.policy import Policy
@@ -77,13 +77,13 @@ def toy_learner(
     accelerator: Accelerator | None = None,
     reference: nn.Module | None = None,
     temperature: float = 1.0,
-    rollouts: Rollouts = Rollouts(max_new_tokens=9),  # noqa: B008
+    rollouts: RolloutConfig = RolloutConfig(max_new_tokens=9),  # noqa: B008
     settings: PolicyConfig = PolicyConfig(),  # noqa: B008
     **optim: Any,
 ) -> Learner:
     """A learner whose updates leave their gradient, unclipped, on the parameters."""
     accelerator = accelerator or Accelerator(cpu=True)
-    optimizer = Optim(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
+    optimizer = OptimConfig(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
     policy = Policy(model, settings, optimizer, accelerator, temperature, reference, algorithm.critic)
     return Learner(algorithm, policy, accelerator, optimizer, rollouts, seed=0)
 

@@ -119,7 +119,9 @@ def grade(task: Task, rows: Sequence[tuple[dict[str, Any], Problem]]) -> list[di
     with progress(f"grading {task.name}", len(rows)) as display:
         for start in range(0, len(rows), TOGETHER):
             chunk = rows[start : start + TOGETHER]
-            verdicts += task.verify.grade([(row["completion"], problem.reference) for row, problem in chunk])
+            verdicts += task.verifier.grade(
+                [(row["completion"], problem.reference) for row, problem in chunk]
+            )
             display.advance(len(chunk))
     return [
         {**row, "verdict": v.status, "extracted": v.extracted, "seconds": v.seconds}

@@ -59,7 +59,7 @@ class Task:
     """Problems and the one verifier that decides them.
 
     train, test: disjoint problem sets; training draws from the first, the probe from the second.
-    template, grader: names stamped on every result, since numbers compare only within one of each.
+    template: a name stamped on every result, as `grader` is, since numbers compare only within one.
     skipped: bad rows of the data that were left out, where the configuration allows it.
     stages: of a mixture, which tasks it draws from and when; it has no problems of its own.
     """
@@ -67,11 +67,15 @@ class Task:
     name: str
     train: Sequence[Problem]
     test: Sequence[Problem]
-    verify: Verifier
+    verifier: Verifier
     template: str
-    grader: str
     skipped: int = 0
     stages: tuple[Stage, ...] = ()
+
+    @property
+    def grader(self) -> str:
+        """Which verdicts these are: numbers compare only within one."""
+        return self.verifier.version
 
     @property
     def parts(self) -> tuple[Task, ...]:

@@ -100,7 +100,7 @@ def _task(
 
     loaded = load_problems(name, source, None, problem, bad_rows)
     verifier = CodeVerifier(confinement, test_seconds, problem_seconds)
-    return Task(name, [], loaded.problems, verifier, template, verifier.version, loaded.skipped)
+    return Task(name, [], loaded.problems, verifier, template, loaded.skipped)
 
 
 def _reference(row: Row, tests: Tests, restore: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:

@@ -147,9 +147,8 @@ def countdown(
         name=f"countdown:{variant}",
         train=_problems(int(variant), "train", train_problems),
         test=_problems(int(variant), "test", test_problems),
-        verify=countdown_verifier,
+        verifier=countdown_verifier,
         template=TEMPLATE,
-        grader=countdown_verifier.version,
     )
 
 

@@ -89,7 +89,7 @@ def livecodebench(
         )
     verifier = CodeVerifier(confinement, test_seconds, problem_seconds)
     skipped = sum(part.skipped for part in loaded)
-    return Task("livecodebench", train, test, verifier, template, verifier.version, skipped)
+    return Task("livecodebench", train, test, verifier, template, skipped)
 
 
 def _file(name: str, source: str | None, revision: str | None) -> Path:

@@ -181,5 +181,4 @@ def _load(name: str, source: str | None, template: TemplateName, bad_rows: BadRo
 
 
 def _task(name: str, train: Any, test: Any, template: TemplateName, grader: GraderName, skipped: int) -> Task:
-    verify = MathVerifier(template, grader)
-    return Task(name, train, test, verify, template, verify.version, skipped)
+    return Task(name, train, test, MathVerifier(template, grader), template, skipped)

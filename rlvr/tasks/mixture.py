@@ -59,9 +59,8 @@ def mixture(
         name="mixture",
         train=(),
         test=(),
-        verify=MixtureVerifier({part.name: part.verify for part in parts}),
+        verifier=MixtureVerifier({part.name: part.verifier for part in parts}),
         template=_joined(part.template for part in parts),
-        grader=_joined(part.grader for part in parts),
         skipped=sum(part.skipped for part in parts),
         stages=made,
     )

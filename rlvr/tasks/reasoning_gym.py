@@ -92,7 +92,7 @@ def reasoning_gym(
         test.setdefault(problem.prompt, problem)
     held_out = list(test.values())
     train = TrainingProblems(draws, held_out, test_problems)
-    return Task(f"reasoning_gym:{variant}", train, held_out, verifier, template, verifier.version)
+    return Task(f"reasoning_gym:{variant}", train, held_out, verifier, template)
 
 
 def _checked_settings(name: str, settings: Mapping[str, Any]) -> str:

@@ -16,9 +16,7 @@ from rlvr.tasks import Problem, Task
 from rlvr.verifiers import Status, StringVerifier
 
 PROBLEMS = [Problem(f"p{i}", f"question {i}", i) for i in range(20)]
-TASK = Task(
-    "toy:2", [], PROBLEMS, StringVerifier("toy-1", lambda text, known: (Status.WRONG, text)), "plain", "toy"
-)
+TASK = Task("toy:2", [], PROBLEMS, StringVerifier("toy-1", lambda text, known: (Status.WRONG, text)), "plain")
 
 RECORD = GapRecord(
     step=50, task="toy:2", num_problems=20, n=4, base_n=4, ks=[1, 2, 4], pass_at_k=[0.4, 0.5, 0.55],

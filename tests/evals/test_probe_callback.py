@@ -11,7 +11,7 @@ from torch import nn
 
 from evals.callback import ProbeCallback
 from rlvr.checkpoint import weight_hash
-from rlvr.config import ProbeConfig, Watch
+from rlvr.config import ProbeConfig, WatchConfig
 from rlvr.hooks import Moment, Report
 from rlvr.mistakes import ConfigError
 from rlvr.run_dir import read_jsonl
@@ -29,7 +29,7 @@ def test_every_counts_saves_whatever_steps_lie_between(monkeypatch: pytest.Monke
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    watch, tasks = Watch(max_coverage_lost=0.2), [build_task("countdown:3")]
+    watch, tasks = WatchConfig(max_coverage_lost=0.2), [build_task("countdown:3")]
     with pytest.raises(ConfigError, match="coverage is watched at one k"):
         ProbeCallback(tasks, "base", ProbeConfig(n=32, watch=watch), max_new_tokens=8)
     ProbeCallback(tasks, "base", ProbeConfig(n=32, k=16, watch=watch), max_new_tokens=8)
@@ -62,7 +62,7 @@ def test_a_trl_run_gets_the_same_probe(base: Path, tmp_path: Path) -> None:
     def reward(
         prompts: list[str], completions: list[str], reference: list[object], **_: object
     ) -> list[float]:
-        return [task.verify(text, known).score for text, known in zip(completions, reference, strict=True)]
+        return [task.verifier(text, known).score for text, known in zip(completions, reference, strict=True)]
 
     callback = ProbeCallback(
         tasks=[task],

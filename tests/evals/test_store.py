@@ -57,7 +57,6 @@ TASK = Task(
     [Problem(str(i), f"problem {i}", None) for i in range(5)],
     StringVerifier("toy-1", small),
     "plain",
-    "toy",
 )
 PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=None, seed=0)
 
@@ -88,7 +87,7 @@ def test_every_sample_is_graded_once_by_each_version_of_a_grader(tmp_path: Path)
         return small(text, reference)
 
     for version in ("toy-1", "toy-1", "toy-2"):
-        task = replace(TASK, verify=StringVerifier(version, noting), grader=version)
+        task = replace(TASK, verifier=StringVerifier(version, noting))
         measure(replace(PLAN, task=task, n=20), Counting(), tmp_path)
         assert len(graded) == (200 if version == "toy-2" else 100)
 
@@ -105,7 +104,7 @@ def test_equal_prompts_share_their_samples_and_keep_their_references(tmp_path: P
         return (Status.CORRECT if int(text) % 2 == reference else Status.WRONG), text
 
     problems = (replace(PLAN.problems[0], reference=0), replace(PLAN.problems[1], reference=1))
-    task = replace(TASK, verify=StringVerifier("toy-1", matches))
+    task = replace(TASK, verifier=StringVerifier("toy-1", matches))
     twins = replace(PLAN, task=task, problems=problems, prompts=(PLAN.prompts[0], PLAN.prompts[0]))
     engine = Counting()
     first, second = measure(twins, engine, tmp_path).counted().counts.correct
@@ -165,7 +164,7 @@ def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
     [
         (replace(PLAN, problems=PLAN.problems[:3], prompts=PLAN.prompts[:3]), "data: "),
         (replace(PLAN, task=replace(TASK, template="boxed")), "template: plain / boxed"),
-        (replace(PLAN, task=replace(TASK, grader="toy-2")), "grader: toy / toy-2"),
+        (replace(PLAN, task=replace(TASK, verifier=StringVerifier("toy-2", small))), "grader: toy-1 / toy-2"),
         (replace(PLAN, sampling=Sampling(1.0, 0.95, 8)), "temperature: 0.6 / 1.0"),
     ],
 )

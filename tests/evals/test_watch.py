@@ -11,7 +11,7 @@ import pytest
 from evals.gap_record import GapRecord
 from evals.watch import decide
 from rlvr.checkpoint import keep_policy
-from rlvr.config import Watch
+from rlvr.config import WatchConfig
 
 
 def record(step: int, gap: float | None, coverage_lost: float) -> GapRecord:
@@ -24,17 +24,17 @@ RUN = [record(0, 0.8, 0.0), record(10, 0.6, 0.05), record(20, 0.5, 0.2), record(
 
 
 def test_the_best_has_the_smallest_gap() -> None:
-    assert decide(RUN, Watch()).best == RUN[2]
-    assert decide(RUN[:1], Watch()).best == RUN[0]
+    assert decide(RUN, WatchConfig()).best == RUN[2]
+    assert decide(RUN[:1], WatchConfig()).best == RUN[0]
 
 
 def test_by_coverage_the_base_itself_does_not_compete() -> None:
-    assert decide(RUN, Watch(by="coverage_lost")).best == RUN[1]
-    assert decide(RUN[:1], Watch(by="coverage_lost")).best is None
+    assert decide(RUN, WatchConfig(by="coverage_lost")).best == RUN[1]
+    assert decide(RUN[:1], WatchConfig(by="coverage_lost")).best is None
 
 
 def test_a_policy_beyond_the_bound_of_coverage_is_never_the_best_and_ends_training() -> None:
-    watch = Watch(max_coverage_lost=0.15)
+    watch = WatchConfig(max_coverage_lost=0.15)
     assert decide(RUN[:2], watch).stop is None
     decision = decide(RUN[:3], watch)
     assert decision.best == RUN[1]
@@ -42,14 +42,14 @@ def test_a_policy_beyond_the_bound_of_coverage_is_never_the_best_and_ends_traini
 
 
 def test_patience_counts_probes_since_the_best() -> None:
-    watch = Watch(patience=2)
+    watch = WatchConfig(patience=2)
     worse = [*RUN, record(40, 0.5, 0.0)]
     assert decide(RUN, watch).stop is None
     assert decide(worse, watch).stop == "no better gap on toy in 2 probes since step 20"
 
 
 def test_where_there_is_no_gap_there_is_no_best() -> None:
-    assert decide([record(0, None, 0.0)], Watch(patience=1)) == decide([], Watch())
+    assert decide([record(0, None, 0.0)], WatchConfig(patience=1)) == decide([], WatchConfig())
 
 
 def test_a_kept_policy_outlives_its_checkpoint_and_is_replaced_whole(tmp_path: Path) -> None:
@@ -68,4 +68,4 @@ def test_a_kept_policy_outlives_its_checkpoint_and_is_replaced_whole(tmp_path: P
 @pytest.mark.parametrize("value", [0.0, 1.5])
 def test_a_bound_of_coverage_is_a_fraction(value: float) -> None:
     with pytest.raises(ValueError, match="max_coverage_lost"):
-        Watch(max_coverage_lost=value)
+        WatchConfig(max_coverage_lost=value)

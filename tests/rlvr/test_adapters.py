@@ -13,7 +13,7 @@ from toys import learn, toy_algorithm, toy_batch, toy_learner, toy_model
 
 from evals.__main__ import main as evals_command
 from rlvr.adapters import attach, merged_weights
-from rlvr.config import Lora, Optim, PolicyConfig
+from rlvr.config import Lora, OptimConfig, PolicyConfig
 from rlvr.models import ModelError, load_model, load_policy, load_tokenizer
 from rlvr.parallel import Replicas
 from rlvr.policy import Policy
@@ -74,13 +74,13 @@ def test_reading_the_weights_does_not_wear_them() -> None:
 
 
 def policy_of(holder: nn.Module, model: nn.Module) -> Policy:
-    optim = Optim(lr=1e-2, micro_batch_tokens=60)
+    optim = OptimConfig(lr=1e-2, micro_batch_tokens=60)
     return Policy(model, PolicyConfig(lora=LORA), optim, Accelerator(cpu=True), 1.0, adapters=holder)
 
 
 def test_the_reference_is_the_policy_without_its_adapters() -> None:
     policy = policy_of(*adapted())
-    plain = Policy(toy_model(), PolicyConfig(), Optim(), Accelerator(cpu=True), 1.0)
+    plain = Policy(toy_model(), PolicyConfig(), OptimConfig(), Accelerator(cpu=True), 1.0)
     batch = toy_batch()
     reference, live = policy.ref_logprobs(batch) * batch.mask, policy.scores(batch).logprobs * batch.mask
     torch.testing.assert_close(reference, plain.scores(batch).logprobs * batch.mask)

@@ -23,7 +23,7 @@ from toys import (
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.batch import Batch
-from rlvr.config import Correction, PolicyConfig, Rollouts
+from rlvr.config import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
 from rlvr.rollout import Group, to_batch
 
@@ -229,7 +229,7 @@ class TestMismatch:
     def measured(self, correction: Correction) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
         algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
         return learn(
-            toy_learner(algorithm, toy_model(), rollouts=Rollouts(correction=correction)), toy_batch()
+            toy_learner(algorithm, toy_model(), rollouts=RolloutConfig(correction=correction)), toy_batch()
         )
 
     def test_is_measured(self) -> None:

@@ -29,7 +29,7 @@ def own_solution(problem: Problem) -> str:
 
 def wrong_of(task: Task, problems: list[Problem]) -> list[str]:
     """Ids of problems whose own solution is not graded correct."""
-    verdicts = task.verify.grade([(own_solution(p), p.reference) for p in problems])
+    verdicts = task.verifier.grade([(own_solution(p), p.reference) for p in problems])
     return [p.id for p, verdict in zip(problems, verdicts, strict=True) if not verdict.correct]
 
 
@@ -40,7 +40,7 @@ def test_a_few_own_solutions_are_right_and_those_of_others_wrong(data: Path, nam
     few = random.Random(name).sample(problems, FEW)
     assert wrong_of(task, few) == []
     constant = [(f"def {p.reference['entry_point']}(*_):\n    return None", p.reference) for p in few]
-    assert not any(verdict.correct for verdict in task.verify.grade(constant))
+    assert not any(verdict.correct for verdict in task.verifier.grade(constant))
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_every_own_solution_is_right(data: Path, name: str, count: int, left_out
     task = build_task(name, source=str(data))
     assert len(task.test) == count
     assert wrong_of(task, list(task.test)) == []
-    assert sum(task.verify.expected(p.reference).too_large for p in task.test) == left_out
+    assert sum(task.verifier.expected(p.reference).too_large for p in task.test) == left_out
 
 
 @pytest.mark.slow
@@ -65,7 +65,7 @@ def test_own_solutions_pass_the_upstream_test_code(data: Path, name: str) -> Non
         + (row["assertion"] if "assertion" in row else f"{row['test']}\ncheck({row['entry_point']})")
         for row in rows
     ]
-    results = task.verify.pool.map([["run_program", program, ""] for program in programs])
+    results = task.verifier.pool.map([["run_program", program, ""] for program in programs])
     failed = {r["task_id"]: o for r, o in zip(rows, results, strict=True) if o != {"value": ""}}
     # Upstream's fault: its assertions use math and do not import it.
     at_fault = {"Mbpp/120": {"error": "NameError: name 'math' is not defined"}}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from rlvr.config import Optim, PolicyConfig
+from rlvr.config import OptimConfig, PolicyConfig
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.engines.hf import HFEngine, draw
 from rlvr.models import eos_ids, load_model, load_tokenizer
@@ -58,7 +58,7 @@ def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: 
     policy = Policy(
         load_model(base, "float32"),
         PolicyConfig(),
-        Optim(micro_batch_tokens=200),
+        OptimConfig(micro_batch_tokens=200),
         Accelerator(cpu=True),
         temperature,
     )

@@ -69,9 +69,9 @@ def test_programs_that_read_and_print(tmp_path: Path, program: str, status: Stat
     task = build_task("livecodebench", source=str(tmp_path), test_seconds=1.0, problem_seconds=2.0)
     (problem,) = task.test
     assert "standard input" in problem.prompt and len(problem.reference["inputs"]) == 3
-    verdict = task.verify(f"```python\n{program}\n```", problem.reference)
+    verdict = task.verifier(f"```python\n{program}\n```", problem.reference)
     assert verdict.status is status
-    task.verify.pool.close()
+    task.verifier.pool.close()
 
 
 def test_methods(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_methods(tmp_path: Path) -> None:
         ("return tuple(sorted(items))", True),
         ("return items", False),
     ):
-        assert task.verify(f"```python\n{HEADER}{body}\n```", problem.reference).correct is right
-    task.verify.pool.close()
+        assert task.verifier(f"```python\n{HEADER}{body}\n```", problem.reference).correct is right
+    task.verifier.pool.close()
 
 
 def test_the_window_of_dates_and_several_files(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_earlier_contests_are_to_train_on(tmp_path: Path) -> None:
     mixed = build_task("mixture", tasks=[{"name": "livecodebench", "source": str(tmp_path), **window}])
     _, problem = problem_stream(mixed, seed=0).take(1)[0]
     program = "```python\ninput()\nprint(sum(map(int, input().split())))\n```"
-    verdicts = mixed.verify.grade([(program, problem.reference), ("", problem.reference)])
+    verdicts = mixed.verifier.grade([(program, problem.reference), ("", problem.reference)])
     assert [verdict.status for verdict in verdicts] == [Status.CORRECT, Status.UNPARSED]
     write(tmp_path / "test.jsonl", *rows, row("again", "2024-04-01T00:00:00", question_content="a?"))
     with pytest.raises(TaskError, match="1 questions stand before and after"):

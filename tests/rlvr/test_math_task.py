@@ -126,7 +126,7 @@ def test_a_problem_is_decided_by_its_tasks_template_and_grader(tmp_path: Path) -
         ("r1_zero", "strict", Status.UNPARSED),
     ]:
         task = build_task("amc23", source=file, template=template, grader=grader)
-        assert task.verify(boxed, task.test[0].reference).status is status
+        assert task.verifier(boxed, task.test[0].reference).status is status
 
 
 def test_braces_in_a_question_are_left_alone() -> None:

@@ -96,15 +96,15 @@ def test_each_problem_is_decided_by_its_own_task() -> None:
         right = decode(own["entry"])["answer"] if "entry" in own else "no expression"
         for text in (str(right), "7 7"):
             items.append((text, problem.reference))
-            alone.append(parts[problem.reference["task"]].verify(text, own).status)
-    assert [verdict.status for verdict in task.verify.grade(items)] == alone
+            alone.append(parts[problem.reference["task"]].verifier(text, own).status)
+    assert [verdict.status for verdict in task.verifier.grade(items)] == alone
     assert {Status.CORRECT, Status.WRONG, Status.UNPARSED} <= set(alone)
-    assert task.verify.version == "countdown-1+reasoning-gym-1"
-    assert task.verify.confinement == parts["reasoning_gym:chain_sum"].verify.confinement
+    assert task.verifier.version == "countdown-1+reasoning-gym-1"
+    assert task.verifier.confinement == parts["reasoning_gym:chain_sum"].verifier.confinement
     hashes = [part.data_hash() for part in task.parts]
     assert len({*hashes, task.data_hash()}) == 4
     for part in task.parts[1:]:
-        part.verify.pool.close()
+        part.verifier.pool.close()
 
 
 def test_what_cannot_be_mixed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rlvr.tasks import Problem, Task, build_task
 def test_a_prompt_that_fills_the_context_is_found_before_the_model_loads(untrained: Path) -> None:
     tokenizer, task = load_tokenizer(untrained), build_task("countdown:3")
     check_context(untrained, tokenizer, [task], completion=1000)
-    long = Task("long", [Problem("p1", "x" * 1000, None)], [], task.verify, "plain", "toy")
+    long = Task("long", [Problem("p1", "x" * 1000, None)], [], task.verifier, "plain")
     with pytest.raises(ModelError, match=r"problem p1: the prompt has 1000 tokens.*context of 1024"):
         check_context(untrained, tokenizer, [task, long], completion=64)
 

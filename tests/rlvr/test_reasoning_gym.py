@@ -42,20 +42,20 @@ def test_own_answers_are_right_and_those_of_others_wrong(name: str) -> None:
     task = task_of(name)
     problems = [*task.test, task.train[0], task.train[999_999]]
     answers = [own_answer(p) for p in problems]
-    right = task.verify.grade(
+    right = task.verifier.grade(
         [(f"<answer>{a}</answer>", p.reference) for a, p in zip(answers, problems, strict=True)]
     )
     assert [v.status for v in right] == [Status.CORRECT] * len(problems)
-    assert task.verify(f"<answer>{answers[0]} or not</answer>", problems[0].reference).score == 0
-    assert task.verify("no tag", problems[0].reference).status is Status.UNPARSED
-    task.verify.pool.close()
+    assert task.verifier(f"<answer>{answers[0]} or not</answer>", problems[0].reference).score == 0
+    assert task.verifier("no tag", problems[0].reference).status is Status.UNPARSED
+    task.verifier.pool.close()
 
 
 def test_partial_credit_is_off_unless_asked_for() -> None:
     task = task_of("countdown")
-    assert task.verify("<answer>1+1</answer>", task.test[0].reference).score == 0
+    assert task.verifier("<answer>1+1</answer>", task.test[0].reference).score == 0
     generous = task_of("countdown", partial_credit=True)
-    verdict = generous.verify("<answer>1+1</answer>", generous.test[0].reference)
+    verdict = generous.verifier("<answer>1+1</answer>", generous.test[0].reference)
     assert (verdict.status, verdict.correct) == (Status.WRONG, False) and 0 < verdict.score < 1
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlvr.config import ExtraReward, Rewards
+from rlvr.config import ExtraReward, RewardConfig
 from rlvr.mistakes import ConfigError
 from rlvr.rewards import RewardError, RewardMix, load_functions
 from rlvr.run_dir import read_jsonl
@@ -35,7 +35,7 @@ def mix(path: Path, functions: dict[str, Any], weights: Sequence[float] = (), **
         ExtraReward(reward=f"toys:{name}", weight=weights[i] if weights else 1.0)
         for i, name in enumerate(functions)
     ]
-    return RewardMix(Rewards(extra=extra, **config), functions, 20, path / "evidence" / "rewards.jsonl")
+    return RewardMix(RewardConfig(extra=extra, **config), functions, 20, path / "evidence" / "rewards.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -126,10 +126,10 @@ def test_functions_come_by_name_and_every_wrong_one_is_listed(monkeypatch: pytes
     module = ModuleType("my_rewards")
     module.brevity, module.format, module.number = giving(1.0), giving(1.0), 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_rewards", module)
-    fine = Rewards(extra=[ExtraReward(reward="my_rewards:brevity", weight=0.1)])
+    fine = RewardConfig(extra=[ExtraReward(reward="my_rewards:brevity", weight=0.1)])
     assert load_functions(fine) == {"brevity": module.brevity}
     names = ["brevity", "brevity", "format", "number", "absent"]
     wrong = [*(f"my_rewards:{name}" for name in names), "no_such_module:f", "none"]
     with pytest.raises(ConfigError) as caught:
-        load_functions(Rewards(extra=[ExtraReward(reward=path) for path in wrong]))
+        load_functions(RewardConfig(extra=[ExtraReward(reward=path) for path in wrong]))
     assert [m.key for m in caught.value.mistakes] == [f"rewards.extra[{i}].reward" for i in range(1, 7)]

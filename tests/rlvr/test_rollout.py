@@ -12,8 +12,7 @@ from accelerate import Accelerator
 from toys import toy_algorithm
 
 from rlvr.algorithm import Draws
-from rlvr.config import ExtraReward, Rewards
-from rlvr.config import Rollouts as RolloutConfig
+from rlvr.config import ExtraReward, RewardConfig, RolloutConfig
 from rlvr.engines import Completion, Request
 from rlvr.metrics import rollout_metrics
 from rlvr.rewards import RewardError, RewardMix
@@ -58,12 +57,12 @@ def verify(text: str, reference: object) -> tuple[Status, str]:
     return (Status.CORRECT if text in ("right", "greedy") else Status.WRONG), text
 
 
-TASK = Task("toy", PROBLEMS, [], StringVerifier("toy-1", verify), "plain", "toy")
+TASK = Task("toy", PROBLEMS, [], StringVerifier("toy-1", verify), "plain")
 
 
 def rollouts(engine: Fake, draws: Draws, **config: float) -> Rollouts:
     settings = RolloutConfig(**{"prompts": 4, "group_size": 4, "max_new_tokens": 5, **config})
-    rewards = RewardMix(Rewards(), {}, 5, Path("unused"))
+    rewards = RewardMix(RewardConfig(), {}, 5, Path("unused"))
     return Rollouts(engine, TASK, Letters(), settings, rewards, draws, Accelerator(cpu=True), seed=3)
 
 
@@ -158,7 +157,7 @@ def test_a_reward_that_is_no_number_never_reaches_a_batch(tmp_path: Path) -> Non
         return math.nan if verdict.correct and reference % 2 else 0.25
 
     def collecting(bad: str) -> Rollouts:
-        config = Rewards(extra=[ExtraReward(reward="mine:sometimes")], bad=bad)
+        config = RewardConfig(extra=[ExtraReward(reward="mine:sometimes")], bad=bad)
         made = rollouts(Fake(0.5), Draws(), prompts=7)
         made.rewards = RewardMix(config, {"sometimes": sometimes}, 5, tmp_path / "rewards.jsonl")
         return made

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_model
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.config import Optim, PolicyConfig
+from rlvr.config import OptimConfig, PolicyConfig
 from rlvr.processes import make_accelerator
 from rlvr.rollout import to_batch
 
@@ -30,7 +30,7 @@ def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
 
 def main(target: str, zero: int) -> None:
     settings = PolicyConfig(zero=zero)  # type: ignore[arg-type]
-    accelerator = make_accelerator(settings, Optim(max_grad_norm=1e9), has_critic=True)
+    accelerator = make_accelerator(settings, OptimConfig(max_grad_norm=1e9), has_critic=True)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
     found = {}
