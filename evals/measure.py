@@ -14,7 +14,7 @@ from evals.conditions import Conditions, conditions
 from evals.estimators.counts import Counts
 from evals.files import Origin
 from evals.measurement import Measurement
-from evals.store import SampleSet, prompt_hash, short_hash
+from evals.store import SampleSet, short_hash, token_hash
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.progress import Display
 from rlvr.seeds import derive_seed
@@ -35,7 +35,7 @@ class Plan:
 
     task: Task
     problems: tuple[Problem, ...]
-    prompts: tuple[tuple[int, ...], ...]  # token ids, one tuple a problem
+    prompt_ids: tuple[tuple[int, ...], ...]  # one tuple a problem
     sampling: Sampling
     n: int
     stop_r: int | None = None
@@ -46,14 +46,14 @@ class Plan:
         return conditions(self.task, self.problems, self.sampling)
 
     @property
-    def hashes(self) -> tuple[str, ...]:
+    def prompt_hashes(self) -> tuple[str, ...]:
         """The prompts' hashes."""
-        return tuple(map(prompt_hash, self.prompts))
+        return tuple(map(token_hash, self.prompt_ids))
 
     @property
     def samples(self) -> int:
         """The most samples that it needs."""
-        return len(set(self.prompts)) * self.n
+        return len(set(self.prompt_ids)) * self.n
 
     def chunks(self) -> Iterator[list[int]]:
         """Indices of the problems that are drawn together, those with equal prompts in one chunk.
@@ -62,7 +62,7 @@ class Plan:
         same batches as an uninterrupted one.
         """
         equal: dict[tuple[int, ...], list[int]] = {}
-        for place, prompt in enumerate(self.prompts):
+        for place, prompt in enumerate(self.prompt_ids):
             equal.setdefault(prompt, []).append(place)
         groups = list(equal.values())
         size = max(1, self.chunk // min(self.n, ROUND if self.stop_r else self.n))
@@ -101,13 +101,13 @@ class Measuring:
         self.samples = samples
         self.verdicts = samples.verdicts(plan.task.grader)
         self.engine = engine
-        self.hashes = plan.hashes
+        self.hashes = plan.prompt_hashes
         self.references = tuple(short_hash(p.reference) for p in plan.problems)
         self.drawn = 0
 
     def missing(self, rank: int = 0, ranks: int = 1) -> int:
         """The most samples that this rank has to draw, counted in the store."""
-        present = set(_keys(self.samples.samples.read(prompts=set(self.hashes)), 2))
+        present = set(_keys(self.samples.read(prompts=set(self.hashes)), 2))
         hashes = {self.hashes[p] for chunk in list(self.plan.chunks())[rank::ranks] for p in chunk}
         return sum((h, i) not in present for h in hashes for i in range(self.plan.n))
 
@@ -116,7 +116,7 @@ class Measuring:
 
         pilot: only the first chunk of which something was missing.
         """
-        table = self.samples.samples.read(["digest"], set(self.hashes))
+        table = self.samples.read(["digest"], set(self.hashes))
         present = dict(zip(_keys(table, 2), table["digest"].to_pylist(), strict=True))
         table = self.verdicts.read(["status"], set(self.hashes))
         known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
@@ -154,7 +154,7 @@ class Measuring:
         stream = self.samples.key.stream()
         seeds = [derive_seed(stream, prompt, i) for prompt, i in missing]
         requests = [
-            Request(self.plan.prompts[p], self.plan.sampling, seed)
+            Request(self.plan.prompt_ids[p], self.plan.sampling, seed)
             for p, seed in zip(missing.values(), seeds, strict=True)
         ]
         done: dict[int, Completion] = {}
@@ -178,7 +178,7 @@ class Measuring:
         if not missing:
             return
         if any(key[:2] not in texts for key in missing):
-            table = self.samples.samples.read(["text"], {key[0] for key in missing})
+            table = self.samples.read(["text"], {key[0] for key in missing})
             texts = dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
         items = [(texts[key[:2]], self.plan.problems[p].reference) for key, p in missing.items()]
         verdicts = self.plan.task.verifier.grade(items)
@@ -210,7 +210,7 @@ class Measuring:
     def counted(self) -> Measurement:
         """The measurement, from the store alone. Raises LookupError for a sample or verdict it lacks."""
         plan = self.plan
-        samples = self.samples.samples.read(["tokens", "digest", "finish_reason"], set(self.hashes))
+        samples = self.samples.read(["tokens", "digest", "finish_reason"], set(self.hashes))
         verdicts = self.verdicts.read(["status", "extracted"], set(self.hashes))
         sample_rows = {key: row for row, key in enumerate(_keys(samples, 2))}
         present = dict(zip(_keys(samples, 2), samples["digest"].to_pylist(), strict=True))
@@ -254,7 +254,7 @@ def _row(key: tuple[str, int], problem: str, seed: int, completion: Completion) 
         "seed": seed,
         "token_ids": list(completion.token_ids),
         "tokens": len(completion.token_ids),
-        "digest": prompt_hash(completion.token_ids),
+        "digest": token_hash(completion.token_ids),
         "logprob": sum(completion.logprobs),
         "text": completion.text,
         "finish_reason": completion.finish_reason,

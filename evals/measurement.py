@@ -30,12 +30,12 @@ ROW_GROUP = 8192
 class Measurement:
     """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
 
-    owner: [R] the problem's place. prompts: hash by problem. table: R rows with index, tokens, digest,
+    owner: [R] the problem's place. prompt_hashes: [problems]. table: R rows with index, tokens, digest,
     finish_reason, status, extracted.
     """
 
     problems: tuple[Problem, ...]
-    prompts: tuple[str, ...]
+    prompt_hashes: tuple[str, ...]
     counts: Counts
     conditions: Conditions
     origin: Origin
@@ -100,11 +100,11 @@ class Measurement:
         return rows
 
     def _sample_table(self, samples: SampleSet) -> pa.Table:
-        stored = samples.samples.read(["text", "token_ids", "logprob"], set(self.prompts))
+        stored = samples.read(["text", "token_ids", "logprob"], set(self.prompt_hashes))
         keys = zip(stored["prompt"].to_pylist(), stored["index"].to_pylist(), strict=True)
         place = {key: i for i, key in enumerate(keys)}
         indices = self.table["index"].to_pylist()
-        rows = [place[self.prompts[p], i] for p, i in zip(self.owner.tolist(), indices, strict=True)]
+        rows = [place[self.prompt_hashes[p], i] for p, i in zip(self.owner.tolist(), indices, strict=True)]
         taken = stored.select(["text", "token_ids", "logprob"]).take(pa.array(rows, pa.int64()))
         ids = pa.array([self.problems[p].id for p in self.owner.tolist()], pa.string())
         columns = {name: self.table[name] for name in self.table.column_names}

@@ -85,26 +85,13 @@ class Probe:
     def _is_known(self, moment: Moment, task: Task, policy_hash: str) -> bool:
         """Whether the main process has the record already, with as many samples."""
         c, (n, stop_r) = self.config, self._samples_of(moment, policy_hash)
-        wanted = (
-            moment.step, task.name, policy_hash, n, stop_r, c.base_n, c.k, task.template, task.grader,
-            asdict(self.instrument.sampling),
-        )  # fmt: skip
-        known = [
-            (
-                r.step,
-                r.task,
-                r.policy_hash,
-                r.n,
-                r.stop_r,
-                r.base_n,
-                r.gap_k,
-                r.template,
-                r.grader,
-                r.sampling,
-            )
-            for r in self.records()
-        ]
-        return bool(broadcast_object_list([wanted in known])[0])
+        wanted = {
+            "step": moment.step, "task": task.name, "policy_hash": policy_hash, "n": n, "stop_r": stop_r,
+            "base_n": c.base_n, "gap_k": c.k, "template": task.template, "grader": task.grader,
+            "sampling": asdict(self.instrument.sampling),
+        }  # fmt: skip
+        known = any(wanted.items() <= row.items() for row in map(asdict, self.records()))
+        return bool(broadcast_object_list([known])[0])
 
     def _samples_of(self, moment: Moment, policy_hash: str) -> tuple[int, int | None]:
         """n and stop_r of a policy's measurement; the base's own are the same wherever it is met."""

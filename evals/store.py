@@ -84,9 +84,9 @@ def short_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def prompt_hash(prompt_ids: Sequence[int]) -> str:
+def token_hash(ids: Sequence[int]) -> str:
     """16 hex digits."""
-    return hashlib.sha256(",".join(map(str, prompt_ids)).encode()).hexdigest()[:16]
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
 
 
 class Shards:
@@ -160,7 +160,7 @@ class SampleSet:
     def __init__(self, root: Path, key: SampleKey):
         self.key = key
         self.directory = root / key.digest()
-        self.samples = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"))
+        self.shards = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"))
 
     def verdicts(self, version: str) -> Shards:
         """What the grader of this version said; a new version starts anew."""
@@ -173,13 +173,17 @@ class SampleSet:
         if not key.exists():
             self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(key, json.dumps(asdict(self.key), indent=1).encode())
-        self.samples.append(rows)
+        self.shards.append(rows)
+
+    def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
+        """The samples: see `Shards.read`."""
+        return self.shards.read(columns, prompts)
 
     def export(self, path: Path) -> int:
         """Writes all samples, sorted by key, as one Parquet file; how many there are.
 
         The same samples give the same bytes, however often their drawing was interrupted.
         """
-        table = self.samples.read([name for name in SAMPLES.names if name not in self.samples.key])
+        table = self.read([name for name in SAMPLES.names if name not in self.shards.key])
         pq.write_table(table.combine_chunks(), path, compression="zstd")
         return table.num_rows

@@ -120,7 +120,7 @@ class Matching:
         self._measure(temperature, self.settings.m)
         instrument = self._instrument(temperature)
         plan = instrument.plan(self.task, self.settings.m)
-        table = instrument.samples(plan, self.subject).samples.read(["logprob", "tokens"], set(plan.hashes))
+        table = instrument.samples(plan, self.subject).read(["logprob", "tokens"], set(plan.prompt_hashes))
         table = table.filter(pa.compute.field("index") < self.settings.m)
         found = output_entropy(table["logprob"].to_numpy(), table["tokens"].to_numpy())
         self.console.print(

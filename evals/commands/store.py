@@ -82,7 +82,7 @@ def listing(sets: Sequence[SampleSet]) -> Table:
     heads = ("ID", "weights", "template", "T", "tokens", "engine", "samples")
     shown = table(f"Sample sets in {store_root()}", *heads)
     for each in sets:
-        key, stored = each.key, each.samples.read()
+        key, stored = each.key, each.read()
         shown.add_row(
             each.directory.name[:8],
             key.weights[:8],

@@ -105,7 +105,7 @@ def test_equal_prompts_share_their_samples_and_keep_their_references(tmp_path: P
 
     problems = (replace(PLAN.problems[0], reference=0), replace(PLAN.problems[1], reference=1))
     task = replace(TASK, verifier=StringVerifier("toy-1", matches))
-    twins = replace(PLAN, task=task, problems=problems, prompts=(PLAN.prompts[0], PLAN.prompts[0]))
+    twins = replace(PLAN, task=task, problems=problems, prompt_ids=(PLAN.prompt_ids[0], PLAN.prompt_ids[0]))
     engine = Counting()
     first, second = measure(twins, engine, tmp_path).counted().counts.correct
     assert len(engine.asked) == 300 == first + second and first > 0 and second > 0
@@ -150,7 +150,7 @@ def test_keys_part_what_must_not_be_mixed(tmp_path: Path) -> None:
     others = [replace(KEY, weights="v"), replace(KEY, temperature=1.0), replace(KEY, seed=1)]
     assert len({KEY.digest(), *(other.digest() for other in others)}) == 4
     measure(PLAN, Counting(), tmp_path)
-    assert SampleSet(tmp_path, others[0]).samples.read().num_rows == 0
+    assert SampleSet(tmp_path, others[0]).read().num_rows == 0
 
 
 def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
@@ -162,7 +162,7 @@ def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        (replace(PLAN, problems=PLAN.problems[:3], prompts=PLAN.prompts[:3]), "data: "),
+        (replace(PLAN, problems=PLAN.problems[:3], prompt_ids=PLAN.prompt_ids[:3]), "data: "),
         (replace(PLAN, task=replace(TASK, template="boxed")), "template: plain / boxed"),
         (replace(PLAN, task=replace(TASK, verifier=StringVerifier("toy-2", small))), "grader: toy-1 / toy-2"),
         (replace(PLAN, sampling=Sampling(1.0, 0.95, 8)), "temperature: 0.6 / 1.0"),
