@@ -15,6 +15,7 @@ COMMANDS = {
     "curves": "pass@k of any number of measurements in one figure",
     "perplexity": "perplexities of responses under base and policy",
     "entropy": "the policy at the temperature that gives it the base's entropy",
+    "power": "a model sharpened by power sampling, as a control without training",
     "grade": "grade stored completions again",
     "store": "list the sample store, or write one of its sets as a file",
     "export": "merge a policy's adapters into a whole model",

@@ -32,7 +32,6 @@ class Response(NamedTuple):
     token_ids: tuple[int, ...]
 
 
-@torch.no_grad()
 def perplexities(
     model: nn.Module, responses: Sequence[Response], micro_batch_tokens: int, display: Display
 ) -> NDArray[np.float64]:
@@ -47,16 +46,30 @@ def perplexities(
     """
     if not all(response.token_ids for response in responses):
         raise ValueError("an empty response has no perplexity")
+    own = token_logprobs(model, responses, micro_batch_tokens, display)
+    return np.array([np.exp(-values.mean()) for values in own])
+
+
+@torch.no_grad()
+def token_logprobs(
+    model: nn.Module,
+    responses: Sequence[Response],
+    micro_batch_tokens: int,
+    display: Display | None = None,
+) -> list[NDArray[np.float64]]:
+    """log p(y_t | x, y_<t) of every token of each response, [T] each, of the model's own distribution."""
     scorer = ActorCritic(model, temperature=1.0)
     device = next(model.parameters()).device
-    found = np.empty(len(responses))
+    found: list[NDArray[np.float64]] = [np.empty(0)] * len(responses)
     for start in range(0, len(responses), TOGETHER):
         batch = _batch(responses[start : start + TOGETHER], device)
         for rows in micro_batch_rows(batch, micro_batch_tokens):
             piece = batch.select(rows)
-            sums = (scorer(piece).logprobs.double() * piece.mask).sum(1)
-            found[start + rows.cpu().numpy()] = torch.exp(-sums / piece.completion_len).cpu().numpy()
-            display.advance(len(rows))
+            logprobs = scorer(piece).logprobs.double().cpu().numpy()
+            for row, own, length in zip(rows.tolist(), logprobs, piece.completion_len.tolist(), strict=True):
+                found[start + row] = own[:length]
+            if display is not None:
+                display.advance(len(rows))
     return found
 
 

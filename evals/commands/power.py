@@ -1,0 +1,139 @@
+"""python -m evals power model=MODEL task=NAME out=DIR [n=16] [key=value ...]
+
+Measures a model under power sampling (arXiv 2510.14901): completions are drawn from the model's own
+distribution to the power 1 / temperature, by Metropolis and Hastings. Nothing is trained, so it is a control:
+what sharpening alone gives. out gets the same two files as of `python -m evals probe`; `python -m evals
+curves` draws them beside others with allow=temperature,top_p. Samples are kept in $RLVR_STORE.
+
+  n=16              samples of a problem
+  temperature=0.25  the power's inverse
+  moves=10          steps of Metropolis and Hastings after each block
+  block=            tokens that a completion grows by; by default a sixteenth of the longest
+  max_new_tokens=   by default what the model's context leaves, 16,384 at most
+  max_problems= seed=0 chunk=512 dtype=float32|bfloat16 batch_size=512 task.KEY=VALUE
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from accelerate import PartialState
+from pydantic import Field, ValidationError
+from rich.console import Console
+
+from evals.commands.pair import MOST_NEW_TOKENS
+from evals.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.power_sampling import PowerEngine
+from rlvr import models
+from rlvr.checkpoint import config_hash, weight_hash
+from rlvr.config import Choice, Positive, ProbeConfig, Section
+from rlvr.confined import StartError
+from rlvr.engines.hf import HFEngine
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.tasks import TASKS, TaskError, build_task
+
+BLOCKS = 16
+
+
+class Settings(Section):
+    """What one command measures."""
+
+    model: str
+    task: Choice
+    out: Path
+    n: Positive = 16
+    temperature: Annotated[float, Field(gt=0, le=1)] = 0.25
+    moves: Annotated[int, Field(ge=0)] = 10
+    block: Positive | None = None
+    max_new_tokens: Positive | None = None
+    max_problems: Positive | None = None
+    seed: int = 0
+    chunk: Positive = 512
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    batch_size: Positive = 512
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status: 0 measured; 1 a model or a task that cannot be had; 2 wrong arguments."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        settings = read_settings(arguments)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        reading = measure(settings, Console(stderr=True))
+    except (models.ModelError, StartError, TaskError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if reading is not None:
+        write(settings.out, reading)
+    return 0
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Raises ConfigError with every mistake."""
+    given = parse_arguments(arguments)
+    mistakes: list[Mistake] = []
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        known = list(known_keys(Settings))
+        raise ConfigError("power", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    if mistakes:
+        raise ConfigError("power", mistakes)
+    return settings
+
+
+def measure(settings: Settings, console: Console) -> Reading | None:
+    """On all ranks; the reading on the main process. Raises ModelError, TaskError or StartError."""
+    task = build_task(settings.task.name, **settings.task.options)
+    path = models.model_directory(settings.model)
+    tokenizer = models.load_tokenizer(path)
+    prompt = max(len(tokenizer.encode(problem.prompt)) for problem in task.test)
+    tokens = settings.max_new_tokens or min(MOST_NEW_TOKENS, models.context(path) - prompt)
+    models.check_context(path, tokenizer, [task], tokens)
+    block = settings.block or -(-tokens // BLOCKS)
+
+    def build() -> PowerEngine:
+        model = models.load_model(path, settings.dtype).to(PartialState().device)
+        engine = HFEngine(model, tokenizer, models.eos_ids(path, tokenizer), settings.batch_size)
+        return PowerEngine(engine, block, settings.moves)
+
+    config = ProbeConfig(
+        temperature=settings.temperature,
+        top_p=1.0,
+        max_problems=settings.max_problems,
+        seed=settings.seed,
+        chunk=settings.chunk,
+    )
+    instrument = Instrument(config, tokenizer, tokens, console)
+    name = PowerEngine.named("hf", block, settings.moves)
+    with LazyEngine(name, settings.dtype, build) as engine:
+        subject = Subject(weight_hash(path), config_hash(path), engine)
+        plan = instrument.plan(task, settings.n)
+        # A move draws half of what stands, on average, and what stands grows from one block to all of them.
+        times = 1 + settings.moves * (-(-tokens // block) + 1) / 4
+        console.print(
+            f"{len(plan.problems):,} problems x {settings.n}, at most {tokens} tokens in blocks of {block}: "
+            f"each completion costs about {times:.0f} of its length",
+            highlight=False,
+        )
+        return instrument.measure(plan, subject, f"power {task.name}")
+
+
+def write(out: Path, reading: Reading) -> None:
+    """The measurement's two files, and what they say at the smallest and the largest k."""
+    reading.measurement.write(out, reading.samples)
+    counts = reading.measurement.counts
+    points = [f"pass@{k} {100 * counts.pass_at_k(k).mean():.1f}" for k in (1, counts.largest_k)]
+    stored = counts.samples - reading.drawn
+    print(f"{', '.join(points)}; {stored:,} of {counts.samples:,} samples were stored; written to {out}")
