@@ -17,6 +17,7 @@ from evals.measurement import Measurement
 from evals.store import SampleKey, SampleSet, store_root
 from rlvr.config import ProbeConfig
 from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.processes import LONGEST_WAIT
 from rlvr.progress import Display, progress
 from rlvr.tasks import Task
 
@@ -50,7 +51,7 @@ class Instrument:
         self.tokenizer = tokenizer
         self.sampling = Sampling(config.temperature, config.top_p, max_new_tokens)
         self.console = console
-        self.ranks = PartialState()
+        self.ranks = PartialState(timeout=LONGEST_WAIT)  # where a run has made it, that stays
 
     def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
         """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""

@@ -36,8 +36,11 @@ class ActorCritic(nn.Module):
         self.critic = None if critic is None else ValueModel(policy, own_trunk=critic.trunk == "copy")
 
     def critic_parameters(self) -> list[nn.Parameter]:
-        """Parameters that are the critic's alone."""
-        return [] if self.critic is None else list(self.critic.parameters())
+        """Trained parameters that are the critic's alone. Under adapters its trunk has a copy of them, and
+        the rest of it is frozen."""
+        if self.critic is None:
+            return []
+        return [parameter for parameter in self.critic.parameters() if parameter.requires_grad]
 
     def forward(self, batch: Batch, critic_only: bool = False) -> Scores:
         """critic_only: no gradient reaches the policy, nor its trunk where the critic shares it."""

@@ -137,23 +137,29 @@ def _autocast(config: Config) -> bool:
 
 
 def _trained(config: Config, shape: Shape) -> int:
-    """Trained parameters of the policy or its adapters, and of the critic."""
+    """Trained parameters of the policy or its adapters, and of the critic, whose trunk has them too."""
     lora = config.policy.lora
-    policy = parameters(shape) if lora is None else lora_parameters(shape, lora.rank)
+    trunk = critic_parameters(shape) - shape.hidden - 1 if lora is None else lora_parameters(shape, lora.rank)
+    policy = parameters(shape) if lora is None else trunk
     critic = build_algorithm(config.algorithm).critic
     if critic is None:
         return policy
-    return policy + (critic_parameters(shape) if critic.trunk == "copy" else shape.hidden + 1)
+    return policy + shape.hidden + 1 + (trunk if critic.trunk == "copy" else 0)
 
 
 def _frozen_bytes(config: Config, shape: Shape) -> float:
-    """The base under adapters, which is the reference too, or the reference where KL has a price."""
+    """The base under adapters, which is the reference too, with the critic's trunk; or, without adapters,
+    the reference where KL has a price."""
     count, width = parameters(shape), BYTES[config.policy.dtype]
+    algorithm = build_algorithm(config.algorithm)
     if config.policy.lora is None:
         held = width if config.policy.zero else 4  # as the trained weights are
-        return count * held if build_algorithm(config.algorithm).kl.coefficient > 0 else 0
+        return count * held if algorithm.kl.coefficient > 0 else 0
     linears = shape.layers * sum(inputs * outputs for inputs, outputs in _linears(shape))
-    return (count - linears) * width + linears * (QUANTIZED if config.policy.lora.quantized else width)
+    others = count - linears
+    if algorithm.critic is not None and algorithm.critic.trunk == "copy":
+        others, linears = 2 * others - _head(shape), 2 * linears
+    return others * width + linears * (QUANTIZED if config.policy.lora.quantized else width)
 
 
 def _activations(config: Config, shape: Shape) -> int:

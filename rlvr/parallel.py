@@ -121,15 +121,20 @@ class Replicas:
 
     def save(self, directory: Path) -> None:
         if self.accelerator.is_main_process:
-            critic = self.plain.critic
-            state = {"optimizer": self.optimizer.state_dict(), "critic": critic and critic.state_dict()}
+            state = {"optimizer": self.optimizer.state_dict(), "critic": self._critic_state()}
             torch.save(state, directory / STATE_FILE)
 
     def restore(self, directory: Path) -> None:
-        state = torch.load(directory / STATE_FILE, weights_only=True)
+        state = torch.load(directory / STATE_FILE, map_location="cpu", weights_only=True)
         self.optimizer.load_state_dict(state["optimizer"])
         if self.plain.critic is not None:
-            self.plain.critic.load_state_dict(state["critic"])
+            self.plain.critic.load_state_dict({**self.plain.critic.state_dict(), **state["critic"]})
+
+    def _critic_state(self) -> dict[str, Tensor]:
+        """What is trained of it; the rest is as it was made."""
+        critic = self.plain.critic
+        named = () if critic is None else critic.named_parameters()
+        return {name: value.detach() for name, value in named if value.requires_grad}
 
     def _parts(self) -> dict[str, list[nn.Parameter]]:
         plain = self.plain

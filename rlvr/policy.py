@@ -138,7 +138,10 @@ class Policy:
 
     def save(self, policy: Path, trainer: Path) -> None:
         """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks."""
-        weights = {name: value.cpu() for name, value in self._trained()}
+        weights = {}
+        for name, value in self._trained():  # on all ranks, which may hold shards of it
+            if self.accelerator.is_main_process:
+                weights[name] = value.cpu()
         if self.accelerator.is_main_process:
             saved = self.adapters or self.plain.policy
             saved.save_pretrained(policy, state_dict=weights, safe_serialization=True)

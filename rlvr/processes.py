@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from transformers.integrations import unset_hf_deepspeed_config
 
 from rlvr.config import OptimConfig, PolicyConfig
+
+# How long a rank waits for the others before it takes them for dead.
+LONGEST_WAIT = timedelta(hours=6)
 
 
 def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool = False) -> Accelerator:
@@ -23,8 +27,10 @@ def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool 
     plugin = None
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
-    if on_cpu and (several or policy.zero):
-        handlers.append(InitProcessGroupKwargs(backend="gloo"))
+    if several or policy.zero:
+        # Ranks meet after hours at times: each draws its share of a probe, one writes the checkpoint.
+        backend = {"backend": "gloo"} if on_cpu else {}
+        handlers.append(InitProcessGroupKwargs(timeout=LONGEST_WAIT, **backend))
     if several and has_critic and not policy.zero:
         handlers.append(DistributedDataParallelKwargs(find_unused_parameters=True))
     if policy.zero:

@@ -10,10 +10,25 @@ from typing import Any
 
 from rlvr.checkpoint import Checkpoint, newest_valid
 from rlvr.config import Config
-from rlvr.run_dir import RunDir, RunDirError, keep_jsonl, write_json
+from rlvr.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
 
 # Keys that may differ between the parts of one run: they do not change what a step computes.
-FREE = ("run_dir", "resume", "steps", "keep_last", "monitor", "algorithm.max_draws", "algorithm.at_bound")
+FREE = (
+    "run_dir",
+    "resume",
+    "steps",
+    "keep_last",
+    "monitor",
+    "algorithm.max_draws",
+    "algorithm.at_bound",
+    "rewards.bad",
+    "engine.url",
+    "engine.nccl_port",
+    "engine.transfer",
+    "engine.timeout",
+    "engine.generation_timeout",
+    "engine.memory_share",
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +44,10 @@ class Start:
 
 
 def find_start(config: Config, run_dir: RunDir) -> Start:
-    """Compares with the configuration on disk and picks the checkpoint. Raises RunDirError if they differ."""
-    if not run_dir.config.exists():
+    """Compares with the configuration on disk and picks the checkpoint. Raises RunDirError if they differ;
+    where nothing was trained or probed yet, the new one is taken."""
+    begun = run_dir.checkpoints.exists() or read_jsonl(run_dir.metrics) or read_jsonl(run_dir.probe)
+    if not run_dir.config.exists() or not begun:
         return Start(None, (), False)
     before = json.loads(run_dir.config.read_text())
     differing = _differences(_comparable(before), _comparable(config.model_dump(mode="json")))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
 
@@ -194,6 +195,12 @@ class _Parts:
             raise EngineError(
                 "the store lacks samples of the base, and the server holds the policy: measure the base with "
                 "a run of its own in the same $RLVR_STORE, with engine.mode=colocate and steps=1"
+            )
+        if self.config.engine.name == "vllm" and torch.cuda.is_available():
+            raise EngineError(
+                "the store lacks samples of the base, and a process can have one vLLM engine on a GPU, which "
+                "holds the policy: measure the base with a run of its own in the same $RLVR_STORE, with "
+                "model= as base= here and steps=1"
             )
         return self.engine(self.base)
 

@@ -54,7 +54,8 @@ class _TokenLogprobs(torch.autograd.Function):
             logits = _logits(hidden[rows], matrix, bias, temperature)
             totals[rows] = total = logits.logsumexp(-1)
             logprobs[rows] = logits.gather(-1, tokens[rows, None])[:, 0] - total
-            entropies[rows] = total - torch.linalg.vecdot((logits - total[:, None]).exp_(), logits)
+            # Not vecdot, which autocast would run in halves.
+            entropies[rows] = total - (logits - total[:, None]).exp_().mul_(logits).sum(-1)
         ctx.save_for_backward(hidden, weight, bias, tokens, totals)
         ctx.temperature, ctx.dtype = temperature, dtype
         ctx.mark_non_differentiable(entropies)

@@ -65,7 +65,7 @@ class Trainer:
         state = torch.load(checkpoint.trainer / STATE_FILE, weights_only=True)
         self._check_processes(state["processes"])
         self.policy.restore(checkpoint.trainer)
-        self.stream.position = state["stream"]
+        self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
         self.step = checkpoint.step
 
@@ -170,7 +170,7 @@ class Trainer:
         if self.accelerator.is_main_process:
             self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
             state: dict[str, Any] = {
-                "stream": self.stream.position,
+                "stream": self.stream.state(),
                 "totals": asdict(self.totals),
                 "processes": self.accelerator.num_processes,
             }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -187,13 +187,14 @@ class VLLMServerEngine:
 
     def _load_nccl(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """One tensor at a time: where they are sharded, each is whole only for now, on all ranks together."""
-        updating = self._client.weight_update() if self._client else nullcontext()
-        with updating:
-            for name, value in weights:
-                if self._client is not None:
-                    self._client.update_named_param(name, value.to(getattr(torch, self.dtype)))
-        if self._client is not None:
-            self._client.reset_prefix_cache()
+        with self._asked("to take new weights"):
+            updating = self._client.weight_update() if self._client else nullcontext()
+            with updating:
+                for name, value in weights:
+                    if self._client is not None:
+                        self._client.update_named_param(name, value.to(getattr(torch, self.dtype)))
+            if self._client is not None:
+                self._client.reset_prefix_cache()
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> None:
         try:
@@ -211,14 +212,23 @@ class VLLMServerEngine:
         """TRL's client, with the server's workers in one NCCL group."""
         from trl.generation.vllm_client import VLLMClient
 
-        client = VLLMClient(
-            self.url, group_port=self.config.nccl_port, connection_timeout=self.config.timeout
-        )
-        try:
+        with self._asked("to join an NCCL group"):
+            client = VLLMClient(
+                self.url, group_port=self.config.nccl_port, connection_timeout=self.config.timeout
+            )
             client.init_communicator(device=self.ranks.device)
-        except (RuntimeError, NotImplementedError) as error:
-            raise EngineError(f"{error} Or give engine.transfer=files.") from error
         return client
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator[None]:
+        """TRL's client raises whatever its server or requests made it raise, bare Exceptions too."""
+        try:
+            yield
+        except Exception as error:
+            raise EngineError(
+                f"the vLLM server at {self.url} was asked {what}: {error or type(error).__name__}. See its "
+                "log, or give engine.transfer=files."
+            ) from error
 
     def _lost(self, what: str) -> EngineError:
         return EngineError(

@@ -161,6 +161,22 @@ def test_a_reference_and_a_critic_are_counted() -> None:
     assert critic.optimizer - plain.optimizer == pytest.approx(12 * critic_parameters(SEVEN_B) / 8 / GIB)
 
 
+def test_the_critic_of_adapters_trains_a_copy_of_them() -> None:
+    """As the model that is built: its trunk is a copy, frozen but for the adapters."""
+    model = qwen2(TOY)
+    held = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    critic = ValueModel(held.base_model.model, own_trunk=True)
+    trained = sum(p.numel() for p in critic.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in critic.parameters() if not p.requires_grad)
+    settings = ("policy.lora.rank=4", "policy.zero=0", "policy.dtype=float32")
+    ppo, grpo = (
+        estimate(configured(*settings, shape=TOY, recipe=f"{name}_qwen7b"), TOY, 1)
+        for name in ("ppo", "grpo")
+    )
+    assert ppo.optimizer - grpo.optimizer == pytest.approx(8 * trained / GIB)
+    assert ppo.weights - grpo.weights == pytest.approx(4 * (trained + frozen) / GIB)
+
+
 def test_an_algorithm_without_settings_is_estimated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bare.py").write_text(
         "from rlvr.algorithm import Kl\n"

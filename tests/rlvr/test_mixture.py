@@ -14,7 +14,7 @@ from rlvr.mistakes import ConfigError
 from rlvr.recipe import load_config
 from rlvr.run_dir import read_jsonl
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.tasks.streams import MixtureStream, ProblemStream, problem_stream
+from rlvr.tasks.streams import Stream, problem_stream
 from rlvr.verifiers import Status
 from rlvr.verifiers.plain_data import decode
 
@@ -64,20 +64,36 @@ def test_stages_follow_each_other_by_step() -> None:
     assert [seen[step] for step in (7, 8)] == [{"countdown:4"}] * 2
 
 
-def test_position_and_step_are_the_whole_state() -> None:
+def test_a_task_that_stays_goes_on_where_the_stage_before_left_it() -> None:
+    part = {"train_problems": 1000, "test_problems": 2}
+    three, four = ({"name": f"countdown:{n}", **part} for n in (3, 4))
+    stages = [{"tasks": [three], "until": 10}, {"tasks": [three, four]}]
+    stream = problem_stream(build_task("mixture", stages=stages), seed=0)
+    taken = []
+    for stream.step in range(1, 21):
+        taken += stream.take(64)
+    names = Counter(problem.id for _, problem in taken)
+    assert sum(name.startswith("countdown:3/") for name in names.elements()) == 640 + 320
+    assert max(names.values()) == 1
+
+
+def test_the_state_is_all_that_a_resume_needs() -> None:
     task = build_task("mixture", stages=CURRICULUM)
     # As under dynamic sampling, a step takes as many problems as it needs.
     counts = [3, 8, 1, 5, 4, 9, 2, 6]
 
-    def taken(stream: ProblemStream | MixtureStream, first: int) -> list[list[tuple[int, Problem]]]:
+    def taken(stream: Stream, first: int, last: int = len(counts)) -> list[list[tuple[int, Problem]]]:
         found = []
-        for stream.step in range(first, len(counts) + 1):
+        for stream.step in range(first, last + 1):
             found.append(stream.take(counts[stream.step - 1]))
         return found
 
     whole = taken(problem_stream(task, seed=3), 1)
     for done in range(1, len(counts)):
-        again = MixtureStream(task, seed=3, position=sum(counts[:done]))
+        before = problem_stream(task, seed=3)
+        taken(before, 1, done)
+        again = problem_stream(task, seed=3)
+        again.restore(before.state())
         assert taken(again, done + 1) == whole[done:]
 
 

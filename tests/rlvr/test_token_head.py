@@ -98,3 +98,14 @@ def test_no_tensor_is_as_large_as_all_logits(monkeypatch: pytest.MonkeyPatch) ->
         chosen, _ = TokenHead(head, 1.0)(hidden, tokens)
         (chosen * slope.float()).sum().backward()
     assert largest == head.weight.numel() < ROWS * LENGTH * VOCABULARY
+
+
+def test_entropies_under_autocast_are_not_computed_in_halves() -> None:
+    head, hidden, tokens, _ = inputs(torch.float32)
+    head.weight.data *= 20  # logits of some size, whose products halves would round to quarters
+    with torch.autocast("cpu", torch.bfloat16):
+        _, found = TokenHead(head, 1.0)(hidden, tokens)
+        logits = nn.functional.linear(hidden, head.weight).float()
+    logprobs = logits.log_softmax(-1)
+    expected = -(logprobs.exp() * logprobs).sum(-1)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
