@@ -19,6 +19,7 @@ from rlvr.engines.hf import HFEngine
 from rlvr.hooks import Moment
 from rlvr.mistakes import ConfigError
 from rlvr.models import eos_ids, load_model
+from rlvr.resume import cut_back_probes
 from rlvr.run_dir import RunDir
 from rlvr.tasks import Task
 
@@ -64,6 +65,8 @@ class ProbeCallback(TrainerCallback):
         tokenizer = kwargs["processing_class"]
         run_dir = RunDir(self.run_dir or args.output_dir)
         run_dir.path.mkdir(parents=True, exist_ok=True)
+        if state.is_world_process_zero:
+            cut_back_probes(run_dir, state.global_step)
         # A copy of the live model would not do: trainers patch its methods, which then stay bound to it.
         self._engine = self._hold(tokenizer, args.device)
         self._probe = Probe(

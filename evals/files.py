@@ -20,6 +20,8 @@ from evals.conditions import Conditions
 from evals.estimators.counts import Counts
 
 METADATA = b"rlvr"
+# Of a count.
+LARGEST = 2**53
 # Where the base's files lie, beside those of the policies.
 BASE_FOLDER = "base"
 COUNTS = pa.schema(
@@ -113,8 +115,12 @@ def read_counts(path: Path) -> Measured:
     for number, row in enumerate(rows, start=1):
         if not {"problem", "n", "correct"} <= row.keys():
             raise FileError(f"{path}, row {number}: has no {{'problem', 'n', 'correct'}}: {sorted(row)}")
-        if any(not isinstance(row[key], int) or isinstance(row[key], bool) for key in ("n", "correct")):
-            raise FileError(f"{path}, row {number}: n and correct are whole numbers")
+        for key in ("n", "correct", "stop_r", "n_max"):
+            value = row.get(key)
+            if value is None and key in ("stop_r", "n_max"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST:
+                raise FileError(f"{path}, row {number}: {key} is {value!r:.40}, not a whole number")
     problems = tuple(str(row["problem"]) for row in rows)
     if len(set(problems)) < len(problems):
         raise FileError(f"{path}: a problem stands in it twice")
@@ -142,11 +148,13 @@ def _rows(path: Path) -> tuple[list[dict[str, Any]], tuple[Conditions | None, Or
     try:
         if path.suffix == ".parquet":
             return pq.read_table(path).to_pylist(), read_about(path)
-        lines = path.read_text().splitlines()
-    except (OSError, pa.ArrowInvalid) as error:
+        lines = path.read_text().split("\n")
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise FileError(f"{path} cannot be read: {error}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except ValueError as error:

@@ -18,8 +18,9 @@ from evals.measurement import Measurement
 class GapRecord:
     """The run directory's contract. Shares are fractions 0..1; None stands where a number does not exist.
 
-    n, base_n: the most samples of a problem; stop_r: sampled until so many successes. samples: those that
-    the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both sides.
+    n, base_n: the most samples of a problem; stop_r, base_stop_r: sampled until the r-th success. samples:
+    those that the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both
+    sides.
     *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
     """
@@ -62,6 +63,7 @@ class GapRecord:
     data: str
     gap_these_low: float | None
     gap_these_high: float | None
+    base_stop_r: int | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
@@ -133,6 +135,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         policy_hash=policy.origin.weights,
         base_hash=base.origin.weights,
         stop_r=p.stop_r,
+        base_stop_r=b.stop_r,
         samples=p.samples,
         closed=_closed(base_curve[0], base_at_k, curve[0]),
         coverage_k=coverage_k,

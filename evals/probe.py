@@ -87,8 +87,9 @@ class Probe:
         c, (n, stop_r) = self.config, self._samples_of(moment, policy_hash)
         wanted = {
             "step": moment.step, "task": task.name, "policy_hash": policy_hash, "n": n, "stop_r": stop_r,
-            "base_n": c.base_n, "gap_k": c.k, "template": task.template, "grader": task.grader,
-            "sampling": asdict(self.instrument.sampling),
+            "base_hash": self.base_hash, "base_n": c.base_n, "base_stop_r": c.base_stop_r, "gap_k": c.k,
+            "template": task.template, "grader": task.grader, "sampling": asdict(self.instrument.sampling),
+            "data": self.instrument.plan(task, n).conditions.data,
         }  # fmt: skip
         known = any(wanted.items() <= row.items() for row in map(asdict, self.records()))
         return bool(broadcast_object_list([known])[0])

@@ -14,8 +14,8 @@ from evals.tables import interval, points, table
 
 # Added to the caption where problems were not sampled equally often.
 STOPPED = (
-    "\n<={r.n}: sampled to the {r.stop_r}th success, {r.samples:,} samples in all.\nThat serves the large k: "
-    "pass@1 is 3 to 5 times less certain than with as many spread evenly."
+    "\n<={r.n}: sampled to success {r.stop_r}, {r.samples:,} samples in all.\nThat serves the large k: "
+    "pass@1 is less certain than with as many spread evenly."
 )
 
 
@@ -41,7 +41,7 @@ def pair_table(record: GapRecord) -> Group:
 
 
 def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str], together: int = 1) -> Group:
-    return Group("", _Fitting(title, records, heads, together), _caption(records[0]), "")
+    return Group("", _Fitting(title, records, heads, together), _caption(records), "")
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,15 @@ def _cells(r: GapRecord, k: int) -> list[str]:
     ]
 
 
-def _caption(r: GapRecord) -> str:
-    s = r.sampling
+def _caption(records: Sequence[GapRecord]) -> str:
+    r, s = records[0], records[0].sampling
+    most = "" if r.base_stop_r is None else f"to success {r.base_stop_r}, at most "
+    stopped = next((one for one in records if one.stop_r and one.policy_hash != one.base_hash), None)
     return (
-        f"temperature {s['temperature']}, top-p {s['top_p']}, {r.base_n} samples a problem of the base.\n"
+        f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples a problem of the "
+        "base.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."
-        + (STOPPED.format(r=r) if r.stop_r else "")
+        + (STOPPED.format(r=stopped) if stopped else "")
     )

@@ -46,6 +46,7 @@ def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str
         "problems": len(counts),
         "samples": counts.samples,
         "n": int(counts.n.min()) if fixed else counts.n_max,
+        "most_n": int(counts.n.max()) if fixed else counts.n_max,
         "stop_r": counts.stop_r,
         "ks": ks,
         "pass_at_k": _curve(counts, ks, lambda at: float(counts.pass_at_k(at).mean())),

@@ -37,7 +37,10 @@ class ModelError(Exception):
 def model_directory(name: str) -> Path:
     """The directory of a model in Hugging Face format, fetched or built first if need be."""
     if is_embedded(name):
-        return embedded_base(name)
+        try:
+            return embedded_base(name)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download
@@ -132,8 +135,15 @@ def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
 
 
 def context(directory: Path) -> int:
-    """Tokens that prompt and completion may have together."""
-    return int(AutoConfig.from_pretrained(directory).max_position_embeddings)
+    """Tokens that prompt and completion may have together. Raises ModelError where there is no model."""
+    if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
+        raise ModelError(
+            f"{directory} holds adapters alone: merge them with python -m evals export policy={directory}"
+        )
+    try:
+        return int(AutoConfig.from_pretrained(directory).max_position_embeddings)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{directory} holds no model in Hugging Face format: {error}") from error
 
 
 def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:

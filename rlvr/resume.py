@@ -67,11 +67,16 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     """Writes config.json and cuts the records back to where the run begins."""
     step = start.checkpoint.step if start.checkpoint else 0
     run_dir.finished.unlink(missing_ok=True)
+    write_json(run_dir.config, config.model_dump(mode="json"))
+    keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
+    cut_back_probes(run_dir, step)
+
+
+def cut_back_probes(run_dir: RunDir, step: int) -> None:
+    """Forgets what was probed of later steps: the best policy is chosen, and training ended, by the rest."""
     best = run_dir.best / "about.json"
     if best.exists() and json.loads(best.read_text())["step"] > step:
         shutil.rmtree(run_dir.best)
-    write_json(run_dir.config, config.model_dump(mode="json"))
-    keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
     with run_dir.writing_records():
         keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
 

@@ -190,6 +190,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         mistakes.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
     if settings.out.resolve() == settings.base.resolve():
         mistakes.append(Mistake("out", str(settings.out), "holds the base's samples; give another directory"))
+    if settings.out.is_file():
+        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
     if mistakes:
         raise ConfigError("entropy", mistakes)
     return settings

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from rlvr.config import Choice, Section
+from rlvr.confined import StartError
 from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
 from rlvr.progress import progress
 from rlvr.recipe import complete_choice, parse_arguments
@@ -43,7 +44,8 @@ class Grading(Section):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 graded, 2 wrong arguments, task data or samples, of which nothing is graded."""
+    """Exit status: 0 graded; 1 the sandbox cannot start; 2 wrong arguments, task data or samples, of which
+    nothing is graded."""
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
@@ -54,7 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     except (ConfigError, TaskError, SamplesError) as error:
         print(error, file=sys.stderr)
         return 2
-    graded = grade(task, rows)
+    try:
+        graded = grade(task, rows)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 1
     write_text(settings.out, "".join(json.dumps(row) + "\n" for row in graded))
     counts = Counter(row["verdict"] for row in graded)
     shown = ", ".join(f"{counts[status]} {status}" for status in Status)
@@ -75,13 +81,20 @@ def read_settings(arguments: Sequence[str]) -> Grading:
         raise ConfigError("grade", [of_error(e, known) for e in error.errors()] + mistakes) from None
     if not settings.out.parent.is_dir():
         mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if settings.out.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), "is a directory; give a file"))
     if mistakes:
         raise ConfigError("grade", mistakes)
     return settings
 
 
-def read_samples(path: Path, problems: Sequence[Problem]) -> list[tuple[dict[str, Any], Problem]]:
-    """Every line with the problem that its id names. Raises SamplesError."""
+def read_samples(
+    path: Path, problems: Sequence[Problem], skip_others: bool = False
+) -> list[tuple[dict[str, Any], Problem]]:
+    """Every line with the problem that its id names. Raises SamplesError.
+
+    skip_others: leaves out lines of other problems, unless all are.
+    """
     by_id = {problem.id: problem for problem in problems}
     try:
         lines = path.read_bytes().splitlines()
@@ -92,12 +105,14 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> list[tuple[dict[str
         try:
             row = _sample(line)
             if str(row["id"]) not in by_id:
+                if skip_others:
+                    continue
                 raise SamplesError(f"the task has no problem {row['id']!r} in this split")
         except SamplesError as error:
             raise SamplesError(f"{path}, line {number}: {error}") from None
         rows.append((row, by_id[str(row["id"])]))
     if not rows:
-        raise SamplesError(f"{path} is empty")
+        raise SamplesError(f"{path} names none of the problems" if lines else f"{path} is empty")
     return rows
 
 

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from evals.commands.arguments import read_arguments
 from evals.conditions import ConditionsError
+from evals.estimators.counts import Counts
 from evals.estimators.empirical_bayes import fit_beta
 from evals.estimators.solvability import (
     Outcome,
@@ -34,7 +35,7 @@ from evals.estimators.solvability import (
     outcomes,
     rate_bound,
 )
-from evals.files import BASE_FOLDER, FileError, plain_name
+from evals.files import BASE_FOLDER, FileError, counts_file, plain_name
 from evals.stored import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
 from evals.tables import points, table
 from evals.transcripts import transcript_name, write_transcript
@@ -99,7 +100,10 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     """The counts of base and policy. Raises ConfigError with every mistake."""
     probes = RunDir(settings.directory).probes
     steps = {int(path.name.removeprefix("step_")): path for path in probes.glob("step_*")}
-    step = settings.step if settings.step in steps else max(steps, default=None)
+    # A probe measures one task after the other, so the newest may not have got to this one.
+    file = counts_file(Path(), settings.task.name).name if settings.task else "*.parquet"
+    complete = [step for step, path in steps.items() if any(path.glob(file))]
+    step = settings.step if settings.step in steps else max(complete or steps, default=None)
     directory = settings.directory if step is None else steps[step]
     base = (settings.directory if step is None else probes) / BASE_FOLDER
     mistakes = []
@@ -195,7 +199,7 @@ def _summary(base: Stored, policy: Stored) -> Table:
     title = f"{conditions.task if conditions else policy.name}: problems solved"
     if equal_draws(b, p):
         found = ledger(b.correct, p.correct)
-        shown = table(f"{title} in {p.n_max}", "", "problems")
+        shown = table(f"{title} in {sizes(p)}", "", "problems")
         for name, number in found._asdict().items():
             shown.add_row(name, str(number))
         shown.add_row("McNemar's p", f"{mcnemar(found.gained, found.lost):.3g}")
@@ -209,6 +213,12 @@ def _summary(base: Stored, policy: Stored) -> Table:
         "no single problem is gained or lost."
     )
     return shown
+
+
+def sizes(counts: Counts) -> str:
+    """How many samples a problem has: 256, or 4 to 9."""
+    least, most = int(counts.n.min()), int(counts.n.max())
+    return str(most) if least == most else f"{least} to {most}"
 
 
 def _problems(entries: Sequence[Entry]) -> Table:

@@ -82,6 +82,8 @@ def read_settings(arguments: Sequence[str]) -> PassK:
     ]
     if settings.out is not None and not settings.out.parent.is_dir():
         mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+    if settings.out is not None and settings.out.is_dir():
+        mistakes.append(Mistake("out", str(settings.out), "is a directory; give a file"))
     if mistakes:
         raise ConfigError("passk", mistakes)
     return settings
@@ -99,7 +101,8 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
         sides = {"base": result["base"], "policy": result["measured"]}
     for side, made in sides.items():
         stop = f", to success {made['stop_r']}" if made["stop_r"] else ""
-        console.print(_curves(f"{side}: {made['problems']} problems, n = {made['n']}{stop}", made))
+        n = f"{made['n']}" if made["n"] == made["most_n"] else f"{made['n']} to {made['most_n']}"
+        console.print(_curves(f"{side}: {made['problems']} problems, n = {n}{stop}", made))
     for shown in (_saturation(sides), _reliability(sides), _answers(sides)):
         if shown.row_count:
             console.print(shown)

@@ -5,7 +5,8 @@ Perplexities of stored responses under the base and under the policy: PPL_base(Y
 PPL_policy(Y_policy), PPL_policy(Y_base); with `other`, a file of {"id", "completion"} such as a stronger
 model's, PPL_base(Y_other) and PPL_policy(Y_other); of a run, also PPL_base(Y_policy) at every probed step.
 The policy of a run is its last checkpoint that was probed. samples: what `python -m evals probe` wrote.
-n: responses a problem. Writes to out: perplexity.jsonl with the median of each problem, perplexity.png.
+n: responses a problem; of `other`, problems that were not measured are left out. Writes to out:
+perplexity.jsonl with the median of each problem, perplexity.png.
 More keys: dtype=float32|bfloat16, micro_batch_tokens=16384, theme=light|dark.
 """
 
@@ -14,9 +15,10 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import ValidationError
@@ -202,10 +204,24 @@ def read_inputs(
         for author, directory in inputs.sources.items()
     }
     if settings.other is not None:
-        rows = read_samples(settings.other, [Problem(name, text, None) for name, text in texts.items()])
-        encoded = [(p.id, tokenizer.encode(row["completion"], add_special_tokens=False)) for row, p in rows]
-        responses[Author(OTHER)] = [Response(p, prompts[p], tuple(ids)) for p, ids in encoded if ids]
+        responses[Author(OTHER)] = _others(settings, texts, prompts, tokenizer)
     return responses
+
+
+def _others(
+    settings: Settings, texts: Mapping[str, str], prompts: Mapping[str, tuple[int, ...]], tokenizer: Any
+) -> list[Response]:
+    """Responses of somebody else's to the problems that were measured, n of each at most."""
+    assert settings.other is not None
+    asked = [Problem(name, text, None) for name, text in texts.items()]
+    taken: Counter[str] = Counter()
+    found = []
+    for row, problem in read_samples(settings.other, asked, skip_others=True):
+        ids = tokenizer.encode(row["completion"], add_special_tokens=False)
+        if ids and taken[problem.id] < settings.n:
+            taken[problem.id] += 1
+            found.append(Response(problem.id, prompts[problem.id], tuple(ids)))
+    return found
 
 
 def _score(

@@ -88,6 +88,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     except ValidationError as error:
         known = list(known_keys(Settings))
         raise ConfigError("power", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    if settings.out.is_file():
+        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
     if mistakes:
         raise ConfigError("power", mistakes)
     return settings

@@ -61,6 +61,10 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
     if not mistakes and parts[1].base_n < parts[1].k:
         advice = f"the gap needs the base's pass@{parts[1].k}: give k or more, or a smaller k"
         mistakes.append(Mistake("base_n", parts[1].base_n, advice))
+    if not mistakes and (parts[0].out / "config.json").exists() | (parts[0].out / "probes").exists():
+        mistakes.append(Mistake("out", str(parts[0].out), "is a run's directory; give another one"))
+    if not mistakes and parts[0].out.is_file():
+        mistakes.append(Mistake("out", str(parts[0].out), "is a file; give a directory"))
     if mistakes:
         raise ConfigError("probe", mistakes)
     return parts[0], parts[1]

@@ -57,8 +57,12 @@ def sample_sets(root: Path) -> list[SampleSet]:
 
 def read_settings(arguments: Sequence[str], sets: Sequence[SampleSet]) -> Listing:
     """Raises ConfigError with every mistake."""
+    ids = [argument for argument in arguments if argument.startswith("set=")]
+    given = parse_arguments([argument for argument in arguments if argument not in ids])
     try:
-        settings = Listing.model_validate(parse_arguments(arguments))
+        # As it stands: digits, with an e among them or without, are a number in YAML.
+        chosen = {"set": ids[-1].removeprefix("set=")} if ids else {}
+        settings = Listing.model_validate(given | chosen)
     except ValidationError as error:
         known = list(known_keys(Listing))
         raise ConfigError("store", [of_error(e, known) for e in error.errors()]) from None
@@ -72,6 +76,8 @@ def read_settings(arguments: Sequence[str], sets: Sequence[SampleSet]) -> Listin
             mistakes.append(Mistake("set", settings.set, f"is not the beginning of one ID: {known}"))
         if not settings.out.parent.is_dir():
             mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
+        if settings.out.is_dir():
+            mistakes.append(Mistake("out", str(settings.out), "is a directory; give a file"))
     if mistakes:
         raise ConfigError("store", mistakes)
     return settings

@@ -17,7 +17,7 @@ from evals.estimators.counts import Counts
 from evals.estimators.designs import fixed_design
 from evals.estimators.empirical_bayes import SuccessRates, fit_success_rates
 from evals.estimators.gap import difference
-from evals.estimators.intervals import LEVEL, Estimate, Interval, percentiles
+from evals.estimators.intervals import LEVEL, Estimate, Interval, bootstrap_mean, percentiles
 
 # Each resample is a fit of its own.
 RESAMPLES = 200
@@ -34,8 +34,9 @@ class Projection(NamedTuple):
 
 
 class Saturation(NamedTuple):
-    """last_gain: pass@K - pass@(K/2). saturated: whether it lies below the threshold, by its interval for
-    new problems; None: undecided. unsolved: share of problems. next_gain: pass@2K - pass@K, for new
+    """last_gain: pass@K - pass@(K/2). saturated: whether it lies below the threshold, by an interval for
+    new problems; None: undecided, as with fewer than some two hundred problems, of which a few more may be
+    the ones that still gain. unsolved: share of problems. next_gain: pass@2K - pass@K, for new
     problems, like pass_at_2k. solvable: how many of the unsolved problems K more samples of each would
     solve; its interval is for that number itself, so it can be held against such samples.
     samples_to_decide: samples per problem with which the next gain would be told from the threshold;
@@ -62,17 +63,17 @@ def saturation(counts: Counts, threshold: float = 0.005, seed: int = 0) -> Satur
         raise ValueError("saturation needs at least 2 samples per problem")
     last = difference(counts, k, counts, k // 2)
     fitted = fit_success_rates(counts)
-    at_k, gain = float(counts.pass_at_k(k).mean()), _next_gain(counts, fitted, k)
+    gain, at_2k = _next(fitted, k)
     solvable = _solvable(counts, fitted)
     gains, ends, numbers = _resampled(counts, np.random.default_rng(seed))
     return Saturation(
         k=k,
         threshold=threshold,
         last_gain=last,
-        saturated=_below(last.new_problems, threshold),
+        saturated=_saturated(counts, last, k, threshold),
         unsolved=float(1 - counts.solved.mean()),
         next_gain=Projection(gain, percentiles(gains)),
-        pass_at_2k=Projection(at_k + gain, percentiles(ends)),
+        pass_at_2k=Projection(at_2k, percentiles(ends)),
         solvable=Projection(float(solvable.sum()), percentiles(numbers)),
         samples_to_decide=samples_to_decide(fitted, len(counts), k, threshold),
     )
@@ -102,16 +103,15 @@ def _resampled(counts: Counts, generator: np.random.Generator) -> NDArray[np.flo
         rows = generator.integers(len(counts), size=len(counts))
         sample = Counts(counts.n[rows], counts.correct[rows], counts.stop_r, counts.n_max)
         fitted = fit_success_rates(sample)
-        gain = _next_gain(sample, fitted, counts.largest_k)
         solved = generator.binomial(1, _solvable(counts, fitted)).sum()
-        draws.append((gain, sample.pass_at_k(counts.largest_k).mean() + gain, solved))
+        draws.append((*_next(fitted, counts.largest_k), solved))
     return np.array(draws).T
 
 
-def _next_gain(counts: Counts, fitted: SuccessRates, k: int) -> float:
-    """pass@2K - pass@K."""
-    gains = fitted.pass_at_k(2 * k) - fitted.pass_at_k(k)
-    return float((fitted.posterior(counts) @ gains).mean())
+def _next(fitted: SuccessRates, k: int) -> tuple[float, float]:
+    """pass@2K - pass@K and pass@2K, of new problems."""
+    at_k, at_2k = (float(fitted.weights @ fitted.pass_at_k(at)) for at in (k, 2 * k))
+    return at_2k - at_k, at_2k
 
 
 def _solvable(counts: Counts, fitted: SuccessRates) -> NDArray[np.float64]:
@@ -119,7 +119,11 @@ def _solvable(counts: Counts, fitted: SuccessRates) -> NDArray[np.float64]:
     return np.clip(fitted.posterior(counts)[~counts.solved] @ fitted.pass_at_k(counts.largest_k), 0.0, 1.0)
 
 
-def _below(interval: Interval, threshold: float) -> bool | None:
-    if interval.high < threshold:
-        return True
-    return False if interval.low > threshold else None
+def _saturated(counts: Counts, last: Estimate, k: int, threshold: float) -> bool | None:
+    """Where no problem shows a gain, a bootstrap sees no doubt at all, however few they are. So two more
+    problems stand beside them, as Agresti and Coull (1998) do for shares: one that gains nothing, and one
+    that gains 1/2, the most that a problem can show where K is all its samples."""
+    if last.new_problems.low > threshold:
+        return False
+    gains = counts.pass_at_k(k) - counts.pass_at_k(k // 2)
+    return True if bootstrap_mean([*gains, 0.0, 0.5]).high < threshold else None

@@ -73,6 +73,16 @@ def test_the_directory_of_a_measured_pair(
     assert ["gained", "1"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 
+def test_a_newer_probe_that_has_not_got_to_the_task_is_passed_over(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = run / "probes" / "step_000020"
+    step.mkdir()
+    shutil.copy(run / "probes/step_000010/sums-2.parquet", step / "other-1.parquet")
+    assert ledger.main([str(run), "task=sums:2"]) == 0
+    assert "gained" in capsys.readouterr().out
+
+
 def test_an_earlier_step(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ledger.main([str(run), "step=0"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -17,6 +17,7 @@ from stored_files import write_jsonl, write_measured
 from evals.commands import passk
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
+from evals.files import FileError, read_counts
 
 RIGHT = {"a": "1", "b": "2", "c": "3"}
 BASE = {"a": ["1", "3", "4", None], "b": ["4", "2", "5", "2"], "c": ["5"] * 4}
@@ -108,6 +109,41 @@ def test_unequal_n_give_an_expected_ledger_alone_and_no_gap_beyond_n(tmp_path: P
     assert found["common_k"] == 4
     # base pass@4 = 1 - C(6, 4) / C(8, 4) = 55 / 70, policy pass@4 = 1
     assert found["expected_ledger"]["gained"] == pytest.approx(15 / 70)
+
+
+def test_a_range_of_n_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"problem": str(n), "n": n, "correct": 1} for n in (4, 9, 6)]
+    write_jsonl(tmp_path / "x.jsonl", rows)
+    made = computed(tmp_path, str(tmp_path / "x.jsonl"))
+    assert (made["measured"]["n"], made["measured"]["most_n"]) == (4, 9)
+    assert "3 problems, n = 4 to 9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"n": 4, "correct": 1, "stop_r": "2"},
+        {"n": 4, "correct": 1, "stop_r": [2]},
+        {"n": 4, "correct": 1, "n_max": float("nan")},
+        {"n": 10**20, "correct": 1},
+        {"n": 4.0, "correct": 1},
+    ],
+)
+def test_counts_that_are_none_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: dict[str, Any]
+) -> None:
+    write_jsonl(tmp_path / "x.jsonl", [{"problem": "a", **row}])
+    assert passk.main([str(tmp_path / "x.jsonl")]) == 2
+    assert "row 1" in capsys.readouterr().err
+
+
+def test_lines_may_end_in_an_empty_one_and_hold_what_else_ends_lines(tmp_path: Path) -> None:
+    row = {"problem": "a", "n": 4, "correct": 1, "prompt": "one\u2028two"}
+    (tmp_path / "x.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n\n")
+    assert read_counts(tmp_path / "x.jsonl").prompts == {"a": "one\u2028two"}
+    (tmp_path / "y.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(FileError, match="cannot be read"):
+        read_counts(tmp_path / "y.jsonl")
 
 
 def test_sampling_that_stopped_gives_no_reliability(tmp_path: Path) -> None:

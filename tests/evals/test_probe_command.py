@@ -97,6 +97,23 @@ def test_every_mistake_is_named_before_anything_is_loaded() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("made", "complaint"), [("config.json", "is a run's directory"), ("probes/", "is a run's directory")]
+)
+def test_a_runs_records_are_not_written_over(tmp_path: Path, made: str, complaint: str) -> None:
+    (tmp_path / "run").mkdir()
+    if made.endswith("/"):
+        (tmp_path / "run" / made).mkdir()
+    else:
+        (tmp_path / "run" / made).touch()
+    given = {"model": "m", "base": "b", "out": f"{tmp_path}/run", "task": {"name": "countdown:3"}}
+    with pytest.raises(ConfigError, match=complaint):
+        read_pair(given)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file; give a directory"):
+        read_pair({**given, "out": f"{tmp_path}/file"})
+
+
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, base: Path) -> None:
     assert "nowhere" in probe(tmp_path, *PAIR, "model=nowhere", status=1)
 

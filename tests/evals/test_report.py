@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -48,3 +49,12 @@ def test_a_probe_has_one_column_a_task() -> None:
     assert next(line for line in lines if "countdown" in line).split() == ["points", "of", "100", *TASKS]
     assert next(line for line in lines if "closed  " in line).split()[1:] == ["33.3%"] * 3
     assert next(line for line in lines if "lost  " in line).split()[3:] == ["1", "/", "6"] * 3
+
+
+def test_a_table_says_where_sampling_stopped_on_either_side() -> None:
+    policy = replace(RECORDS[1], stop_r=8, samples=1234)
+    lines = " ".join(printed(gap_table([RECORDS[0], policy]), 130))
+    assert "<=4: sampled to success 8, 1,234 samples in all" in lines and "of the base" in lines
+    base = replace(RECORDS[0], stop_r=16, base_stop_r=16)
+    lines = " ".join(printed(gap_table([base, replace(RECORDS[1], base_stop_r=16)]), 130))
+    assert "to success 16, at most 4 samples a problem of the base" in lines and "in all" not in lines

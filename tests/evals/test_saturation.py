@@ -33,6 +33,20 @@ def test_a_few_problems_cannot_say() -> None:
     assert saturation(Counts(8, [0, 1, 8, 8, 8, 8])).saturated is None
 
 
+def test_few_problems_without_a_gain_cannot_say_either() -> None:
+    """None of 40 shows a gain; of 40 others one might, which would be more than the threshold."""
+    found = saturation(Counts(256, [256] * 20 + [0] * 20))
+    assert found.last_gain.new_problems == (0, 0) and found.saturated is None
+    assert saturation(Counts(256, [256] * 300 + [0] * 300)).saturated is True
+
+
+@pytest.mark.parametrize(("n", "correct"), [(256, [40] * 30 + [1] * 10), (4, [1] * 8)])
+def test_a_projection_is_a_probability(n: int, correct: list[int]) -> None:
+    found = saturation(Counts(n, correct))
+    assert found.pass_at_2k.value <= 1 and found.pass_at_2k.interval.high <= 1
+    assert found.next_gain.value <= found.pass_at_2k.value
+
+
 def test_last_gain_by_hand() -> None:
     # 1 of 4: pass@4 - pass@2 = 1 - 1/2; 2 of 4: 1 - 5/6; 0 of 4: 0.
     found = saturation(Counts(4, [1, 2, 0, 4]))

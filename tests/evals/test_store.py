@@ -14,6 +14,7 @@ from rich.console import Console
 from evals.conditions import ConditionsError
 from evals.files import samples_file
 from evals.gap_record import compare
+from evals.instrument import Instrument
 from evals.measure import ROUND, Measuring, Plan, make_plan
 from evals.store import SampleKey, SampleSet
 from rlvr.config import ProbedTask
@@ -218,3 +219,19 @@ def test_a_verdict_speaks_of_the_text_that_was_judged(tmp_path: Path) -> None:
     again = measure(replace(PLAN, n=4), Other(), tmp_path)
     assert first.plan == again.plan
     assert again.counted().counts.correct.tolist() == [4] * 5
+
+
+def test_what_another_process_drew_anew_meanwhile_is_graded_again() -> None:
+    class Raced:
+        graded = False
+
+        def counted(self) -> str:
+            if not self.graded:
+                raise LookupError("problem 2: sample 0 is not stored and graded")
+            return "counted"
+
+        def run(self, *_: object) -> int:
+            self.graded = True
+            return 0
+
+    assert Instrument._counted(Raced()) == "counted"  # type: ignore[arg-type, comparison-overlap]

@@ -50,3 +50,11 @@ def test_mistakes_are_named(
 ) -> None:
     assert main(arguments) == 2
     assert arguments[0].partition("=")[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("digits", ["92969606", "33422e12"])
+def test_an_id_of_digits_is_no_number(
+    sets: list[SampleSet], digits: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"set={digits}", "out=x.parquet"]) == 2
+    assert f"'{digits}'" in capsys.readouterr().err

@@ -10,7 +10,15 @@ from torch import nn
 from toys import toy_batch, toy_model
 
 from rlvr.actor_critic import ActorCritic
-from rlvr.models import ModelError, check_context, eos_ids, load_tokenizer, model_directory, without_dropout
+from rlvr.models import (
+    ModelError,
+    check_context,
+    context,
+    eos_ids,
+    load_tokenizer,
+    model_directory,
+    without_dropout,
+)
 from rlvr.tasks import Problem, Task, build_task
 
 
@@ -25,6 +33,16 @@ def test_a_prompt_that_fills_the_context_is_found_before_the_model_loads(untrain
 def test_a_model_that_is_nowhere() -> None:
     with pytest.raises(ModelError, match=r"(?s)neither a directory nor .* embedded:countdown"):
         model_directory("nobody/nothing")
+
+
+def test_what_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="known are countdown, countdown-untrained"):
+        model_directory("embedded:foo")
+    with pytest.raises(ModelError, match="holds no model in Hugging Face format"):
+        context(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="python -m evals export policy="):
+        context(tmp_path)
 
 
 def test_eos_ids_come_from_the_generation_configuration(untrained: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rlvr.recipe import load_config
-from rlvr.resume import find_start, prepare
-from rlvr.run_dir import RunDir, RunDirError, append_jsonl
+from rlvr.resume import cut_back_probes, find_start, prepare
+from rlvr.run_dir import RunDir, RunDirError, append_jsonl, read_jsonl, write_json
 
 
 @pytest.fixture
@@ -37,4 +37,15 @@ def test_what_changes_a_step_may_not(begun: RunDir, key: str) -> None:
 
 def test_where_nothing_was_trained_anything_may_differ(begun: RunDir) -> None:
     begun.metrics.unlink()
-    assert find_start(load_config(["recipe=grpo_tiny", "rollouts.max_new_tokens=32"]), begun).checkpoint is None
+    other = load_config(["recipe=grpo_tiny", "rollouts.max_new_tokens=32"])
+    assert find_start(other, begun).checkpoint is None
+
+
+def test_probes_of_later_steps_decide_nothing_any_more(begun: RunDir) -> None:
+    for step in (0, 10, 20):
+        append_jsonl(begun.probe, {"step": step})
+    begun.best.mkdir()
+    write_json(begun.best / "about.json", {"step": 20})
+    cut_back_probes(begun, 10)
+    assert [row["step"] for row in read_jsonl(begun.probe)] == [0, 10]
+    assert not begun.best.exists()
