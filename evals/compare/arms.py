@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evals.compare.loading import Run, Side
@@ -13,7 +14,7 @@ from rlvr.resume import covers, flattened
 WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
 # Keys in which the runs of one arm may differ.
 FREE = ("recipe", "run_dir", "resume", "seed", "keep_last", "monitor")
-# Differing keys that an arm's name may carry; beyond, arms of one algorithm are lettered.
+# Differing keys that an arm's name may carry.
 NAMED_KEYS = 2
 
 
@@ -132,7 +133,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _telling(run: Run, namesakes: Sequence[Run]) -> str:
-    """The values of the few keys in which arms of one algorithm differ, else a letter."""
+    """The values of the few keys in which arms of one algorithm differ, else the recipe or a letter."""
     told = [{**configured(other), "step": other.step} for other in namesakes]
     keys = sorted({*told[0]}.union(*told[1:]))
     differing = [key for key in keys if len({json.dumps(one.get(key)) for one in told}) > 1]
@@ -141,7 +142,8 @@ def _telling(run: Run, namesakes: Sequence[Run]) -> str:
     values = [[one.get(key) for key in differing] for one in told]
     own = namesakes.index(run)
     if not 0 < len(differing) <= NAMED_KEYS or values.count(values[own]) > 1:
-        return chr(ord("A") + own)
+        recipes = [Path(other.config.recipe).stem for other in namesakes]
+        return recipes[own] if recipes.count(recipes[own]) == 1 else chr(ord("A") + own)
     return ", ".join(
         f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True)
     )

@@ -125,6 +125,19 @@ def test_runs_with_other_settings_are_arms_that_are_named_by_them(tmp_path: Path
     assert [arm.label for arm in study.arms] == ["GRPO (group_size 8)", "GRPO (group_size 4)", "RLOO"]
 
 
+def test_arms_that_differ_in_much_are_named_by_their_recipes(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=study/grpo_length_tiny"),
+        write_run(tmp_path / "b", "recipe=study/grpo_rollouts32_tiny", "rollouts.prompts=16"),
+        write_run(tmp_path / "c", "recipe=study/grpo_kl_tiny", "rollouts.prompts=32"),
+    )
+    assert [arm.label for arm in study.arms] == [
+        "GRPO (grpo_length_tiny)",
+        "GRPO (grpo_rollouts32_tiny)",
+        "GRPO (grpo_kl_tiny)",
+    ]
+
+
 def test_seeds_are_not_averaged_over_different_steps(tmp_path: Path) -> None:
     study = study_of(
         write_run(tmp_path / "a", "recipe=grpo_tiny"),
