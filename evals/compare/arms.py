@@ -128,12 +128,13 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     labels = []
     for own, run in zip(titles, runs, strict=True):
         namesakes = [other for other, name in zip(runs, titles, strict=True) if name == own]
-        labels.append(own if len(namesakes) == 1 else f"{own} ({_telling(run, namesakes)})")
+        labels.append(own if len(namesakes) == 1 else _telling(own, run, namesakes))
     return labels
 
 
-def _telling(run: Run, namesakes: Sequence[Run]) -> str:
-    """The values of the few keys in which arms of one algorithm differ, else the recipe or a letter."""
+def _telling(title: str, run: Run, namesakes: Sequence[Run]) -> str:
+    """With the values of the few keys in which arms of one algorithm differ; else the recipe's name, or the
+    title with a letter."""
     told = [{**configured(other), "step": other.step} for other in namesakes]
     keys = sorted({*told[0]}.union(*told[1:]))
     differing = [key for key in keys if len({json.dumps(one.get(key)) for one in told}) > 1]
@@ -143,7 +144,9 @@ def _telling(run: Run, namesakes: Sequence[Run]) -> str:
     own = namesakes.index(run)
     if not 0 < len(differing) <= NAMED_KEYS or values.count(values[own]) > 1:
         recipes = [Path(other.config.recipe).stem for other in namesakes]
-        return recipes[own] if recipes.count(recipes[own]) == 1 else chr(ord("A") + own)
-    return ", ".join(
-        f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True)
-    )
+        if recipes.count(recipes[own]) > 1:
+            return f"{title} ({chr(ord('A') + own)})"
+        (size, *others) = {recipe.rpartition("_")[2] for recipe in recipes}
+        return recipes[own] if others else recipes[own].removesuffix(f"_{size}")
+    told = (f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True))
+    return f"{title} ({', '.join(told)})"

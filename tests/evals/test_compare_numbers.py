@@ -131,11 +131,7 @@ def test_arms_that_differ_in_much_are_named_by_their_recipes(tmp_path: Path) -> 
         write_run(tmp_path / "b", "recipe=study/grpo_rollouts32_tiny", "rollouts.prompts=16"),
         write_run(tmp_path / "c", "recipe=study/grpo_kl_tiny", "rollouts.prompts=32"),
     )
-    assert [arm.label for arm in study.arms] == [
-        "GRPO (grpo_length_tiny)",
-        "GRPO (grpo_rollouts32_tiny)",
-        "GRPO (grpo_kl_tiny)",
-    ]
+    assert [arm.label for arm in study.arms] == ["grpo_length", "grpo_rollouts32", "grpo_kl"]
 
 
 def test_seeds_are_not_averaged_over_different_steps(tmp_path: Path) -> None:
