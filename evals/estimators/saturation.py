@@ -63,7 +63,7 @@ def saturation(counts: Counts, threshold: float = 0.005, seed: int = 0) -> Satur
         raise ValueError("saturation needs at least 2 samples per problem")
     last = difference(counts, k, counts, k // 2)
     fitted = fit_success_rates(counts)
-    gain, at_2k = _next(fitted, k)
+    gain, at_2k = _next(counts, fitted)
     solvable = _solvable(counts, fitted)
     gains, ends, numbers = _resampled(counts, np.random.default_rng(seed))
     return Saturation(
@@ -104,14 +104,15 @@ def _resampled(counts: Counts, generator: np.random.Generator) -> NDArray[np.flo
         sample = Counts(counts.n[rows], counts.correct[rows], counts.stop_r, counts.n_max)
         fitted = fit_success_rates(sample)
         solved = generator.binomial(1, _solvable(counts, fitted)).sum()
-        draws.append((*_next(fitted, counts.largest_k), solved))
+        draws.append((*_next(sample, fitted), solved))
     return np.array(draws).T
 
 
-def _next(fitted: SuccessRates, k: int) -> tuple[float, float]:
-    """pass@2K - pass@K and pass@2K, of new problems."""
-    at_k, at_2k = (float(fitted.weights @ fitted.pass_at_k(at)) for at in (k, 2 * k))
-    return at_2k - at_k, at_2k
+def _next(counts: Counts, fitted: SuccessRates) -> tuple[float, float]:
+    """pass@2K - pass@K of the fit, and pass@2K: that gain on top of what was measured, 1 at most."""
+    k = counts.largest_k
+    gain = float(fitted.weights @ (fitted.pass_at_k(2 * k) - fitted.pass_at_k(k)))
+    return gain, min(1.0, float(counts.pass_at_k(k).mean()) + gain)
 
 
 def _solvable(counts: Counts, fitted: SuccessRates) -> NDArray[np.float64]:
