@@ -1,4 +1,4 @@
-"""The arguments of a command: one thing that needs no key, then key=value."""
+"""The arguments of commands: key=value, of which one may go without its key, or one names a task."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from rlvr.config import Section
-from rlvr.mistakes import ConfigError, known_keys, of_error
-from rlvr.recipe import parse_arguments
+from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.tasks import TASKS
 
 S = TypeVar("S", bound=Section)
+
+
+def read_with_task(section: type[S], arguments: Sequence[str], command: str) -> tuple[S, list[Mistake]]:
+    """The settings of a command that names a task, whose defaults are filled in, and what is wrong with the
+    task's own. Raises ConfigError for anything else that is wrong, with every mistake."""
+    given = parse_arguments(arguments)
+    mistakes: list[Mistake] = []
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    try:
+        return section.model_validate(given), mistakes
+    except ValidationError as error:
+        known = list(known_keys(section))
+        raise ConfigError(command, [of_error(e, known) for e in error.errors()] + mistakes) from None
 
 
 def read_arguments(section: type[S], arguments: Sequence[str], command: str, positional: str) -> S:

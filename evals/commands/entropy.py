@@ -23,9 +23,10 @@ from typing import Annotated
 import pyarrow as pa
 import pyarrow.parquet as pq
 from accelerate import PartialState
-from pydantic import Field, ValidationError
+from pydantic import Field
 from rich.console import Console
 
+from evals.commands.arguments import read_with_task
 from evals.conditions import Conditions, ConditionsError, differences
 from evals.files import FileError, Origin, counts_file, read_counts, samples_file
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
@@ -36,10 +37,9 @@ from rlvr.config import Choice, EngineConfig, Positive, ProbeConfig, Section
 from rlvr.confined import StartError
 from rlvr.engines import Engine, EngineError
 from rlvr.local_engine import local_engine
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.mistakes import ConfigError, Mistake
 from rlvr.run_dir import write_json
-from rlvr.tasks import TASKS, Task, TaskError, build_task
+from rlvr.tasks import Task, TaskError, build_task
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -177,15 +177,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read_settings(arguments: Sequence[str]) -> Settings:
     """Raises ConfigError with every mistake."""
-    given = parse_arguments(arguments)
-    mistakes: list[Mistake] = []
-    if isinstance(given.get("task"), dict) and "name" in given["task"]:
-        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
-    try:
-        settings = Settings.model_validate(given)
-    except ValidationError as error:
-        known = list(known_keys(Settings))
-        raise ConfigError("entropy", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    settings, mistakes = read_with_task(Settings, arguments, "entropy")
     if settings.low is not None and settings.low >= settings.high:
         mistakes.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
     if settings.out.resolve() == settings.base.resolve():

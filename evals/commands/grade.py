@@ -15,15 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
+from evals.commands.arguments import read_with_task
 from rlvr.config import Choice, Section
 from rlvr.confined import StartError
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
+from rlvr.mistakes import ConfigError, Mistake
 from rlvr.progress import progress
-from rlvr.recipe import complete_choice, parse_arguments
 from rlvr.run_dir import write_text
-from rlvr.tasks import TASKS, Problem, Task, TaskError, build_task
+from rlvr.tasks import Problem, Task, TaskError, build_task
 from rlvr.verifiers import Status, Verdict
 
 # Samples that are handed to the verifier together, between two marks of progress.
@@ -70,15 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read_settings(arguments: Sequence[str]) -> Grading:
     """The arguments, with the task's defaults filled in. Raises ConfigError with every mistake."""
-    given = parse_arguments(arguments)
-    mistakes: list[Mistake] = []
-    if isinstance(given.get("task"), dict) and "name" in given["task"]:
-        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
-    try:
-        settings = Grading.model_validate(given)
-    except ValidationError as error:
-        known = list(known_keys(Grading))
-        raise ConfigError("grade", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    settings, mistakes = read_with_task(Grading, arguments, "grade")
     if not settings.out.parent.is_dir():
         mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
     if settings.out.is_dir():

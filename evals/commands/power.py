@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from accelerate import PartialState
-from pydantic import Field, ValidationError
+from pydantic import Field
 from rich.console import Console
 
+from evals.commands.arguments import read_with_task
 from evals.commands.pair import MOST_NEW_TOKENS
 from evals.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.power_sampling import PowerEngine
@@ -32,9 +33,8 @@ from rlvr.checkpoint import config_hash, weight_hash
 from rlvr.config import Choice, Positive, ProbeConfig, Section
 from rlvr.confined import StartError
 from rlvr.engines.hf import HFEngine
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import complete_choice, parse_arguments
-from rlvr.tasks import TASKS, TaskError, build_task
+from rlvr.mistakes import ConfigError, Mistake
+from rlvr.tasks import TaskError, build_task
 
 BLOCKS = 16
 
@@ -79,15 +79,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read_settings(arguments: Sequence[str]) -> Settings:
     """Raises ConfigError with every mistake."""
-    given = parse_arguments(arguments)
-    mistakes: list[Mistake] = []
-    if isinstance(given.get("task"), dict) and "name" in given["task"]:
-        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
-    try:
-        settings = Settings.model_validate(given)
-    except ValidationError as error:
-        known = list(known_keys(Settings))
-        raise ConfigError("power", [of_error(e, known) for e in error.errors()] + mistakes) from None
+    settings, mistakes = read_with_task(Settings, arguments, "power")
     if settings.out.is_file():
         mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
     if mistakes:
