@@ -109,9 +109,10 @@ def _resampled(counts: Counts, generator: np.random.Generator) -> NDArray[np.flo
 
 
 def _next(counts: Counts, fitted: SuccessRates) -> tuple[float, float]:
-    """pass@2K - pass@K of the fit, and pass@2K: that gain on top of what was measured, 1 at most."""
+    """pass@2K - pass@K by the fit, and pass@2K: that gain on top of what was measured, 1 at most."""
     k = counts.largest_k
-    gain = float(fitted.weights @ (fitted.pass_at_k(2 * k) - fitted.pass_at_k(k)))
+    gains = fitted.pass_at_k(2 * k) - fitted.pass_at_k(k)
+    gain = float((fitted.posterior(counts) @ gains).mean())
     return gain, min(1.0, float(counts.pass_at_k(k).mean()) + gain)
 
 
