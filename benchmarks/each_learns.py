@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.gap_record import GapRecord
+from evals.records.gap_record import GapRecord
 from rlvr.algorithms import ALGORITHMS
-from rlvr.run_dir import RunDir, read_jsonl
+from rlvr.core.run_dir import RunDir, read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 TASK = "countdown:3"

@@ -1,4 +1,4 @@
-"""A training step of rlvr for `against_trl.py`: the stages of `rlvr.trainer`, with lengths that are given."""
+"""A training step of rlvr for `against_trl.py`: the stages of `rlvr.runs.trainer`, with given lengths."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 from accelerate import Accelerator
 from workload import SHAPES, Meter, Workload, build_model, build_tokenizer, is_correct, words
 
-from rlvr import builders
 from rlvr.algorithms import ALGORITHMS
-from rlvr.config import EngineConfig, OptimConfig, PolicyConfig, RewardConfig, RolloutConfig
+from rlvr.config import registry
+from rlvr.config.schema import EngineConfig, OptimConfig, PolicyConfig, RewardConfig, RolloutConfig
 from rlvr.engines import Completion, Engine, Request
 from rlvr.engines.hf import HFEngine
-from rlvr.learner import Learner
-from rlvr.policy import Policy
-from rlvr.rewards import RewardMix
-from rlvr.rollout import Rollouts, to_batch
+from rlvr.graders import Status, StringVerifier
+from rlvr.learning.learner import Learner
+from rlvr.learning.policy import Policy
+from rlvr.rollouts.collect import Rollouts, to_batch
+from rlvr.rollouts.rewards import RewardMix
 from rlvr.tasks import Problem, Task
-from rlvr.verifiers import Status, StringVerifier
 
 # GRPO as TRL has it by default: token mean ("dapo"), eps 1e-4, no KL.
 OPTIONS = {"eps": 1e-4, "normalisation": "token_mean", "kl": {"coefficient": 0.0}}
@@ -88,7 +88,7 @@ class OurStep:
             config = EngineConfig(name="vllm", batch_size=work.rows)
             own = VLLMEngine(vllm, tokenizer, (), config, 4 * work.prompt + work.longest)
         self.engine = ForcedLengths(own, self.meter)
-        algorithm = builders.build(ALGORITHMS, "grpo", builders.complete(ALGORITHMS, "grpo", OPTIONS))
+        algorithm = registry.build(ALGORITHMS, "grpo", registry.complete(ALGORITHMS, "grpo", OPTIONS))
         optim = OptimConfig(lr=lr, micro_batch_tokens=work.micro_batch_tokens)
         rollouts = RolloutConfig(
             prompts=work.prompts, group_size=work.group_size, max_new_tokens=work.longest

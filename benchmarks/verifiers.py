@@ -19,11 +19,11 @@ from statistics import median, quantiles
 
 import math_verify
 
-from rlvr.verifiers import Status
-from rlvr.verifiers.math import SECONDS, MathVerifier, algebra
-from rlvr.verifiers.math_compare import compare
+from rlvr.graders import Status
+from rlvr.graders.math.compare import compare
+from rlvr.graders.math.grader import SECONDS, MathVerifier, algebra
 
-CORPORA = Path(__file__).resolve().parent.parent / "tests" / "rlvr" / "corpora"
+CORPORA = Path(__file__).resolve().parent.parent / "tests" / "rlvr" / "graders" / "corpora"
 STRICT = MathVerifier("qwen_boxed", "strict")
 
 Pair = tuple[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rlvr import builders
+from rlvr.config import registry
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, which returns the exit status
 COMMANDS = {
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
         print(usage, file=sys.stdout if asked_for_help else sys.stderr)
         return 0 if asked_for_help else 2
-    return builders.load(f"evals.commands.{arguments[0]}:main")(arguments[1:])
+    return registry.load(f"evals.commands.{arguments[0]}:main")(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from launch.machine import PATIENCE, Finding, Gpu
-from rlvr import memory
-from rlvr.config import Choice, Config
-from rlvr.fit import Gpus, check_fit
+from rlvr.config.schema import Choice, Config
+from rlvr.planning import memory
+from rlvr.planning.advice import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"

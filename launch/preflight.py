@@ -21,11 +21,11 @@ from rich.table import Table  # noqa: E402
 
 from launch import machine, needs  # noqa: E402
 from launch.machine import Finding, Gpu  # noqa: E402
-from rlvr.config import Config  # noqa: E402
-from rlvr.config_checks import check_support  # noqa: E402
-from rlvr.memory import GIB  # noqa: E402
-from rlvr.mistakes import ConfigError  # noqa: E402
-from rlvr.recipe import load_config  # noqa: E402
+from rlvr.config.errors import ConfigError  # noqa: E402
+from rlvr.config.schema import Config  # noqa: E402
+from rlvr.planning.checks import check_support  # noqa: E402
+from rlvr.planning.memory import GIB  # noqa: E402
+from rlvr.planning.recipe import load_config  # noqa: E402
 
 STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from rlvr.config import Config
-from rlvr.mistakes import ConfigError
-from rlvr.recipe import load_config
+from rlvr.config.errors import ConfigError
+from rlvr.config.schema import Config
+from rlvr.planning.recipe import load_config
 
 
 def serve_command(config: Config) -> list[str]:
@@ -28,7 +28,7 @@ def _model(name: str) -> str:
     """As vLLM can find it: an embedded base becomes its directory."""
     if not name.startswith("embedded:"):
         return name
-    from rlvr.embedded import embedded_base
+    from rlvr.models.tiny_base import embedded_base
 
     return str(embedded_base(name))
 

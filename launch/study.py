@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from rlvr.mistakes import ConfigError, Mistake
-from rlvr.recipe import load_config
-from rlvr.run_dir import RunDir, read_jsonl
-from rlvr.signals import Interrupted, StopSignal
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.core.interrupts import Interrupted, StopSignal
+from rlvr.core.run_dir import RunDir, read_jsonl
+from rlvr.planning.recipe import load_config
 
 ALGORITHMS = ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo")
 ABLATIONS = ("grpo_length", "grpo_rollouts8", "grpo_rollouts32", "grpo_kl")

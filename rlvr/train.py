@@ -9,23 +9,23 @@ import os
 import sys
 
 # A script's own directory comes first on sys.path, where a module of this package would replace one
-# of the same name elsewhere (rlvr/signals.py is safe, rlvr/queue.py would not be).
+# of the same name elsewhere (rlvr/core/interrupts.py is safe, rlvr/queue.py would not be).
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
 
-from rlvr.config import Config  # noqa: E402
-from rlvr.config_checks import check_support  # noqa: E402
-from rlvr.fit import Gpus  # noqa: E402
-from rlvr.help import help_text  # noqa: E402
-from rlvr.mistakes import ConfigError  # noqa: E402
-from rlvr.recipe import load_config  # noqa: E402
-from rlvr.run_dir import RunDirError  # noqa: E402
+from rlvr.config.errors import ConfigError  # noqa: E402
+from rlvr.config.schema import Config  # noqa: E402
+from rlvr.core.run_dir import RunDirError  # noqa: E402
+from rlvr.planning.advice import Gpus  # noqa: E402
+from rlvr.planning.checks import check_support  # noqa: E402
+from rlvr.planning.help import help_text  # noqa: E402
+from rlvr.planning.recipe import load_config  # noqa: E402
 
 INTERRUPTED = 130
 
 
 def main(arguments: list[str]) -> int:
-    """Reads the configuration and hands it to `rlvr.run`, which alone imports what is heavy.
+    """Reads the configuration and hands it to `rlvr.runs.assemble`, which alone imports what is heavy.
 
     Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving.
     """
@@ -43,23 +43,23 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(f"\n{error}", file=sys.stderr)
         return 2
-    from rlvr.dry_run import describe
+    from rlvr.planning.dry_run import describe
 
     print(describe(config, processes, gpus))
     return 0
 
 
 def _run(config: Config) -> int:
-    from rlvr.checkpoint import CheckpointError
-    from rlvr.confined import StartError
+    from rlvr.core.checkpoint import CheckpointError
+    from rlvr.core.interrupts import Interrupted
     from rlvr.engines import EngineError
-    from rlvr.models import ModelError
-    from rlvr.monitor import AlarmError
-    from rlvr.rewards import RewardError
-    from rlvr.rollout import DrawsError
-    from rlvr.run import run
-    from rlvr.signals import Interrupted
+    from rlvr.models.loading import ModelError
+    from rlvr.rollouts.collect import DrawsError
+    from rlvr.rollouts.rewards import RewardError
+    from rlvr.runs.assemble import run
+    from rlvr.sandbox import StartError
     from rlvr.tasks import TaskError
+    from rlvr.tracking.monitor import AlarmError
 
     try:
         complete = run(config)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from rlvr.confined import Confinement
-from rlvr.confined.choice import HOW_TO_GET_ONE, tested
+from rlvr.sandbox import Confinement
+from rlvr.sandbox.choice import HOW_TO_GET_ONE, tested
 
 # Tests never reach for a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -64,7 +64,7 @@ def confinement(request: pytest.FixtureRequest) -> Confinement:
 @pytest.fixture(scope="session")
 def untrained() -> Path:
     """The embedded model's architecture with random weights."""
-    from rlvr.embedded import embedded_base
+    from rlvr.models.tiny_base import embedded_base
 
     return embedded_base("countdown-untrained")
 
@@ -72,7 +72,7 @@ def untrained() -> Path:
 @pytest.fixture(scope="session")
 def base() -> Path:
     """The embedded base model, pretrained once and then cached."""
-    from rlvr.embedded import embedded_base
+    from rlvr.models.tiny_base import embedded_base
 
     return embedded_base("countdown")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evals.measure import Measuring, Plan, make_plan
-from evals.measurement import Measurement
-from evals.store import SampleKey, SampleSet
-from rlvr.embedded import embedded_base
+from evals.records.measurement import Measurement
+from evals.records.store import SampleKey, SampleSet
+from evals.sampling.measure import Measuring, Plan, make_plan
+from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.engines.hf import HFEngine
-from rlvr.models import eos_ids, load_model, load_tokenizer
-from rlvr.progress import Display
+from rlvr.models.loading import eos_ids, load_model, load_tokenizer
+from rlvr.models.tiny_base import embedded_base
 from rlvr.tasks import build_task
 
 KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 32, "hf", "float32", 0)

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals.conditions import Conditions
-from evals.files import COUNTS, Origin, counts_file, stamped
-from rlvr.recipe import load_config
-from rlvr.resume import mark_finished
-from rlvr.run_dir import RunDir, append_jsonl, write_json
+from evals.records.conditions import Conditions
+from evals.records.files import COUNTS, Origin, counts_file, stamped
+from rlvr.core.run_dir import RunDir, append_jsonl, write_json
+from rlvr.planning.recipe import load_config
+from rlvr.runs.resume import mark_finished
 
 CONDITIONS = Conditions("countdown:3", "d" * 16, "plain", "exact-1", 0.6, 0.95, 64)
 N = 8

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from rlvr.embedded import embedded_base
-from rlvr.models import load_tokenizer
+from rlvr.models.loading import load_tokenizer
+from rlvr.models.tiny_base import embedded_base
 
 LONGEST = 224
 

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evals.conditions import Conditions
-from evals.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
+from evals.records.conditions import Conditions
+from evals.records.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
 
 CONDITIONS = Conditions("sums:2", "d" * 16, "plain", "exact-1", 0.6, 0.95, 64)
 ORIGIN = Origin("w" * 16, "t" * 16, "hf", "float32", 0)

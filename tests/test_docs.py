@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evals.__main__ import COMMANDS
-from rlvr.recipe import load_config
+from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
-from rlvr import builders
-from rlvr.algorithm import Algorithm
 from rlvr.algorithms import ALGORITHMS
-from rlvr.batch import Batch
-from rlvr.config import OptimConfig, PolicyConfig, RolloutConfig
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm
+from rlvr.config import registry
+from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
-from rlvr.learner import Learner
-from rlvr.policy import Policy
-from rlvr.rollout import Group, Scored, to_batch
+from rlvr.graders import Status, Verdict
+from rlvr.learning.learner import Learner
+from rlvr.learning.policy import Policy
+from rlvr.rollouts.collect import Group, Scored, to_batch
 from rlvr.tasks import Problem
-from rlvr.verifiers import Status, Verdict
 
 VOCABULARY = 40
 GREEDY_RIGHT = (True, False, False, True)
@@ -68,7 +68,7 @@ def toy_groups(groups: int = 4, size: int = 4, seed: int = 0) -> list[Group]:
 
 
 def toy_algorithm(name: str, **options: Any) -> Algorithm:
-    return builders.build(ALGORITHMS, name, builders.complete(ALGORITHMS, name, options))
+    return registry.build(ALGORITHMS, name, registry.complete(ALGORITHMS, name, options))
 
 
 def toy_learner(

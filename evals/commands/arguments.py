@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from rlvr.config import Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import complete_choice, parse_arguments
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Section
+from rlvr.planning.recipe import complete_choice, parse_arguments
 from rlvr.tasks import TASKS
 
 S = TypeVar("S", bound=Section)

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from evals.compare.arms import Study, make_study
-from evals.compare.flags import flags
-from evals.compare.loading import read_runs
-from evals.compare.page import GROUPS, render
-from evals.compare.panels import Panel, write
-from rlvr.config import Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.progress import progress
-from rlvr.recipe import parse_arguments
-from rlvr.run_dir import write_text
+from evals.reports.compare.arms import Study, make_study
+from evals.reports.compare.flags import flags
+from evals.reports.compare.loading import read_runs
+from evals.reports.compare.page import GROUPS, render
+from evals.reports.compare.panels import Panel, write
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Section
+from rlvr.core.progress import progress
+from rlvr.core.run_dir import write_text
+from rlvr.planning.recipe import parse_arguments
 
 FIGURE_FILES = (".png", ".svg")
 

@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from evals.conditions import Conditions, ConditionsError
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
-from evals.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
-from evals.files import FileError, Measured, read_counts
-from rlvr.config import Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, nearest, of_error
-from rlvr.recipe import parse_arguments
+from evals.records.conditions import Conditions, ConditionsError
+from evals.records.files import FileError, Measured, read_counts
+from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
+from rlvr.config.errors import ConfigError, Mistake, known_keys, nearest, of_error
+from rlvr.config.schema import Section
+from rlvr.planning.recipe import parse_arguments
 
 FIELDS = tuple(field.name for field in fields(Conditions))
 

@@ -27,18 +27,18 @@ from pydantic import Field
 from rich.console import Console
 
 from evals.commands.arguments import read_with_task
-from evals.conditions import Conditions, ConditionsError, differences
-from evals.files import FileError, Origin, counts_file, read_counts, samples_file
-from evals.instrument import Instrument, LazyEngine, Reading, Subject
-from evals.temperature import BracketError, Match, match_temperature, output_entropy
-from rlvr import models
-from rlvr.checkpoint import CheckpointError, config_hash, weight_hash
-from rlvr.config import Choice, EngineConfig, Positive, ProbeConfig, Section
-from rlvr.confined import StartError
+from evals.records.conditions import Conditions, ConditionsError, differences
+from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
+from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.temperature import BracketError, Match, match_temperature, output_entropy
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Choice, EngineConfig, Positive, ProbeConfig, Section
+from rlvr.core.checkpoint import CheckpointError, config_hash, weight_hash
+from rlvr.core.run_dir import write_json
 from rlvr.engines import Engine, EngineError
-from rlvr.local_engine import local_engine
-from rlvr.mistakes import ConfigError, Mistake
-from rlvr.run_dir import write_json
+from rlvr.engines.build import local_engine
+from rlvr.models import loading as models
+from rlvr.sandbox import StartError
 from rlvr.tasks import Task, TaskError, build_task
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]

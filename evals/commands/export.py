@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rlvr.config import Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import parse_arguments
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Section
+from rlvr.planning.recipe import parse_arguments
 
 
 class Export(Section):
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
-    from rlvr.models import ModelError, merge_adapters
+    from rlvr.models.loading import ModelError, merge_adapters
 
     try:
         merge_adapters(settings.policy, settings.out, settings.base)

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evals.commands.arguments import read_with_task
-from rlvr.config import Choice, Section
-from rlvr.confined import StartError
-from rlvr.mistakes import ConfigError, Mistake
-from rlvr.progress import progress
-from rlvr.run_dir import write_text
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Choice, Section
+from rlvr.core.progress import progress
+from rlvr.core.run_dir import write_text
+from rlvr.graders import Status, Verdict
+from rlvr.sandbox import StartError
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.verifiers import Status, Verdict
 
 # Samples that are handed to the verifier together, between two marks of progress.
 TOGETHER = 256

@@ -22,7 +22,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.arguments import read_arguments
-from evals.conditions import ConditionsError
 from evals.estimators.counts import Counts
 from evals.estimators.empirical_bayes import fit_beta
 from evals.estimators.solvability import (
@@ -35,13 +34,14 @@ from evals.estimators.solvability import (
     outcomes,
     rate_bound,
 )
-from evals.files import BASE_FOLDER, FileError, counts_file, plain_name
-from evals.stored import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
-from evals.tables import points, table
-from evals.transcripts import transcript_name, write_transcript
-from rlvr.config import Choice, Section
-from rlvr.mistakes import ConfigError, Mistake
-from rlvr.run_dir import RunDir, write_text
+from evals.records.conditions import ConditionsError
+from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
+from evals.records.reading import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
+from evals.reports.tables import points, table
+from evals.reports.transcripts import transcript_name, write_transcript
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Choice, Section
+from rlvr.core.run_dir import RunDir, write_text
 
 ONE_SIDE = (Outcome.GAINED, Outcome.LOST)
 

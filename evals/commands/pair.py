@@ -11,18 +11,18 @@ from accelerate import PartialState
 from rich.console import Console
 
 from evals.commands.probe_settings import Pair
-from evals.conditions import ConditionsError, differences
-from evals.files import BASE_FOLDER, counts_file, read_about
-from evals.gap_record import compare
-from evals.instrument import Instrument, LazyEngine, Reading, Subject
-from evals.measure import Plan
-from evals.report import pair_table
-from rlvr import models
-from rlvr.checkpoint import config_hash, weight_hash
-from rlvr.config import ProbeConfig
+from evals.records.conditions import ConditionsError, differences
+from evals.records.files import BASE_FOLDER, counts_file, read_about
+from evals.records.gap_record import compare
+from evals.reports.gap_table import pair_table
+from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.measure import Plan
+from rlvr.config.schema import ProbeConfig
+from rlvr.core.checkpoint import config_hash, weight_hash
+from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines import Engine
-from rlvr.local_engine import local_engine
-from rlvr.run_dir import append_jsonl, keep_jsonl
+from rlvr.engines.build import local_engine
+from rlvr.models import loading as models
 from rlvr.tasks import Task, build_task
 
 # As in the study, where the models' context allows it.

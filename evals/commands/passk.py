@@ -22,14 +22,14 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.commands.arguments import read_arguments
-from evals.conditions import ConditionsError
-from evals.files import FileError
-from evals.stored import Stored, read_comparable, read_stored
-from evals.summary import comparison, summary
-from evals.tables import interval, points, table
-from rlvr.config import Positive, Section
-from rlvr.mistakes import ConfigError, Mistake
-from rlvr.run_dir import write_json
+from evals.records.conditions import ConditionsError
+from evals.records.files import FileError
+from evals.records.reading import Stored, read_comparable, read_stored
+from evals.reports.summary import comparison, summary
+from evals.reports.tables import interval, points, table
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Positive, Section
+from rlvr.core.run_dir import write_json
 
 # A guess rate below this leaves pass@k as it is, to the eye.
 WORTH_SHOWING = 0.01

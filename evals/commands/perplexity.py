@@ -25,18 +25,18 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from evals.commands.grade import SamplesError, read_samples
-from evals.conditions import ConditionsError, check_comparable
-from evals.figures import LOOKS
-from evals.files import FileError, counts_file, read_about, read_counts, samples_file
-from evals.likelihood import Response, perplexities, problem_medians, read_responses
-from evals.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
-from rlvr.checkpoint import CheckpointError, weight_hash
-from rlvr.config import Choice, Positive, Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.models import ModelError, load_model, load_tokenizer, model_directory
-from rlvr.progress import progress
-from rlvr.recipe import parse_arguments
-from rlvr.run_dir import RunDir, write_text
+from evals.records.conditions import ConditionsError, check_comparable
+from evals.records.files import FileError, counts_file, read_about, read_counts, samples_file
+from evals.reports.figures import LOOKS
+from evals.reports.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
+from evals.sampling.likelihood import Response, perplexities, problem_medians, read_responses
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Choice, Positive, Section
+from rlvr.core.checkpoint import CheckpointError, weight_hash
+from rlvr.core.progress import progress
+from rlvr.core.run_dir import RunDir, write_text
+from rlvr.models.loading import ModelError, load_model, load_tokenizer, model_directory
+from rlvr.planning.recipe import parse_arguments
 from rlvr.tasks import Problem
 
 

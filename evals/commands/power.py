@@ -26,14 +26,14 @@ from rich.console import Console
 
 from evals.commands.arguments import read_with_task
 from evals.commands.pair import MOST_NEW_TOKENS
-from evals.instrument import Instrument, LazyEngine, Reading, Subject
-from evals.power_sampling import PowerEngine
-from rlvr import models
-from rlvr.checkpoint import config_hash, weight_hash
-from rlvr.config import Choice, Positive, ProbeConfig, Section
-from rlvr.confined import StartError
+from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.power_sampling import PowerEngine
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Choice, Positive, ProbeConfig, Section
+from rlvr.core.checkpoint import config_hash, weight_hash
 from rlvr.engines.hf import HFEngine
-from rlvr.mistakes import ConfigError, Mistake
+from rlvr.models import loading as models
+from rlvr.sandbox import StartError
 from rlvr.tasks import TaskError, build_task
 
 BLOCKS = 16

@@ -25,9 +25,9 @@ import sys
 from collections.abc import Sequence
 
 from evals.commands.probe_settings import Jobs, Pair, read_jobs, read_pair
-from rlvr.config import ProbeConfig
-from rlvr.mistakes import ConfigError
-from rlvr.recipe import parse_arguments
+from rlvr.config.errors import ConfigError
+from rlvr.config.schema import ProbeConfig
+from rlvr.planning.recipe import parse_arguments
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,13 +48,13 @@ def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
     from rich.console import Console
 
     from evals.commands.pair import PairError, measure_pair
-    from evals.conditions import ConditionsError
-    from evals.detached import work
-    from rlvr.checkpoint import CheckpointError
-    from rlvr.confined import StartError
+    from evals.probe.detached import work
+    from evals.records.conditions import ConditionsError
+    from rlvr.core.checkpoint import CheckpointError
+    from rlvr.core.run_dir import RunDir, RunDirError
     from rlvr.engines import EngineError
-    from rlvr.models import ModelError
-    from rlvr.run_dir import RunDir, RunDirError
+    from rlvr.models.loading import ModelError
+    from rlvr.sandbox import StartError
     from rlvr.tasks import TaskError
 
     console = Console(stderr=True)

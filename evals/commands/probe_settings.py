@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rlvr.config import Choice, EngineConfig, ProbeConfig, Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import complete_choice
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Choice, EngineConfig, ProbeConfig, Section
+from rlvr.planning.recipe import complete_choice
 from rlvr.tasks import TASKS
 
 OWN = {"model", "base", "task", "out", "engine", "dry_run"}

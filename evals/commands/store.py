@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from evals.store import SampleKey, SampleSet, store_root
-from evals.tables import table
-from rlvr.config import Section
-from rlvr.mistakes import ConfigError, Mistake, known_keys, of_error
-from rlvr.recipe import parse_arguments
+from evals.records.store import SampleKey, SampleSet, store_root
+from evals.reports.tables import table
+from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.schema import Section
+from rlvr.planning.recipe import parse_arguments
 
 
 class Listing(Section):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlvr import builders
-from rlvr.algorithm import Algorithm
-from rlvr.config import Choice
+from rlvr.algorithms.bundle import Algorithm
+from rlvr.config import registry
+from rlvr.config.schema import Choice
 
 # name -> module:function that builds it
 ALGORITHMS = {
@@ -38,4 +38,4 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def build_algorithm(choice: Choice) -> Algorithm:
     """The algorithm with its settings. Raises ValueError for settings that contradict each other."""
-    return builders.build(ALGORITHMS, choice.name, choice.options)
+    return registry.build(ALGORITHMS, choice.name, choice.options)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Draws, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
 
 
 def dapo(
@@ -26,7 +26,7 @@ def dapo(
     then over prompts (group_token_mean); verl's code and this default take it over the whole step.
     Its rewards, +1 / -1 and the overlong shaping of eq. 13, are the recipe's `rewards.*`.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     return Algorithm(
         name="dapo",

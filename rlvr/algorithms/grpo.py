@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation
-from rlvr.batch import Batch
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
 
 
 def grpo(
@@ -25,7 +25,7 @@ def grpo(
     TRL: eps 1e-4, token mean by default ("dapo"). Dr. GRPO (arXiv 2503.20783): scale_by_std false,
     normalisation fixed_length.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     def credit(b: Batch) -> Credit:
         rewards = advantages.sequence_rewards(b)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation
-from rlvr.batch import Batch
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
 
 
 def passk(
@@ -19,7 +19,7 @@ def passk(
     """A completion's advantage is its share in the pass@k of its group, by verdicts: `rewards.*` do not
     matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO, which the paper trains with.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     if kl.coefficient and kl.paid == "reward":
         raise ValueError("passk takes no rewards, so KL cannot be paid in them: set algorithm.kl.paid=loss")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Critic, Kl, Normalisation, Whitening
-from rlvr.batch import Batch
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Kl, Normalisation, Whitening
 
 Discount = Annotated[float, Field(ge=0, le=1)]
 
@@ -26,7 +26,7 @@ def ppo(
     gamma = lambda = 1, critic learning rate 1e-5, value clip 0.5 and factor 1/2 are what RLVR practice
     and verl use (preset paper_era_verl adds dual clip 3); the PPO paper has neither value clip nor whitening.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     def credit(b: Batch) -> Credit:
         token_rewards = advantages.rewards_at_end(b.rewards, b.mask, b.kl_rewards)

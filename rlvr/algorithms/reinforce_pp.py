@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation, Whitening
-from rlvr.batch import Batch
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation, Whitening
 
 
 def reinforce_pp(
@@ -24,7 +24,7 @@ def reinforce_pp(
     of the return, whitened likewise; the paper pays its KL as k2 in the loss (kl.estimator=k2 kl.paid=loss).
     verl whitens tokens with ddof 1, OpenRLHF with ddof 0; the paper does not say.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     def credit(b: Batch) -> Credit:
         if baseline:

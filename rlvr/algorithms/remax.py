@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Draws, Kl, Normalisation
-from rlvr.batch import Batch
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
 
 
 def remax(
@@ -20,7 +20,7 @@ def remax(
     tokens. The authors' code takes the token mean. verl: the n samples of a prompt share its greedy
     response, as here, and the loss is PPO's clip (preset paper_era_verl).
     """
-    from rlvr import losses
+    from rlvr.algorithms.formulas import losses
 
     def credit(b: Batch) -> Credit:
         advantage = (b.rewards - b.greedy_rewards)[:, None] * b.mask

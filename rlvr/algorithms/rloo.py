@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rlvr.algorithm import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
 
 
 def rloo(
@@ -19,7 +19,7 @@ def rloo(
     (preset paper_era_verl). OpenRLHF: leave-one-out on the raw rewards, KL added after.
     TRL: a sequence-level ratio with a clip, which is 1 in a single update; KL coefficient 0.05.
     """
-    from rlvr import advantages, losses
+    from rlvr.algorithms.formulas import advantages, losses
 
     return Algorithm(
         name="rloo",

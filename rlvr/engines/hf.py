@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers.cache_utils import DynamicCache
 
+from rlvr.core.seeds import uniforms
 from rlvr.engines import Completion, Request
 from rlvr.engines.attention import use_grouped_attention
 from rlvr.engines.draw import draw
 from rlvr.engines.kv_cache import SlotCache
-from rlvr.seeds import uniforms
 
 # Prompt tokens, padding included, that are prefilled at once; a longer prompt is prefilled alone.
 PREFILL_TOKENS = 8192

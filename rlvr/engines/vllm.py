@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlvr.config import EngineConfig
+from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
 
 # Requests that vLLM is given at a time, as a multiple of those that it computes at a time.

@@ -19,7 +19,7 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rlvr.config import EngineConfig
+from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
 
 # Requests that are sent, and answered, before the next are.

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rlvr import builders
-from rlvr.config import ProbedTask
-from rlvr.verifiers import Verifier
+from rlvr.config import registry
+from rlvr.config.schema import ProbedTask
+from rlvr.graders import Verifier
 
 # name -> module:function that builds it
 TASKS = {
@@ -116,4 +116,4 @@ def probed_task(choice: ProbedTask) -> Task:
 
 def build_task(name: str, **options: Any) -> Task:
     """The named task; options are its builder's keyword arguments. Raises TaskError if its data is unfit."""
-    return builders.build(TASKS, name, options)
+    return registry.build(TASKS, name, options)

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rlvr.confined import Confinement, ConfinementError, choose
+from rlvr.graders.code.grader import CodeVerifier
+from rlvr.graders.plain_data import encode
+from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.code_tests import CannotRead, comparison_of, residual_of, restored_inputs
 from rlvr.tasks.sources import BadRows, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
-from rlvr.verifiers.code import CodeVerifier
-from rlvr.verifiers.plain_data import encode
 
 CodeTemplate = Literal["continuation"] | TemplateName
 Tests = Literal["base", "plus"]

@@ -18,8 +18,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rlvr.graders.countdown import countdown_verifier
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.verifiers.countdown import countdown_verifier
 
 Split = Literal["pretrain", "train", "test"]
 

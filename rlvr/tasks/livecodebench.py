@@ -18,12 +18,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from rlvr.graders.code.grader import CodeVerifier
+from rlvr.graders.plain_data import encode
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.code import Seconds, confinement_for
 from rlvr.tasks.sources import BadRows, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
-from rlvr.verifiers.code import CodeVerifier
-from rlvr.verifiers.plain_data import encode
 
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from rlvr.graders.math.grader import GraderName, MathVerifier
+from rlvr.graders.math.notation import LONGEST_ANSWER, canonical, last_boxed, rational
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
-from rlvr.verifiers.math import GraderName, MathVerifier
-from rlvr.verifiers.math_notation import LONGEST_ANSWER, canonical, last_boxed, rational
 
 MARK = "####"
 

@@ -13,9 +13,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from rlvr.config import Choice, Positive, Section
+from rlvr.config.schema import Choice, Positive, Section
+from rlvr.graders.mixture import MixtureVerifier
 from rlvr.tasks import Share, Stage, Task, TaskError, build_task
-from rlvr.verifiers.mixture import MixtureVerifier
 
 
 class WeightedTask(Choice):

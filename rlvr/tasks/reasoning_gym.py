@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rlvr.confined import CallFailed
+from rlvr.graders.plain_data import decode
+from rlvr.graders.procedural.grader import ProceduralVerifier
+from rlvr.sandbox import CallFailed
 from rlvr.tasks import GeneratedProblems, Problem, Task, TaskError
 from rlvr.tasks.templates import TemplateName, render
-from rlvr.verifiers.plain_data import decode
-from rlvr.verifiers.procedural import ProceduralVerifier
 
 # A million problems are as good as endless: a step takes hundreds.
 TRAIN_PROBLEMS = 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from rlvr.seeds import derive_seed
+from rlvr.core.seeds import derive_seed
 from rlvr.tasks import Problem, Task, TaskError
 
 

@@ -1,11 +1,11 @@
 r"""Prompt templates by name. A model's scores compare only within one of them; docs/tasks.md shows each.
 
-The template also says where the answer is looked for: `rlvr.verifiers.math_extract`.
+The template also says where the answer is looked for: `rlvr.graders.math.extract`.
 """
 
 from __future__ import annotations
 
-from rlvr.verifiers.math_extract import TemplateName
+from rlvr.graders.math.extract import TemplateName
 
 # arXiv 2501.12948, table 1: raw text without chat tokens, as the six-algorithm study used it.
 R1_ZERO = (

@@ -18,8 +18,8 @@ import pytest
 
 from launch import machine, needs, preflight
 from launch.machine import Finding, Gpu
-from rlvr.config import Choice, Config
-from rlvr.recipe import load_config
+from rlvr.config.schema import Choice, Config
+from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 H100 = Gpu("NVIDIA H100 80GB HBM3", 79.6, 79.0)

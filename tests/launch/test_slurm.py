@@ -18,7 +18,7 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 
 from launch.server import serve_command
-from rlvr.recipe import load_config
+from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE, SERVER = ROOT / "launch" / "slurm_node.sh", ROOT / "launch" / "slurm_server.sh"

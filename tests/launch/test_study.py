@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from launch.study import plan, report
-from rlvr.run_dir import append_jsonl, read_jsonl
+from rlvr.core.run_dir import append_jsonl, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,0 +1,1 @@
+"""The probe: a hook that measures the gap after every checkpoint, here or in another trainer."""

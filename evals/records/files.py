@@ -1,0 +1,165 @@
+"""Measurements as files: <task>.parquet, one row a problem, and <task>.samples.parquet, one row a sample.
+
+Both carry the conditions and the origin of their numbers as Parquet metadata, so that each can be read,
+compared and recomputed alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evals.estimators.counts import Counts
+from evals.records.conditions import Conditions
+
+METADATA = b"rlvr"
+# Of a count.
+LARGEST = 2**53
+# Where the base's files lie, beside those of the policies.
+BASE_FOLDER = "base"
+COUNTS = pa.schema(
+    [
+        ("problem", pa.string()),
+        ("n", pa.int64()),
+        ("correct", pa.int64()),
+        ("stop_r", pa.int64()),  # null: n was fixed
+        ("n_max", pa.int64()),
+        ("prompt", pa.string()),
+        ("reference", pa.string()),  # JSON, null where it is long
+    ]
+)
+SAMPLES = pa.schema(
+    [
+        ("problem", pa.string()),
+        ("index", pa.int64()),
+        ("text", pa.large_string()),
+        ("token_ids", pa.large_list(pa.int32())),
+        ("tokens", pa.int64()),
+        ("logprob", pa.float64()),  # summed over the tokens, of the distribution sampled from
+        ("finish_reason", pa.string()),
+        ("status", pa.string()),
+        ("extracted", pa.string()),
+    ]
+)
+
+
+class FileError(ValueError):
+    """A file does not hold what it should; the message names it and the row or column."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was measured: hashes of weights and tokenizer, the engine and its dtype, the probe's seed."""
+
+    weights: str
+    tokenizer: str
+    engine: str
+    dtype: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Counts by problem. prompts: by problem id, empty where the file has none. conditions, origin: None
+    in files that others wrote."""
+
+    problems: tuple[str, ...]
+    counts: Counts
+    conditions: Conditions | None
+    origin: Origin | None
+    prompts: Mapping[str, str]
+    references: Mapping[str, str]
+
+
+def counts_file(directory: Path, task: str) -> Path:
+    return directory / f"{plain_name(task)}.parquet"
+
+
+def samples_file(directory: Path, task: str) -> Path:
+    return directory / f"{plain_name(task)}.samples.parquet"
+
+
+def plain_name(task: str) -> str:
+    """countdown-3-train for countdown:3/train."""
+    return task.replace(":", "-").replace("/", "-")
+
+
+def stamped(schema: pa.Schema, conditions: Conditions, origin: Origin) -> pa.Schema:
+    """The schema with the metadata that `read_counts` and `read_conditions` look for."""
+    about = {"conditions": asdict(conditions), "origin": asdict(origin)}
+    return schema.with_metadata({METADATA: json.dumps(about).encode()})
+
+
+def read_about(path: Path) -> tuple[Conditions | None, Origin | None]:
+    """Conditions and origin of a Parquet file, None where it carries none."""
+    stored = (pq.read_schema(path).metadata or {}).get(METADATA)
+    if stored is None:
+        return None, None
+    about = json.loads(stored)
+    return Conditions(**about["conditions"]), Origin(**about["origin"])
+
+
+def read_counts(path: Path) -> Measured:
+    """A counts file: Parquet or JSON lines with problem, n, correct and, if any, stop_r and n_max.
+
+    Raises FileError for a file that cannot be read and for counts that no sampling can give.
+    """
+    rows, about = _rows(path)
+    for number, row in enumerate(rows, start=1):
+        if not {"problem", "n", "correct"} <= row.keys():
+            raise FileError(f"{path}, row {number}: has no {{'problem', 'n', 'correct'}}: {sorted(row)}")
+        for key in ("n", "correct", "stop_r", "n_max"):
+            value = row.get(key)
+            if value is None and key in ("stop_r", "n_max"):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST:
+                raise FileError(f"{path}, row {number}: {key} is {value!r:.40}, not a whole number")
+    problems = tuple(str(row["problem"]) for row in rows)
+    if len(set(problems)) < len(problems):
+        raise FileError(f"{path}: a problem stands in it twice")
+    if len(stops := {row.get("stop_r") for row in rows}) > 1:
+        raise FileError(f"{path}: one file has one stop_r, this one has {sorted(map(str, stops))}")
+    most = {int(row["n_max"]) for row in rows if row.get("n_max") is not None}
+    try:
+        counts = Counts(
+            np.array([row["n"] for row in rows]),
+            np.array([row["correct"] for row in rows]),
+            stops.pop() if stops else None,
+            max(most) if most else None,
+        )
+    except ValueError as error:
+        raise FileError(f"{path}: {error}") from None
+    return Measured(problems, counts, *about, _texts(rows, "prompt"), _texts(rows, "reference"))
+
+
+def _texts(rows: list[dict[str, Any]], key: str) -> dict[str, str]:
+    return {str(row["problem"]): row[key] for row in rows if row.get(key) is not None}
+
+
+def _rows(path: Path) -> tuple[list[dict[str, Any]], tuple[Conditions | None, Origin | None]]:
+    """The rows of a file, and what its metadata says."""
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path).to_pylist(), read_about(path)
+        lines = path.read_text().split("\n")
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise FileError(f"{path} cannot be read: {error}") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise FileError(f"{path}, line {number}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise FileError(f"{path}, line {number}: not an object")
+        rows.append(row)
+    return rows, (None, None)

@@ -1,0 +1,167 @@
+"""One line of probe.jsonl: everything that a probe says of one model on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evals.estimators.gap import closed_fraction, pass_at_k_difference
+from evals.estimators.gap import gap as estimate_gap
+from evals.estimators.passk import ks_up_to
+from evals.estimators.solvability import equal_draws, ledger
+from evals.records.conditions import check_comparable
+from evals.records.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class GapRecord:
+    """The run directory's contract. Shares are fractions 0..1; None stands where a number does not exist.
+
+    n, base_n: the most samples of a problem; stop_r, base_stop_r: sampled until the r-th success. samples:
+    those that the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both
+    sides.
+    *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
+    coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
+    """
+
+    step: int
+    task: str
+    num_problems: int
+    n: int
+    base_n: int
+    ks: list[int]
+    pass_at_k: list[float | None]
+    base_pass_at_k: list[float | None]
+    gap_k: int
+    gap: float | None
+    gap_low: float | None
+    gap_high: float | None
+    pass_at_1_change: float
+    change_low: float
+    change_high: float
+    gained: int | None
+    lost: int | None
+    both: int | None
+    neither: int | None
+    truncated: float
+    unparsed: float
+    timed_out: float
+    duplicate_rate: float
+    samples_drawn: int
+    template: str
+    sampling: dict[str, Any]
+    grader: str
+    policy_hash: str
+    base_hash: str
+    stop_r: int | None
+    samples: int
+    closed: float | None
+    coverage_k: int
+    coverage_lost: float
+    base_shares: dict[str, float]
+    data: str
+    gap_these_low: float | None
+    gap_these_high: float | None
+    base_stop_r: int | None = None
+
+    def at(self, k: int, base: bool = False) -> float | None:
+        """pass@k of the policy, or of the base; None where it was not estimated."""
+        values = self.base_pass_at_k if base else self.pass_at_k
+        return values[self.ks.index(k)] if k in self.ks else None
+
+    def metrics(self) -> dict[str, float]:
+        """For the dashboards; the first task of a probe is keyed probe/*, see `evals.reports.dashboards`."""
+        named = {
+            "gap": self.gap,
+            "gap_low": self.gap_low,
+            "gap_high": self.gap_high,
+            "closed": self.closed,
+            "coverage_lost": self.coverage_lost,
+            "coverage_k": self.coverage_k,
+            "pass@1": self.at(1),
+            f"pass@{self.gap_k}": self.at(self.gap_k),
+            "truncated": self.truncated,
+            "unparsed": self.unparsed,
+            "timed_out": self.timed_out,
+            "duplicate_rate": self.duplicate_rate,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def row(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_drawn: int) -> GapRecord:
+    """Holds a policy's measurement against the base's at K = k.
+
+    Raises ConditionsError where they were not measured alike.
+    """
+    check_comparable(base.conditions, policy.conditions)
+    about, p = policy.conditions, policy.counts
+    # The same samples of the same model are one measurement, whose differences are 0 for certain.
+    b = p if base.origin == policy.origin and base.counts == p else base.counts
+    ks = sorted({*ks_up_to(max(b.n_max, p.n_max)), k})
+    base_curve, curve = _curve(base, ks), _curve(policy, ks)
+    gap = estimate_gap(b, p, k) if k <= b.largest_k else None
+    change = pass_at_k_difference(b, p, 1)
+    base_at_k = base_curve[ks.index(k)]
+    coverage_k = min(k, b.largest_k, p.largest_k)
+    lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
+    return GapRecord(
+        step=step,
+        task=about.task,
+        num_problems=len(policy.problems),
+        n=p.n_max,
+        base_n=b.n_max,
+        ks=ks,
+        pass_at_k=curve,
+        base_pass_at_k=base_curve,
+        gap_k=k,
+        gap=gap and gap.value,
+        gap_low=gap and gap.new_problems.low,
+        gap_high=gap and gap.new_problems.high,
+        gap_these_low=gap and gap.these_problems.low,
+        gap_these_high=gap and gap.these_problems.high,
+        pass_at_1_change=change.value,
+        change_low=change.new_problems.low,
+        change_high=change.new_problems.high,
+        **_ledger(base, policy),
+        **_shares(policy.shares),
+        samples_drawn=samples_drawn,
+        template=about.template,
+        sampling={name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")},
+        grader=about.grader,
+        policy_hash=policy.origin.weights,
+        base_hash=base.origin.weights,
+        stop_r=p.stop_r,
+        base_stop_r=b.stop_r,
+        samples=p.samples,
+        closed=_closed(base_curve[0], base_at_k, curve[0]),
+        coverage_k=coverage_k,
+        coverage_lost=float(lost),
+        base_shares=_shares(base.shares),
+        data=about.data,
+    )
+
+
+def _ledger(base: Measurement, policy: Measurement) -> Mapping[str, int | None]:
+    """Who solved how many problems; compared only at equally many samples of every problem."""
+    solved = ledger(base.counts.correct, policy.counts.correct)._asdict()
+    return solved if equal_draws(base.counts, policy.counts) else dict.fromkeys(solved)
+
+
+def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:
+    if base_at_1 is None or base_at_k is None or at_1 is None:
+        return None
+    return closed_fraction(base_at_1, base_at_k, at_1)
+
+
+def _shares(shares: Mapping[str, float]) -> dict[str, float]:
+    renamed = dict(shares)
+    return {"duplicate_rate": renamed.pop("duplicates"), **renamed}
+
+
+def _curve(measured: Measurement, ks: list[int]) -> list[float | None]:
+    counts = measured.counts
+    return [float(counts.pass_at_k(k).mean()) if k <= counts.largest_k else None for k in ks]

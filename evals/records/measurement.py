@@ -1,0 +1,120 @@
+"""What was measured of one model on one task: counts, shares, and the samples behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from evals.estimators.counts import Counts
+from evals.records.conditions import Conditions
+from evals.records.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
+from evals.records.store import SampleSet
+from rlvr.graders import Status
+from rlvr.tasks import Problem
+
+# References longer than this, such as the tests of a program, are left out of the files.
+REFERENCE_CHARACTERS = 2000
+# Rows of a file that are read together at least.
+ROW_GROUP = 8192
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
+
+    owner: [R] the problem's place. prompt_hashes: [problems]. table: R rows with index, tokens, digest,
+    finish_reason, status, extracted.
+    """
+
+    problems: tuple[Problem, ...]
+    prompt_hashes: tuple[str, ...]
+    counts: Counts
+    conditions: Conditions
+    origin: Origin
+    owner: NDArray[np.int64]
+    table: pa.Table
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Fractions of the counted samples that a reader should know of.
+
+        truncated: cut at the token limit. duplicates: with the tokens of an earlier sample of the problem,
+        a mean over problems.
+        """
+        status = self.table["status"].to_numpy(zero_copy_only=False)
+        cut = self.table["finish_reason"].to_numpy(zero_copy_only=False) == "length"
+        return {
+            "truncated": float(cut.mean()),
+            "unparsed": float((status == Status.UNPARSED).mean()),
+            "timed_out": float((status == Status.TIMED_OUT).mean()),
+            "duplicates": self._duplicates(),
+        }
+
+    def _duplicates(self) -> float:
+        digests = self.table["digest"].to_numpy(zero_copy_only=False)
+        unique = len(set(zip(self.owner.tolist(), digests.tolist(), strict=True)))
+        if unique == len(digests):
+            return 0.0
+        rows = np.split(digests, np.flatnonzero(np.diff(self.owner)) + 1)
+        return float(1 - np.mean([len(set(row)) / len(row) for row in rows]))
+
+    def write(self, directory: Path, samples: SampleSet) -> None:
+        """<task>.samples.parquet and <task>.parquet, whose contents are in `evals.records.files`.
+
+        Each comes into place whole, the counts last. Where the same counts are there already, nothing is
+        written.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        task = self.conditions.task
+        counts = pa.Table.from_pylist(self._count_rows(), stamped(COUNTS, self.conditions, self.origin))
+        file = counts_file(directory, task)
+        both = file.exists() and samples_file(directory, task).exists()
+        if both and pq.read_table(file).equals(counts, check_metadata=True):
+            return
+        _write(samples_file(directory, task), self._sample_table(samples))
+        _write(file, counts)
+
+    def _count_rows(self) -> list[dict[str, object]]:
+        counts, rows = self.counts, []
+        for problem, n, correct in zip(self.problems, counts.n, counts.correct, strict=True):
+            reference = json.dumps(problem.reference, default=str)
+            rows.append(
+                {
+                    "problem": problem.id,
+                    "n": int(n),
+                    "correct": int(correct),
+                    "stop_r": counts.stop_r,
+                    "n_max": counts.n_max,
+                    "prompt": problem.prompt,
+                    "reference": reference if len(reference) <= REFERENCE_CHARACTERS else None,
+                }
+            )
+        return rows
+
+    def _sample_table(self, samples: SampleSet) -> pa.Table:
+        stored = samples.read(["text", "token_ids", "logprob"], set(self.prompt_hashes))
+        keys = zip(stored["prompt"].to_pylist(), stored["index"].to_pylist(), strict=True)
+        place = {key: i for i, key in enumerate(keys)}
+        indices = self.table["index"].to_pylist()
+        rows = [place[self.prompt_hashes[p], i] for p, i in zip(self.owner.tolist(), indices, strict=True)]
+        taken = stored.select(["text", "token_ids", "logprob"]).take(pa.array(rows, pa.int64()))
+        ids = pa.array([self.problems[p].id for p in self.owner.tolist()], pa.string())
+        columns = {name: self.table[name] for name in self.table.column_names}
+        columns |= {name: taken[name] for name in taken.column_names}
+        columns["problem"] = ids
+        ordered = pa.table({name: columns[name] for name in SAMPLES.names})
+        return ordered.cast(stamped(SAMPLES, self.conditions, self.origin))
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""What people read: tables, figures, dashboards, the page that compares runs."""

@@ -1,0 +1,200 @@
+"""Run directories read back: what was configured, trained and measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evals.estimators.counts import Counts
+from evals.records.conditions import Conditions, ConditionsError, check_comparable
+from evals.records.files import BASE_FOLDER, FileError, Measured, Origin, counts_file, read_counts
+from evals.reports.perplexity_report import Median
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Config
+from rlvr.core.run_dir import RunDir, read_jsonl
+
+# Where in a run directory the perplexities are looked for.
+PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The base or a policy on one task."""
+
+    problems: tuple[str, ...]
+    counts: Counts
+    conditions: Conditions
+    origin: Origin
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same measurement: the same weights, asked alike, with the same counts."""
+        return isinstance(other, Side) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @cached_property
+    def _identity(self) -> tuple[Any, ...]:
+        counts = self.counts
+        return (
+            self.posed, self.origin.weights, counts.stop_r, tuple(counts.n), tuple(counts.correct),
+        )  # fmt: skip
+
+    @property
+    def posed(self) -> tuple[Conditions, tuple[str, ...]]:
+        """What two sides must share to be compared problem by problem."""
+        return self.conditions, self.problems
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A run's measurements on one task. policy: by step of training, the base's step 0 left out."""
+
+    base: Side
+    policy: Mapping[int, Side]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run directory. metrics: one object a step; records: the objects of probe.jsonl; tasks: by name;
+    perplexities: medians by task, empty where none were computed."""
+
+    path: Path
+    config: Config
+    card: Mapping[str, Any]
+    finished: bool
+    metrics: Sequence[Mapping[str, Any]]
+    records: Sequence[Mapping[str, Any]]
+    tasks: Mapping[str, Probed]
+    perplexities: Mapping[str, Sequence[Median]]
+
+    @property
+    def seed(self) -> int:
+        return self.config.seed
+
+    @property
+    def step(self) -> int:
+        """The last step that every task was probed at; the run's numbers are those of it."""
+        return max(set.intersection(*({*probed.policy} for probed in self.tasks.values())))
+
+    @property
+    def perplexity_step(self) -> int | None:
+        """The last step whose responses have perplexities; None without any."""
+        medians = [median for own in self.perplexities.values() for median in own]
+        return max((median.step for median in medians if median.step is not None), default=None)
+
+    @property
+    def trained(self) -> int:
+        """Steps that were trained."""
+        return max((row["step"] for row in self.metrics), default=0)
+
+    def policy(self, task: str) -> Side:
+        """The measurement at the last step."""
+        return self.tasks[task].policy[self.step]
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """Raises ConfigError with everything that is wrong with any of the directories."""
+    runs, mistakes = [], []
+    for path in paths:
+        try:
+            runs.append(read_run(path))
+        except (ConfigError, FileError, ConditionsError) as error:
+            mistakes += getattr(error, "mistakes", [Mistake(str(path), None, str(error))])
+    if len(ks := {run.config.probe.k for run in runs}) > 1:
+        given = ", ".join(f"{run.config.probe.k} in {run.path}" for run in runs)
+        advice = (
+            f"the gap is measured at one K, these runs have {sorted(ks)} ({given}): compare those with the "
+            "same K, or probe their checkpoints again with python -m evals probe"
+        )
+        mistakes.append(Mistake("probe.k", None, advice))
+    if mistakes:
+        raise ConfigError("compare", mistakes)
+    return runs
+
+
+def read_run(path: Path) -> Run:
+    """Raises ConfigError where there is no run or no probe; FileError or ConditionsError for bad files."""
+    here = RunDir(path)
+    config = _read_config(here)
+    records = read_jsonl(here.probe)
+    tasks = _read_tasks(here, records)
+    return Run(
+        path=path,
+        config=config,
+        card=_read_json(here.card),
+        finished=_read_json(here.finished).get("steps") == config.steps,
+        metrics=read_jsonl(here.metrics),
+        records=records,
+        tasks=tasks,
+        perplexities=_read_perplexities(path / PERPLEXITY),
+    )
+
+
+def _read_config(here: RunDir) -> Config:
+    try:
+        return Config.model_validate_json(here.config.read_text())
+    except OSError:
+        advice = f"is no run directory: there is no {here.config.name} in it"
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        advice = f"its {here.config.name} is none of this version: {where}: {first['msg'].lower()}"
+    raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Empty where there is no file."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
+
+
+def _read_tasks(here: RunDir, records: Sequence[Mapping[str, Any]]) -> dict[str, Probed]:
+    """By name, in the order in which they were probed."""
+    steps: dict[str, list[int]] = {}
+    for record in records:
+        own = steps.setdefault(record["task"], [])
+        if record["step"] > 0:
+            own.append(record["step"])
+    if not steps or not set.intersection(*(set(own) for own in steps.values())):
+        advice = (
+            "no checkpoint was probed on all tasks, so there is nothing to compare: let the run go on to its "
+            "first probe, take up its jobs with python -m evals probe run=..., or leave it out"
+        )
+        raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
+    return {task: _read_probed(here, task, own) for task, own in steps.items()}
+
+
+def _read_probed(here: RunDir, task: str, steps: Sequence[int]) -> Probed:
+    base = _read_side(counts_file(here.probes / BASE_FOLDER, task))
+    policy = {step: _read_side(counts_file(here.probes / f"step_{step:06d}", task)) for step in sorted(steps)}
+    for side in policy.values():
+        check_comparable(base.conditions, side.conditions)
+    return Probed(base, policy)
+
+
+def _read_side(path: Path) -> Side:
+    measured: Measured = read_counts(path)
+    if measured.conditions is None or measured.origin is None:
+        raise FileError(f"{path} does not say how it was measured: it was not written by the probe")
+    return Side(measured.problems, measured.counts, measured.conditions, measured.origin)
+
+
+def _read_perplexities(path: Path) -> dict[str, list[Median]]:
+    medians: dict[str, list[Median]] = {}
+    for number, row in enumerate(read_jsonl(path), start=1):
+        try:
+            medians.setdefault(row.pop("task"), []).append(Median(**row))
+        except (KeyError, TypeError) as error:
+            raise FileError(
+                f"{path}, line {number}: {error}; make the file again: python -m evals perplexity"
+            ) from None
+    return medians

@@ -1,0 +1,235 @@
+"""The study's table and the differences between arms, from counts by problem."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from evals.estimators.intervals import (
+    Interval,
+    bootstrap_mean,
+    difference_over_seeds,
+    percentiles,
+    resampled_means,
+)
+from evals.estimators.passk import ks_up_to
+from evals.reports.compare.arms import Arm, Study
+from evals.reports.compare.loading import Side
+
+Values = NDArray[np.float64]
+# Means that are equal but for the order in which they were added.
+ROUNDING = 1e-12
+
+
+class Combined(NamedTuple):
+    """A mean over problems of what is averaged over S seeds first.
+
+    interval: 95 % bootstrap over problems of that average. seeds: [S] the same mean for each seed alone.
+    """
+
+    value: float
+    interval: Interval
+    seeds: tuple[float, ...]
+
+
+class Closed(NamedTuple):
+    """The closed fraction. interval: None where the base has nothing to close in some resample, since
+    too few problems have room for one."""
+
+    value: float
+    interval: Interval | None
+    seeds: tuple[float, ...]
+
+
+class Cells(NamedTuple):
+    """One arm or base on one task, as fractions; None where K is above what was sampled."""
+
+    at_1: Combined
+    at_k: Combined | None
+    gap: Combined | None
+    closed: Closed | None
+
+
+def combine(values: ArrayLike) -> Combined:
+    """values: [S, P], one row a seed, one column a problem, of any quantity that is averaged over both."""
+    rows = np.asarray(values, dtype=np.float64)
+    own = rows.mean(axis=0)
+    return Combined(float(own.mean()), bootstrap_mean(own), tuple(rows.mean(axis=1).tolist()))
+
+
+def pass_at_k(sides: Sequence[Side], k: int) -> Values | None:
+    """[S, P]; None where one of the sides has too few samples."""
+    if any(k > side.counts.largest_k for side in sides):
+        return None
+    return np.stack([side.counts.pass_at_k(k) for side in sides])
+
+
+def cells(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Cells:
+    """bases, policies: one a seed, on the same problems. Of the base itself, both are the same."""
+    base_1, base_k = _certain(bases, 1), pass_at_k(bases, k)
+    at_1, at_k = _certain(policies, 1), pass_at_k(policies, k)
+    return Cells(
+        at_1=combine(at_1),
+        at_k=None if at_k is None else combine(at_k),
+        gap=None if base_k is None else combine(base_k - at_1),
+        closed=None if base_k is None else closed(base_1, base_k, at_1),
+    )
+
+
+def closed(base_1: Values, base_k: Values, at_1: Values) -> Closed | None:
+    """(policy@1 - base@1) / (base@K - base@1), [S, P] each, a ratio of means over seeds and problems; its
+    interval from problems that are resampled for both at once. None where a base has nothing to close."""
+    moved, room = at_1 - base_1, base_k - base_1
+    if (room.mean(axis=1) <= 0).any():
+        return None
+    pairs = resampled_means(np.stack([moved.mean(axis=0), room.mean(axis=0)], axis=1))
+    certain = (pairs[:, 1] > 0).all()
+    return Closed(
+        value=float(moved.mean() / room.mean()),
+        interval=percentiles(pairs[:, 0] / pairs[:, 1]) if certain else None,
+        seeds=tuple((moved.mean(axis=1) / room.mean(axis=1)).tolist()),
+    )
+
+
+class Curve(NamedTuple):
+    """y against x, each y averaged over the seeds."""
+
+    x: list[float]
+    y: list[Combined]
+
+
+def curve(sides: Sequence[Side]) -> Curve:
+    """pass@k at k = 1, 2, 4, ..."""
+    ks = ks_up_to(min(side.counts.largest_k for side in sides))
+    return Curve([float(k) for k in ks], [combine(_certain(sides, k)) for k in ks])
+
+
+def gap_by_step(arm: Arm, task: str, k: int) -> dict[int, Combined]:
+    """The gap before training and at every step at which all seeds were probed; empty where K is above
+    the base's samples."""
+    bases = arm.bases(task)
+    base_k = pass_at_k(bases, k)
+    if base_k is None:
+        return {}
+    sides = {0: bases} | {
+        step: [run.tasks[task].policy[step] for run in arm.runs] for step in arm.steps(task)
+    }
+    return {step: combine(base_k - _certain(own, 1)) for step, own in sides.items()}
+
+
+class Measure(NamedTuple):
+    """What is compared between two arms. at: [S, P] of an arm on a task. sign: 1 where more is better.
+    better: what is said of the better arm. of_base: whether the base's values are in it."""
+
+    name: str
+    at: Callable[[Arm, str], Values | None]
+    sign: int
+    better: str
+    of_base: bool = False
+
+
+class Estimate(NamedTuple):
+    """interval: 95 %, over seeds and problems; over problems alone where no arm has several seeds."""
+
+    value: float
+    interval: Interval
+
+
+class Difference(NamedTuple):
+    """The first arm less the second. estimate: None where there is none. apart: whether its interval
+    leaves out 0."""
+
+    measure: str
+    estimate: Estimate | None
+    apart: bool
+    verdict: str
+
+
+class Pair(NamedTuple):
+    """Two arms on one task. refused: why they are not compared, else None."""
+
+    one: Arm
+    other: Arm
+    differences: list[Difference]
+    refused: str | None
+
+    @property
+    def verdicts(self) -> list[str]:
+        """In words: what is apart, or else, once, that nothing is."""
+        if self.refused is not None:
+            return [self.refused]
+        apart = [d.verdict for d in self.differences if d.apart]
+        return apart or list(dict.fromkeys(d.verdict for d in self.differences))
+
+
+def measures(k: int) -> list[Measure]:
+    """pass@1, pass@K and the gap."""
+    return [
+        Measure("pass@1", lambda arm, task: pass_at_k(arm.policies(task), 1), 1, "has the higher pass@1, by"),
+        Measure(
+            f"pass@{k}",
+            lambda arm, task: pass_at_k(arm.policies(task), k),
+            1,
+            f"has the higher pass@{k}, by",
+        ),
+        Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by", of_base=True),
+    ]
+
+
+def pairs(study: Study, task: str) -> list[Pair]:
+    """Every two arms that were probed on the task."""
+    return [_pair(one, other, task, study.k) for one, other in itertools.combinations(study.on(task), 2)]
+
+
+def _pair(one: Arm, other: Arm, task: str, k: int) -> Pair:
+    (posed, problems), (other_posed, other_problems) = (a.policies(task)[0].posed for a in (one, other))
+    if posed != other_posed or problems != other_problems:
+        return Pair(one, other, [], "not compared: they were not asked, sampled and graded alike")
+    bases = {base.origin.weights for arm in (one, other) for base in arm.bases(task)}
+    differences = [
+        Difference(measure.name, None, False, "their gaps are to different bases")
+        if measure.of_base and len(bases) > 1
+        else _difference(one, other, task, measure)
+        for measure in measures(k)
+    ]
+    return Pair(one, other, differences, None)
+
+
+def _difference(one: Arm, other: Arm, task: str, measure: Measure) -> Difference:
+    """What two arms' seeds and problems tell of one measure."""
+    own, others = measure.at(one, task), measure.at(other, task)
+    if own is None or others is None:
+        return Difference(measure.name, None, False, "not estimated: fewer samples than K")
+    found = estimated(own, others)
+    seeds = min(len(own), len(others))
+    if found.interval.low <= ROUNDING and found.interval.high >= -ROUNDING:
+        n = min(side.counts.n_max for arm in (one, other) for side in arm.policies(task))
+        asked = f"{own.shape[1]} problems x {n} samples"
+        tried = asked if seeds == 1 else f"{seeds} seeds x {asked}"
+        return Difference(measure.name, found, False, f"cannot be told apart with {tried}")
+    better = one if measure.sign * found.value > 0 else other
+    verdict = f"{better.label} {measure.better} {100 * abs(found.value):.1f} points"
+    alone = ", with one seed: another might not" if seeds == 1 else ""
+    return Difference(measure.name, found, True, verdict + alone)
+
+
+def estimated(own: Values, others: Values) -> Estimate:
+    """The difference of two arms' means, [S, P] and [S', P], paired by problem."""
+    differences = own.mean(axis=0) - others.mean(axis=0)
+    single = len(own) == len(others) == 1
+    interval = bootstrap_mean(differences) if single else difference_over_seeds(own, others)
+    return Estimate(float(differences.mean()), interval)
+
+
+def _gaps(arm: Arm, task: str, k: int) -> Values | None:
+    base_k = pass_at_k(arm.bases(task), k)
+    return None if base_k is None else base_k - _certain(arm.policies(task), 1)
+
+
+def _certain(sides: Sequence[Side], k: int) -> Values:
+    """[S, P]; raises ValueError where a side has too few samples."""
+    return np.stack([side.counts.pass_at_k(k) for side in sides])

@@ -1,0 +1,135 @@
+"""The page: every number and figure of a study in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jinja2
+
+from evals.estimators.intervals import Interval
+from evals.reports.compare import numbers
+from evals.reports.compare.arms import Arm, Study
+from evals.reports.compare.bars import histogram_panels, perplexity_panels, solvable_panels
+from evals.reports.compare.costs import cost, differing_keys
+from evals.reports.compare.flags import flags, shared_aspects
+from evals.reports.compare.lines import all_banded, gap_panels, pass_at_k_panels, training_panels, window
+from evals.reports.compare.numbers import Cells
+from evals.reports.compare.panels import COLOURS, Panel, colour_names
+from evals.reports.figures import LOOKS
+
+NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of panels under one heading of the page. key: what their names begin with."""
+
+    key: str
+    panels: Callable[[Study], list[list[Panel]]]
+
+
+GROUPS = (
+    Group("pass_at_k", pass_at_k_panels),
+    Group("gap", gap_panels),
+    Group("histogram", histogram_panels),
+    Group("solvable", solvable_panels),
+    Group("perplexity", perplexity_panels),
+    Group("training", training_panels),
+)
+
+
+class Row(NamedTuple):
+    """One row of the study's table. arm: None for a base. cells: by task, where it was measured."""
+
+    name: str
+    about: str
+    arm: Arm | None
+    cells: Mapping[str, Cells]
+
+
+def study_rows(study: Study) -> list[Row]:
+    """Bases first, one row where all arms share it."""
+    rows: dict[str, dict[str, Cells]] = {}
+    for task in study.tasks:
+        bases = study.bases(task)
+        for base, arms in bases.items():
+            name = "" if len(bases) == 1 else ", ".join(arm.label for arm in arms)
+            rows.setdefault(name, {})[task] = numbers.cells(base, base, study.k)
+    shown = [Row("Base", f"of {name}" if name else "", None, cells) for name, cells in rows.items()]
+    for arm in study.arms:
+        own = {
+            task: numbers.cells(arm.bases(task), arm.policies(task), study.k)
+            for task in study.tasks
+            if task in arm.tasks
+        }
+        shown.append(Row(arm.label, f"{arm.seeds}, step {arm.step}", arm, own))
+    return shown
+
+
+def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
+    """figures: by group and row, as SVG that `panels.write` returned."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evals.reports.compare", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"points": points, "interval": interval, "spread": spread, "clock": clock}
+    pairs = {task: numbers.pairs(study, task) for task in study.tasks}
+    return environment.get_template("page.html.jinja").render(
+        study=study,
+        colours={name: colour_names(look) for name, look in LOOKS.items()},
+        number_of_colours=COLOURS,
+        flags=flags(study),
+        measured={task: _measured(study, task) for task in study.tasks},
+        rows=study_rows(study),
+        measures=[measure.name for measure in numbers.measures(study.k)],
+        all_banded=all_banded(study),
+        pairs=pairs,
+        compared=sum(d.estimate is not None for own in pairs.values() for p in own for d in p.differences),
+        fewest_seeds=min(len(arm.runs) for arm in study.arms),
+        shared=shared_aspects(),
+        costs=[(run, cost(run)) for run in study.runs],
+        keys=differing_keys(study.runs),
+        window=window(study.runs),
+        figures=figures,
+    )
+
+
+def points(value: float | None, sign: str = "") -> str:
+    """A fraction in points of 100."""
+    if value is None:
+        return NOTHING
+    return f"{round(100 * value, 1) + 0.0:{sign}.1f}".replace("-", MINUS)
+
+
+def interval(bounds: Interval, sign: str = "") -> str:
+    return f"[{points(bounds.low, sign)}, {points(bounds.high, sign)}]"
+
+
+def spread(seeds: Sequence[float]) -> str:
+    """Lowest to highest seed."""
+    return f"{points(min(seeds))} to {points(max(seeds))}"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _measured(study: Study, task: str) -> list[str]:
+    """How a task was measured, one line for each way."""
+    lines = {}
+    for arm in study.on(task):
+        base, policy = arm.bases(task)[0], arm.policies(task)[0]
+        about = policy.conditions
+        lines[
+            f"{len(policy.problems)} problems, {policy.counts.n_max} samples each ({base.counts.n_max} of "
+            f"the base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
+            f"{about.max_new_tokens} tokens, template {about.template}, grader {about.grader}"
+        ] = None
+    return list(lines)

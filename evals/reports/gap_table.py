@@ -1,0 +1,121 @@
+"""What a probe says, as tables for the console."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+
+from evals.records.gap_record import GapRecord
+from evals.reports.tables import interval, points, table
+
+# Added to the caption where problems were not sampled equally often.
+STOPPED = (
+    "\n<={r.n}: sampled to success {r.stop_r}, {r.samples:,} samples in all.\nThat serves the large k: "
+    "pass@1 is less certain than with as many spread evenly."
+)
+
+
+def probe_table(records: Sequence[GapRecord], step: int) -> Group:
+    """One column a task, at one step."""
+    rows = [r for r in records if r.step == step]
+    title = "Before training" if step == 0 else f"Probe after step {step}"
+    return _table(title, rows, [r.task for r in rows])
+
+
+def gap_table(records: Sequence[GapRecord]) -> Group:
+    """Before training and at the last probe, two columns a task."""
+    last = max(r.step for r in records)
+    tasks = dict.fromkeys(r.task for r in records)
+    rows = [r for task in tasks for r in records if r.task == task and r.step in (0, last)]
+    heads = [f"{r.task}\n{'before' if r.step == 0 else f'step {r.step}'}" for r in rows]
+    return _table("The gap before and after", rows, heads, together=2)
+
+
+def pair_table(record: GapRecord) -> Group:
+    """Of two models that were measured without a training run."""
+    return _table("The model against the base", [record], [record.task])
+
+
+def _table(title: str, records: Sequence[GapRecord], heads: Sequence[str], together: int = 1) -> Group:
+    return Group("", _Fitting(title, records, heads, together), _caption(records), "")
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """A column a record, in as many tables as the console's width asks for; `together` columns stay so."""
+
+    title: str
+    records: Sequence[GapRecord]
+    heads: Sequence[str]
+    together: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        left, title = len(self.records), self.title
+        while left:
+            taken = left
+            made = self._columns(title, left, taken)
+            while taken > self.together and _width(console, made) > options.max_width:
+                taken -= self.together
+                made = self._columns(title, left, taken)
+            yield made
+            left, title = left - taken, ""
+
+    def _columns(self, title: str, left: int, taken: int) -> Table:
+        at = len(self.records) - left
+        k = self.records[0].gap_k
+        made = table(title, "points of 100", *self.heads[at : at + taken])
+        names = (
+            "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
+            "closed", "gained / lost", "both / neither", "truncated", "unparsed", "timed out", "duplicates",
+        )  # fmt: skip
+        cells = [_cells(r, k) for r in self.records[at : at + taken]]
+        for i, name in enumerate(names):
+            row = [column[i] for column in cells]
+            if any(row):
+                made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
+        return made
+
+
+def _width(console: Console, made: Table) -> int:
+    """Of a table that is not squeezed."""
+    return Measurement.get(console, console.options.update(max_width=10_000), made).maximum
+
+
+def _cells(r: GapRecord, k: int) -> list[str]:
+    base_k, policy_1 = r.at(k, base=True), r.at(1)
+    is_base = r.policy_hash == r.base_hash
+    return [
+        f"{r.num_problems} x {'' if r.stop_r is None else '<='}{r.n}",
+        points(policy_1),
+        "" if is_base else points(r.pass_at_1_change, "+"),
+        "" if is_base else interval(r.change_low, r.change_high, "+"),
+        points(r.at(k)),
+        points(base_k),
+        points(r.gap),
+        interval(r.gap_low, r.gap_high),
+        "" if is_base or r.closed is None else f"{r.closed:.1%}",
+        "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
+        "" if is_base or r.both is None else f"{r.both} / {r.neither}",
+        f"{r.truncated:.1%}",
+        f"{r.unparsed:.1%}",
+        f"{r.timed_out:.1%}" if r.timed_out else "",
+        f"{r.duplicate_rate:.1%}",
+    ]
+
+
+def _caption(records: Sequence[GapRecord]) -> str:
+    r, s = records[0], records[0].sampling
+    most = "" if r.base_stop_r is None else f"to success {r.base_stop_r}, at most "
+    stopped = next((one for one in records if one.stop_r and one.policy_hash != one.base_hash), None)
+    return (
+        f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples a problem of the "
+        "base.\n"
+        f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
+        "\\[a, b]: 95 % interval over problems, paired.\n"
+        "gained / lost: problems solved at least once by the policy alone / base alone."
+        + (STOPPED.format(r=stopped) if stopped else "")
+    )

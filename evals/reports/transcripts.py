@@ -1,0 +1,61 @@
+"""What base and policy wrote to one problem, as a Markdown file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.records.files import Measured
+from evals.records.reading import Text
+from rlvr.core.run_dir import write_text
+from rlvr.graders import Status
+
+LONGEST_NAME = 80
+
+
+def transcript_name(problem: str) -> str:
+    """A file name for a problem id, whatever it holds: equal ids alone give equal names.
+
+    An id that is no plain name is cleaned and gets 8 hex digits of its hash. Case does not tell names apart
+    on every file system, so only lower-case ids are plain.
+    """
+    if re.fullmatch(rf"[a-z0-9][a-z0-9=_-]{{0,{LONGEST_NAME - 1}}}", problem):
+        return f"{problem}.md"
+    cleaned = re.sub(r"[^a-z0-9=_-]+", "_", problem.lower())[:LONGEST_NAME].strip("_")
+    return f"{cleaned}.{hashlib.sha256(problem.encode()).hexdigest()[:8]}.md"
+
+
+def write_transcript(
+    file: Path,
+    problem: str,
+    about: Measured,
+    solver: tuple[str, Sequence[Text]],
+    other: tuple[str, Sequence[Text]],
+) -> None:
+    """Prompt, reference, the first correct sample of the side that solved the problem and the first sample of
+    the other. solver, other: a side's name with its samples in the order of their indices."""
+    solved = next(text for text in solver[1] if text.status == Status.CORRECT)
+    parts = [
+        f"# Problem {problem}",
+        "## Prompt",
+        _fenced(about.prompts.get(problem, "not in the file")),
+        "## Reference",
+        _fenced(about.references.get(problem, "not in the file")),
+        *_sample(solver[0], solved, len(solver[1])),
+        *_sample(other[0], other[1][0], len(other[1])),
+    ]
+    write_text(file, "\n\n".join(parts) + "\n")
+
+
+def _sample(side: str, text: Text, of: int) -> list[str]:
+    answer = "no answer found" if text.extracted is None else f"answer {text.extracted!r}"
+    cut = ", cut at the token limit" if text.finish_reason == "length" else ""
+    return [f"## {side}, sample {text.index} of {of}: {text.status}", f"{answer}{cut}", _fenced(text.text)]
+
+
+def _fenced(text: str) -> str:
+    """As a code block whose fence the text cannot close."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 3)
+    return f"{fence}text\n{text}\n{fence}"

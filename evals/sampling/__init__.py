@@ -1,0 +1,1 @@
+"""Sampling a model: what the store lacks is drawn and graded, then counted."""

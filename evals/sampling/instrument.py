@@ -1,0 +1,158 @@
+"""The one piece of code that measures both sides: a plan, a model's weights, the store, all ranks."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from rich.console import Console
+
+from evals.records.measurement import Measurement
+from evals.records.store import SampleKey, SampleSet, store_root
+from evals.sampling.measure import Measuring, Plan, make_plan
+from rlvr.config.schema import ProbeConfig
+from rlvr.core.progress import Display, progress
+from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.learning.accelerator import LONGEST_WAIT
+from rlvr.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it."""
+
+    weights: str
+    config: str
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measurement and the samples behind it. drawn: samples that it newly drew, on all ranks."""
+
+    measurement: Measurement
+    samples: SampleSet
+    drawn: int
+
+
+class Instrument:
+    """Measures models on tasks as a probe configuration says; every sample is drawn and graded once."""
+
+    def __init__(self, config: ProbeConfig, tokenizer: Any, max_new_tokens: int, console: Console):
+        self.config = config
+        self.tokenizer = tokenizer
+        self.sampling = Sampling(config.temperature, config.top_p, max_new_tokens)
+        self.console = console
+        self.ranks = PartialState(timeout=LONGEST_WAIT)  # where a run has made it, that stays
+
+    def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
+        """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""
+        c = self.config
+        return make_plan(task, self.tokenizer, self.sampling, n, c.max_problems, c.seed, stop_r, c.chunk)
+
+    def samples(self, plan: Plan, subject: Subject) -> SampleSet:
+        """Where the subject's samples are stored."""
+        key = SampleKey(
+            weights=subject.weights,
+            tokenizer=tokenizer_hash(self.tokenizer),
+            template=plan.task.template,
+            **asdict(plan.sampling),
+            engine=subject.engine.name,
+            dtype=subject.engine.dtype,
+            seed=self.config.seed,
+            config=subject.config,
+        )
+        return SampleSet(store_root(), key)
+
+    def measure(self, plan: Plan, subject: Subject, title: str) -> Reading | None:
+        """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
+        measuring = self.measuring(plan, subject)
+        rank, ranks = self.ranks.process_index, self.ranks.num_processes
+        missing = measuring.missing(rank, ranks)
+        self._make_ready(subject.engine, missing)
+        with progress(title, missing, self.console) as display:
+            drawn = sum(gather_object([measuring.run(display, rank, ranks)]))
+        self.ranks.wait_for_everyone()
+        if not self.ranks.is_main_process:
+            return None
+        return Reading(self._counted(measuring), measuring.samples, drawn)
+
+    @staticmethod
+    def _counted(measuring: Measuring) -> Measurement:
+        try:
+            return measuring.counted()
+        except LookupError:
+            # Another process drew the same samples, not equal to the bit, and has not graded them yet.
+            measuring.run(Display("", 1, 0, Console(quiet=True)))
+            return measuring.counted()
+
+    def pilot(self, plan: Plan, subject: Subject) -> int:
+        """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
+        quiet = Display("", 1, 0, Console(quiet=True))
+        rank, ranks = self.ranks.process_index, self.ranks.num_processes
+        measuring = self.measuring(plan, subject)
+        self._make_ready(subject.engine, measuring.missing(rank, ranks))
+        return sum(gather_object([measuring.run(quiet, rank, ranks, pilot=True)]))
+
+    def _make_ready(self, engine: Engine, missing: int) -> None:
+        """Builds an engine on all ranks where one of them is going to need it: engines meet as they start."""
+        if sum(gather_object([missing])) and isinstance(engine, LazyEngine):
+            engine.built()
+
+    def measuring(self, plan: Plan, subject: Subject) -> Measuring:
+        """The plan on its way for this subject, with what the store has of it."""
+        return Measuring(plan, self.samples(plan, subject), subject.engine)
+
+
+class LazyEngine:
+    """An engine that is built when the first completion is asked of it; closed at the end of the block.
+
+    name, dtype: of the engine that `build` makes. loading: seconds that building took.
+    """
+
+    def __init__(self, name: str, dtype: str, build: Callable[[], Engine]):
+        self.name, self.dtype, self.build = name, dtype, build
+        self.loading = 0.0
+        self._built: Engine | None = None
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        yield from self.built().generate(requests)
+
+    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        self.built().load(weights)
+
+    def sleep(self) -> None:
+        if self._built is not None:
+            self._built.sleep()
+
+    def close(self) -> None:
+        if self._built is not None:
+            self._built.close()
+        self._built = None
+
+    def built(self) -> Engine:
+        """The engine, built now if it was not yet."""
+        if self._built is None:
+            begun = time.monotonic()
+            self._built = self.build()
+            self.loading = time.monotonic() - begun
+        return self._built
+
+    def __enter__(self) -> LazyEngine:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """16 hex digits of everything that maps text to token ids."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]

@@ -1,0 +1,130 @@
+"""What an algorithm is: the bundle of functions and data that the one training loop asks for.
+
+Nothing here runs torch, so a configuration is checked before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlvr.algorithms.batch import Batch, Counts
+
+Coefficient = Annotated[float, Field(ge=0)]
+Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_length", "group_token_mean"]
+
+
+class Settings(BaseModel):
+    """A group of an algorithm's settings; what a recipe leaves out keeps the builder's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kl(Settings):
+    """The penalty for leaving the reference model; with coefficient 0 there is no reference model.
+
+    estimator: see `formulas.losses.kl`. paid: added to the loss per token, or subtracted from the reward.
+    by_ratio: in the loss, weighed by the ratio to the old policy, which makes k3's gradient that of the
+    reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
+    """
+
+    coefficient: Coefficient = 0.0
+    estimator: Literal["k1", "k2", "k3"] = "k3"
+    paid: Literal["loss", "reward"] = "loss"
+    by_ratio: bool = False
+
+
+class Clip(Settings):
+    """PPO's clip range, 1 - low to 1 + high. dual: where the advantage is negative the loss is bounded
+    by dual times it (arXiv 1912.09729, eq. 5); None is off."""
+
+    low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    high: Annotated[float, Field(gt=0)] = 0.2
+    dual: Annotated[float, Field(gt=1)] | None = None
+
+
+class Whitening(Settings):
+    """Advantages to mean 0 and standard deviation 1 over all ranks, each token or each completion
+    counting once. `by` none leaves them as they are."""
+
+    by: Literal["tokens", "completions", "none"] = "tokens"
+    ddof: Literal[0, 1] = 1
+
+
+class Critic(Settings):
+    """The value model. trunk: a copy of the policy's, or the policy's own with a head on it.
+
+    warmup_steps: training steps in which only the critic learns. value_clip: how far a value may move
+    from the old one before its loss stops to fall; None is off.
+    """
+
+    lr: Annotated[float, Field(gt=0)] = 1e-5
+    value_clip: Annotated[float, Field(gt=0)] | None = 0.5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    trunk: Literal["copy", "shared"] = "copy"
+    coefficient: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Credit(NamedTuple):
+    """advantages [B, T], 0 where the mask is 0; returns [B, T], the critic's targets, None without one."""
+
+    advantages: Tensor
+    returns: Tensor | None = None
+
+
+class PolicyLoss(Protocol):
+    """(logprobs [B, T], Batch) -> loss per token [B, T], unweighted.
+
+    uses_ratio: compares with old log-probs, which allows several updates on one batch.
+    diagnostics: numbers per token [B, T] whose means are logged as loss/*.
+    """
+
+    uses_ratio: bool
+
+    def __call__(self, logprobs: Tensor, batch: Batch) -> Tensor: ...
+
+    def diagnostics(self, logprobs: Tensor, batch: Batch) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is sampled for a step besides group_size completions a problem.
+
+    greedy: one greedy completion more for each problem.
+    keep: whether a group, given which of its completions are correct, is trained on; where groups are
+    turned down, more problems are drawn, at most max_draws times, and then the run stops or trains on
+    what it has.
+    """
+
+    greedy: bool = False
+    keep: Callable[[Sequence[bool]], bool] | None = None
+    max_draws: int = 1
+    at_bound: Literal["stop", "train"] = "stop"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """An RLVR algorithm.
+
+    credit: Batch -> Credit, from the rewards of whole groups of one rank.
+    whitening: done after it, over all ranks.
+    weights: (Batch, Counts) -> each token's share of the loss [B, T]; made once per optimizer step, so
+    the gradient does not depend on micro-batches, padding or the number of ranks.
+    smallest_group: completions a problem that it needs.
+    """
+
+    name: str
+    credit: Callable[[Batch], Credit]
+    policy_loss: PolicyLoss
+    weights: Callable[[Batch, Counts], Tensor]
+    kl: Kl = Kl()
+    whitening: Whitening = Whitening(by="none")
+    draws: Draws = Draws()
+    critic: Critic | None = None
+    smallest_group: int = 1

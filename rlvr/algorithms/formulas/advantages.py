@@ -1,0 +1,150 @@
+"""Advantages: pure functions of rewards. Shapes: B completions, T tokens."""
+
+from __future__ import annotations
+
+from math import comb
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from rlvr.algorithms.batch import Batch
+
+
+class GroupStats(NamedTuple):
+    """Statistics of each row's group, [B] float64 each. `equal`: all rewards of the group are the same."""
+
+    mean: Tensor
+    std: Tensor
+    size: Tensor
+    equal: Tensor
+
+
+def group_stats(rewards: Tensor, group: Tensor, ddof: int = 1) -> GroupStats:
+    """Mean, standard deviation (0 for groups of ddof or fewer) and size of each row's group.
+
+    rewards: [B] float. group: [B] int, any labels in any order.
+    """
+    labels, index = torch.unique(group, return_inverse=True)
+    values = rewards.double()
+    zeros = values.new_zeros(len(labels))
+
+    def total(x: Tensor) -> Tensor:
+        return zeros.index_add(0, index, x)[index]
+
+    size = total(torch.ones_like(values))
+    mean = total(values) / size
+    std = (total((values - mean) ** 2) / (size - ddof).clamp(min=1)).sqrt()
+    low = zeros.scatter_reduce(0, index, values, "amin", include_self=False)[index]
+    high = zeros.scatter_reduce(0, index, values, "amax", include_self=False)[index]
+    return GroupStats(mean, torch.where(size > ddof, std, 0.0), size, low == high)
+
+
+def group_normalised(rewards: Tensor, group: Tensor, eps: float = 1e-6, ddof: int = 1) -> Tensor:
+    """(R - mean) / (std + eps) within each group: GRPO, arXiv 2402.03300, section 4.1.2.
+
+    rewards: [B], group: [B]; returns [B]. Exactly 0 where all rewards of a group are equal, by that
+    test: rounding leaves a "std" that a small eps would blow up.
+    """
+    stats = group_stats(rewards, group, ddof)
+    advantage = (rewards.double() - stats.mean) / (stats.std + eps)
+    return torch.where(stats.equal, 0.0, advantage).to(rewards.dtype)
+
+
+def group_centred(rewards: Tensor, group: Tensor) -> Tensor:
+    """R - group mean, [B]: Dr. GRPO, arXiv 2503.20783, and REINFORCE++-baseline, 2501.03262, eq. 6."""
+    return (rewards.double() - group_stats(rewards, group).mean).to(rewards.dtype)
+
+
+def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
+    """R - mean of the others' R in the group: RLOO, arXiv 2402.14740, eq. 8. [B] -> [B].
+
+    Exactly 0 where all rewards of a group are equal, and for a group of one.
+    """
+    stats = group_stats(rewards, group)
+    others = (stats.mean * stats.size - rewards.double()) / (stats.size - 1).clamp(min=1)
+    return torch.where(stats.equal, 0.0, rewards.double() - others).to(rewards.dtype)
+
+
+def pass_at_k_advantage(correct: Tensor, group: Tensor, k: int) -> Tensor:
+    """Each completion's share in the pass@k of its group: arXiv 2508.10751, section 2.4.
+
+    With N completions of which M are wrong, R = 1 - C(M, k) / C(N, k) and S = sqrt(R (1 - R)):
+    (1 - R) / S for a correct one, (1 - R - C(M-1, k-1) / C(N-1, k-1)) / S for a wrong one, 0 if S is 0.
+    It is the mean over the k-subsets with that completion of (subset's pass - R) / S.
+
+    correct: [B] bool, group: [B]; returns [B] float64. Raises ValueError for a group smaller than k.
+    """
+    advantage = torch.zeros(len(correct), dtype=torch.float64)
+    for label in group.unique():
+        rows = (group == label).nonzero()[:, 0].cpu()
+        right = correct[rows.to(correct.device)].cpu()
+        n, wrong = len(rows), int((~right).sum())
+        if n < k:
+            raise ValueError(f"pass@{k} needs groups of at least {k} completions, one has {n}")
+        mean = 1 - comb(wrong, k) / comb(n, k)
+        spread = (mean * (1 - mean)) ** 0.5
+        if spread > 0:
+            blame = comb(wrong - 1, k - 1) / comb(n - 1, k - 1)
+            advantage[rows] = (1 - mean - (~right).double() * blame) / spread
+    return advantage.to(correct.device)
+
+
+def sequence_rewards(batch: Batch) -> Tensor:
+    """[B]: each completion's reward with the KL that is paid in it, as if it were one action."""
+    if batch.kl_rewards is None:
+        return batch.rewards
+    return batch.rewards + (batch.kl_rewards * batch.mask).sum(1)
+
+
+def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor | None = None) -> Tensor:
+    """Token rewards [B, T]: each completion's reward on its last trained token, plus kl_rewards."""
+    after = mask.flip(1).cumsum(1).flip(1)
+    token_rewards = torch.where((mask > 0) & (after == 1), rewards[:, None].to(mask.dtype), 0.0)
+    return token_rewards if kl_rewards is None else token_rewards + kl_rewards * mask
+
+
+def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Tensor:
+    """Discounted sum of the rewards of this and all later trained tokens, [B, T], 0 where the mask is 0.
+
+    REINFORCE++, arXiv 2501.03262, eq. 4: the return from t on.
+    """
+    advantages, _ = gae(token_rewards, torch.zeros_like(mask), mask, gamma, 1.0)
+    return advantages
+
+
+def gae(
+    token_rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimation, arXiv 1506.02438, eq. 16, over the trained tokens alone.
+
+    All [B, T]; returns (advantages, returns = advantages + values), 0 where the mask is 0.
+    """
+    advantages = torch.zeros_like(mask)
+    running = mask.new_zeros(len(mask))
+    next_value = mask.new_zeros(len(mask))
+    for t in reversed(range(mask.shape[1])):
+        trained = mask[:, t] > 0
+        delta = token_rewards[:, t] + gamma * next_value - values[:, t]
+        running = torch.where(trained, delta + gamma * lam * running, running)
+        next_value = torch.where(trained, values[:, t], next_value)
+        advantages[:, t] = torch.where(trained, running, 0.0)
+    return advantages, (advantages + values) * mask
+
+
+def moments(values: Tensor, share: Tensor) -> Tensor:
+    """[3] float64: total share, weighted sum and weighted sum of squares; they add up over ranks."""
+    weights, values = share.double(), values.double()
+    return torch.stack([weights.sum(), (weights * values).sum(), (weights * values.square()).sum()])
+
+
+def whitened(values: Tensor, mask: Tensor, total: Tensor, ddof: int, eps: float = 1e-8) -> Tensor:
+    """(x - mean) / sqrt(var + eps) with the mean and variance of all ranks' `moments`; [B, T].
+
+    ddof: the variance is the mean square deviation times n / (n - ddof), n the total share.
+    """
+    count = total[0].clamp(min=1e-30)  # nothing is trained on: the mask leaves zeros
+    mean = total[1] / count
+    variance = (total[2] / count - mean.square()).clamp(min=0) * count / (count - ddof).clamp(min=1)
+    return (((values.double() - mean) / (variance + eps).sqrt()) * mask).to(values.dtype)

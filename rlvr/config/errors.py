@@ -1,0 +1,82 @@
+"""Mistakes in a configuration: each with what was given and what to do, all of them at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from rlvr.config.schema import Choice
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong: where, what was given (None: nothing), and what to do."""
+
+    key: str
+    given: Any
+    advice: str
+
+    def __str__(self) -> str:
+        given = "" if self.given is None else f" = {self.given!r}"
+        return f"  {self.key}{given}\n      {self.advice}"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message lists every mistake."""
+
+    def __init__(self, where: str, mistakes: Sequence[Mistake]):
+        self.mistakes = tuple(mistakes)
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        lines = "\n".join(str(m) for m in mistakes)
+        super().__init__(f"{count} in the configuration ({where})\n{lines}")
+
+
+def of_error(error: ErrorDetails, known: Sequence[str], prefix: str = "") -> Mistake:
+    """What pydantic found, in our words. known: every key there is; prefix: where the model stands."""
+    key = prefix + ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return Mistake(key, error["input"], f"unknown key; {_nearest_key(key, known)}")
+    if error["type"] == "missing":
+        return Mistake(key, None, "is missing and has no default")
+    return Mistake(key, error["input"], error["msg"][0].lower() + error["msg"][1:])
+
+
+def nearest(name: str, known: Sequence[str], label: str = "known") -> str:
+    """'did you mean X?' where one name is close, else the list of all."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"{label}: {', '.join(known)}"
+
+
+def _nearest_key(key: str, known: Sequence[str]) -> str:
+    """Prefers a key of the same name elsewhere, then a close one, then lists the group's keys."""
+    group, _, leaf = key.rpartition(".")
+    elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    siblings = [k for k in known if k.rpartition(".")[0] == group]
+    if siblings and group:
+        return nearest(key, siblings, f"keys of {group}")
+    return nearest(key, known, "known keys")
+
+
+def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key of a configuration model."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        sections = [k for k in get_args(field.annotation) or (field.annotation,) if _is_section(k)]
+        for section in sections:
+            keys += known_keys(section, f"{prefix}{name}.")
+        if not sections:
+            keys.append(prefix + name)
+    return keys
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Choice

@@ -1,0 +1,1 @@
+"""What every package stands on: seeds, progress, interrupts, the run directory, checkpoints."""

@@ -1,0 +1,124 @@
+"""The math graders `strict` and `paper`: a completion's final answer against the reference.
+
+First by string code and exact rationals, here; where these cannot tell, by algebra in a confined worker.
+docs/tasks.md says what each grader takes for equal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, TypeAlias
+
+from rlvr.graders import Status, Verdict
+from rlvr.graders.math.compare import compare
+from rlvr.graders.math.extract import TemplateName, extract
+from rlvr.graders.math.notation import LONGEST_ANSWER
+from rlvr.sandbox import CallFailed, Limits, WorkerPool
+
+GraderName: TypeAlias = Literal["strict", "paper"]
+
+# Raise one whenever a verdict of that grader could change.
+VERSIONS: dict[GraderName, str] = {"strict": "math-strict-1", "paper": "math-paper-1"}
+SECONDS = 2.0
+# Formulas of every kind, compared once when a worker starts: parser and algebra are slow the first time.
+_WARM_UP = (
+    r"\frac{x^{2}-1}{2x+1}, -x\sqrt{2}, 3\pi x+\sqrt[3]{5}, \sin^{2}x+\cos(2x)-\tan x, e^{-2x}\ln x, \cot x",
+    r"(x-1)(x+2), \binom{x}{2}x!, \lfloor x/2\rfloor, |x-y|, (1+i)x, 2^{x}-x_{1}, x\cdot 10^{5}, \arctan x",
+    r"\frac{\sqrt{2}}{2}, \frac{n(n+1)}{2}, n^{2}+n, 5\sqrt{3}, \sin 30^\circ, \ln 2, \log_{2}x, 10!",
+    r"\frac{1}{1+\sqrt{2}}, e^{i\pi}, -\frac{2}{3}i, \pi, \frac{\pi^2}{8}, \cos\frac{\pi}{3}, 0.5x, 2^{n}-2",
+    r"x+y=1, x^2+y^2=4, 5x-7y+11z+4=0, \lceil\frac{n}{2}\rceil, a^{2}b-2ab, \frac{a+b}{c}, \binom{9}{3}",
+)
+
+
+def _listed(prefix: str) -> str:
+    """All formulas to warm up with as one tuple, each after the prefix."""
+    formulas = [formula for line in _WARM_UP for formula in line.split(", ")]
+    return f"({', '.join(prefix + formula for formula in formulas)})"
+
+
+@cache
+def algebra() -> WorkerPool:
+    """The workers that decide equality by algebra, shared by all math verifiers of this process."""
+    return WorkerPool(
+        "rlvr.graders.math.symbolic:equal",
+        limits=Limits(seconds=SECONDS),
+        warm_up=(_listed(""), _listed("0+"), False),
+    )
+
+
+@dataclass(frozen=True)
+class MathVerifier:
+    """Decides a completion that answers a prompt of this template, by one grader's rules."""
+
+    template: TemplateName
+    grader: GraderName
+
+    @property
+    def version(self) -> str:
+        return VERSIONS[self.grader]
+
+    @property
+    def confinement(self) -> str:
+        return algebra().confinement.name
+
+    @property
+    def lenient(self) -> bool:
+        return self.grader == "paper"
+
+    def __call__(self, completion: str, reference: str) -> Verdict:
+        """Timed out: the algebra took longer than two seconds, or too much memory."""
+        return self.grade([(completion, reference)])[0]
+
+    def grade(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order.
+
+        What strings leave open goes to all workers at once, each different question one time.
+        """
+        found = [self._by_strings(*item) for item in items]
+        questions = list(dict.fromkeys((f.answer, f.reference) for f in found if isinstance(f, _Open)))
+        with ThreadPoolExecutor(algebra().workers) as threads:
+            decided = dict(zip(questions, threads.map(self._by_algebra, questions), strict=True))
+        return [f.decided(*decided[f.answer, f.reference]) if isinstance(f, _Open) else f for f in found]
+
+    def _by_strings(self, completion: str, reference: str) -> Verdict | _Open:
+        start = time.perf_counter()
+        answer = extract(completion, self.template, self.lenient)
+        if answer is None or len(answer) > LONGEST_ANSWER:
+            shown = answer[:LONGEST_ANSWER] if answer else None
+            return Verdict(Status.UNPARSED, 0.0, shown, time.perf_counter() - start)
+        misplaced = self.lenient and extract(completion, self.template, lenient=False) is None
+        equal = compare(answer, reference, self.lenient)
+        left = _Open(answer, reference, misplaced, time.perf_counter() - start)
+        return left if equal is None else left.decided(_status(equal), 0.0)
+
+    def _by_algebra(self, question: tuple[str, str]) -> tuple[Status, float]:
+        """Status and wall time."""
+        start = time.perf_counter()
+        try:
+            status = _status(algebra().call(*question, self.lenient))
+        except CallFailed:
+            status = Status.TIMED_OUT
+        return status, time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The question whether an answer is equal to the reference, and what was spent on it so far."""
+
+    answer: str
+    reference: str
+    misplaced: bool
+    seconds: float
+
+    def decided(self, status: Status, seconds: float) -> Verdict:
+        """The verdict after so many seconds more."""
+        score = 1.0 if status is Status.CORRECT else 0.0
+        return Verdict(status, score, self.answer, self.seconds + seconds, self.misplaced)
+
+
+def _status(equal: bool) -> Status:
+    return Status.CORRECT if equal else Status.WRONG

@@ -1,0 +1,69 @@
+"""Engine and trainer give one token different log-probs: how far apart, and what to do about it.
+
+Formulas on torch alone. [B, T] where not said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from rlvr.algorithms.batch import Batch
+from rlvr.config.schema import Correction
+
+
+def difference(batch: Batch, logprobs: Tensor) -> Tensor:
+    """Trainer's minus engine's log-prob of each trained token, 0 elsewhere.
+
+    logprobs: the trainer's, taken where the batch has no old ones.
+    """
+    trainer = logprobs.detach() if batch.old_logprobs is None else batch.old_logprobs
+    return (trainer - batch.engine_logprobs) * batch.mask
+
+
+def correction_factor(batch: Batch, logprobs: Tensor, correction: Correction) -> Tensor:
+    """What each token's policy loss is multiplied by; denominators stay.
+
+    With the ratio pi_trainer / pi_engine of the token, or of the whole completion: truncate gives
+    min(ratio, cap), truncated importance sampling (Ionides 2008); mask 0 outside 1 / cap .. cap, else 1.
+    """
+    if correction.by == "none":
+        return torch.ones_like(batch.mask)
+    log_ratio = difference(batch, logprobs)
+    if correction.level == "sequence":
+        log_ratio = log_ratio.sum(1, keepdim=True).expand_as(log_ratio)
+    ratio = log_ratio.exp()
+    if correction.by == "truncate":
+        return ratio.clamp(max=correction.cap)
+    return ((ratio <= correction.cap) & (ratio >= 1 / correction.cap)).to(ratio.dtype)
+
+
+def mismatch_sums(batch: Batch, logprobs: Tensor, share: Tensor) -> dict[str, Tensor]:
+    """Sums that `mismatch_metrics` turns into metrics; their names have no area, so they are not logged.
+
+    share: each trained token's share of 1.
+    """
+    apart = difference(batch, logprobs)
+    return {
+        "absolute": (share * apart.abs()).sum(),
+        "k3": (share * (torch.expm1(apart) - apart)).sum(),
+        "ratio": (share * apart.exp()).sum(),
+        "squared_ratio": (share * (2 * apart).exp()).sum(),
+    }
+
+
+def mismatch_peaks(batch: Batch, logprobs: Tensor) -> dict[str, Tensor]:
+    return {"mismatch/max": difference(batch, logprobs).abs().max()}
+
+
+def mismatch_metrics(sums: Mapping[str, float]) -> dict[str, float]:
+    """mean |difference| of log-probs, KL(engine || trainer) by k3 on the engine's samples, and the effective
+    sample size of the token ratios as a share of the tokens."""
+    squared = sums["squared_ratio"]
+    return {
+        "mismatch/mean": sums["absolute"],
+        "mismatch/kl": sums["k3"],
+        "mismatch/effective_samples": sums["ratio"] ** 2 / squared if squared else 0.0,
+    }

@@ -1,0 +1,142 @@
+"""How training is spread over processes: the protocol, and replicas (DDP). Shards: `rlvr.learning.zero`.
+
+These two modules alone know what Accelerate, DDP and DeepSpeed do to losses, gradients and steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from rlvr.learning.actor_critic import ActorCritic
+
+STATE_FILE = "replica.pt"
+
+
+class Step(NamedTuple):
+    """norms: of the gradient before clipping, by metric name. skipped: something was not finite on some
+    rank, and no rank's weights have changed."""
+
+    norms: dict[str, float]
+    skipped: bool
+
+
+class Parallel(Protocol):
+    """A wrapped model with its optimizer, whose parameter groups are the policy's and then the critic's."""
+
+    model: Callable[..., Any]
+
+    @property
+    def plain(self) -> ActorCritic:
+        """The model without what is wrapped around it."""
+        ...
+
+    def synced(self, last: bool) -> AbstractContextManager[Any]:
+        """To be held around forward and backward pass of a micro-batch. last: of this optimizer step."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Adds the gradient of the sum of `loss` over all micro-batches and ranks."""
+        ...
+
+    def step(self, rates: Sequence[float], finite: bool) -> Step:
+        """Clips, and steps with a learning rate for each parameter group, unless something is not finite.
+
+        finite: whether the loss is, on all ranks.
+        """
+        ...
+
+    def whole(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        """While it is held, the parameters can be read in full. All ranks enter it together."""
+        ...
+
+    def frozen(self, model: ActorCritic) -> Callable[..., Any]:
+        """Another model, held and computed with like the trained one."""
+        ...
+
+    def save(self, directory: Path) -> None:
+        """Writes what a resume needs besides the policy's weights; called on all ranks."""
+        ...
+
+    def restore(self, directory: Path) -> None:
+        """Takes back what `save` wrote with the same number of processes."""
+        ...
+
+
+class Replicas:
+    """Every rank holds all weights; DDP averages gradients in the last backward pass of a step.
+
+    limit: the gradient of policy and of critic are each clipped to this norm.
+    """
+
+    def __init__(
+        self, model: ActorCritic, optimizer: torch.optim.Optimizer, accelerator: Accelerator, limit: float
+    ):
+        self.accelerator = accelerator
+        self.limit = limit
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+
+    @property
+    def plain(self) -> ActorCritic:
+        return self.accelerator.unwrap_model(self.model)
+
+    def synced(self, last: bool) -> AbstractContextManager[Any]:
+        return nullcontext() if last else self.accelerator.no_sync(self.model)
+
+    def backward(self, loss: Tensor) -> None:
+        # DDP averages over ranks; accumulation is ours, so Accelerate divides by 1.
+        self.accelerator.backward(loss * self.accelerator.num_processes)
+
+    def step(self, rates: Sequence[float], finite: bool) -> Step:
+        norms = {}
+        for name, parameters in self._parts().items():
+            if any(p.grad is not None for p in parameters):
+                norms[name] = float(self.accelerator.clip_grad_norm_(parameters, self.limit))
+        skipped = not finite or not all(map(math.isfinite, norms.values()))
+        if not skipped:
+            for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return Step(norms, skipped)
+
+    def whole(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def frozen(self, model: ActorCritic) -> Callable[..., Any]:
+        model = model.to(self.accelerator.device)
+
+        def computed(*args: Any) -> Any:
+            with self.accelerator.autocast():
+                return model(*args)
+
+        return computed
+
+    def save(self, directory: Path) -> None:
+        if self.accelerator.is_main_process:
+            state = {"optimizer": self.optimizer.state_dict(), "critic": self._critic_state()}
+            torch.save(state, directory / STATE_FILE)
+
+    def restore(self, directory: Path) -> None:
+        state = torch.load(directory / STATE_FILE, map_location="cpu", weights_only=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.plain.critic is not None:
+            self.plain.critic.load_state_dict({**self.plain.critic.state_dict(), **state["critic"]})
+
+    def _critic_state(self) -> dict[str, Tensor]:
+        """What is trained of it; the rest is as it was made."""
+        critic = self.plain.critic
+        named = () if critic is None else critic.named_parameters()
+        return {name: value.detach() for name, value in named if value.requires_grad}
+
+    def _parts(self) -> dict[str, list[nn.Parameter]]:
+        plain = self.plain
+        parts = {"loss/grad_norm": list(plain.policy.parameters())}
+        return parts if plain.critic is None else {**parts, "critic/grad_norm": plain.critic_parameters()}

@@ -1,0 +1,200 @@
+"""The policy, its critic and its frozen reference on Accelerate: log-probs, values, the one backward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+from torch import Tensor, nn
+
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Critic
+from rlvr.config.schema import OptimConfig, PolicyConfig
+from rlvr.learning.actor_critic import ActorCritic, Scores
+from rlvr.learning.micro_batches import micro_batch_rows, micro_batches
+from rlvr.learning.parallel import Parallel, Replicas
+from rlvr.models.loading import without_dropout
+from rlvr.models.lora import merged_weights
+
+POLICY_FILE = "policy.pt"
+
+
+class Objective(NamedTuple):
+    """A micro-batch's share of an optimizer step.
+
+    loss and sums add up over shares, of peaks the largest counts.
+    """
+
+    loss: Tensor
+    sums: Mapping[str, Tensor]
+    peaks: Mapping[str, Tensor]
+
+
+class Update(NamedTuple):
+    """What one optimizer step did. skipped: loss or gradient was not finite, the weights are unchanged."""
+
+    metrics: dict[str, float]
+    skipped: bool
+
+
+class Policy:
+    """The trained model with its optimizer; every rank holds one.
+
+    temperature: logits are divided by it, so that log-probs are those of the sampled distribution.
+    adapters: what holds `model`, where only adapters in it are trained.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: PolicyConfig,
+        optim: OptimConfig,
+        accelerator: Accelerator,
+        temperature: float,
+        reference: nn.Module | None = None,
+        critic: Critic | None = None,
+        adapters: PeftModel | None = None,
+    ):
+        self.accelerator = accelerator
+        self.optim = optim
+        self.adapters = adapters
+        if config.gradient_checkpointing:
+            without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
+        together = ActorCritic(model, temperature, critic)
+        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": optim.lr}]
+        if critic is not None:
+            groups.append({"params": together.critic_parameters(), "lr": critic.lr})
+        self._rates = [group["lr"] for group in groups]
+        optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
+        self.parallel: Parallel
+        if config.zero:
+            from rlvr.learning.zero import Shards  # imports DeepSpeed
+
+            self.parallel = Shards(together, optimizer, accelerator)
+        else:
+            self.parallel = Replicas(together, optimizer, accelerator, optim.max_grad_norm)
+        self.reference: Callable[..., Scores] | None = None
+        if reference is not None:
+            self.reference = self.parallel.frozen(ActorCritic(reference.requires_grad_(False), temperature))
+        self.updates = 0
+
+    @property
+    def plain(self) -> ActorCritic:
+        """The model without what is wrapped around it."""
+        return self.parallel.plain
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The policy's current weights, adapters merged, for an engine's `load`. All ranks iterate it."""
+        return merged_weights(self.plain.policy, self.parallel.whole)
+
+    def scores(self, batch: Batch) -> Scores:
+        """Log-probs, entropies and values by the current weights, [B, T] each."""
+        return self._scored(self.parallel.model, batch)
+
+    def ref_logprobs(self, batch: Batch) -> Tensor:
+        """[B, T], by the reference: a model of its own, or the policy with its adapters switched off."""
+        if self.reference is not None:
+            return self._scored(self.reference, batch).logprobs
+        if self.adapters is None:
+            raise RuntimeError("the policy was built without a reference model")
+        with self.adapters.disable_adapter():
+            return self._scored(self.parallel.model, batch).logprobs
+
+    def update(
+        self,
+        batch: Batch,
+        objective: Callable[[Scores, Batch], Objective],
+        critic_only: bool = False,
+    ) -> Update:
+        """One optimizer step on a mini-batch whose `weights` are filled.
+
+        objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. All ranks
+        skip the step together if anything is not finite on one of them.
+        """
+        pieces = self._even(micro_batches(batch, self.optim.micro_batch_tokens))
+        sums: dict[str, float] = {}
+        peaks: dict[str, float] = {}
+        for i, piece in enumerate(pieces):
+            with self.parallel.synced(last=i + 1 == len(pieces)):
+                share = objective(self.parallel.model(piece, critic_only), piece)
+                self.parallel.backward(share.loss)
+            for name, value in {"loss/total": share.loss, **share.sums}.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            for name, value in share.peaks.items():
+                peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
+        metrics = self._over_ranks(sums, peaks)
+        warmup = self._warmup()
+        rates = [rate * warmup for rate in self._rates]
+        if critic_only:
+            rates[0] = 0.0
+        step = self.parallel.step(rates, math.isfinite(metrics["loss/total"]))
+        self.updates += not step.skipped
+        return Update({**metrics, **step.norms, "loss/lr": self.optim.lr * warmup}, step.skipped)
+
+    def save(self, policy: Path, trainer: Path) -> None:
+        """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks."""
+        weights = {}
+        for name, value in self._trained():  # on all ranks, which may hold shards of it
+            if self.accelerator.is_main_process:
+                weights[name] = value.cpu()
+        if self.accelerator.is_main_process:
+            saved = self.adapters or self.plain.policy
+            saved.save_pretrained(policy, state_dict=weights, safe_serialization=True)
+            torch.save({"updates": self.updates}, trainer / POLICY_FILE)
+        self.parallel.save(trainer)
+
+    def restore(self, trainer: Path) -> None:
+        """Takes back what `save` left beside the policy, whose weights are loaded by the caller."""
+        self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
+        self.parallel.restore(trainer)
+
+    def _trained(self) -> Iterator[tuple[str, Tensor]]:
+        """What a checkpoint holds: every weight, or the adapters alone."""
+        if self.adapters is None:
+            yield from self.weights()
+            return
+        for name, parameter in self.adapters.named_parameters():
+            if parameter.requires_grad:
+                with self.parallel.whole([parameter]):
+                    yield name, parameter.detach()
+
+    @torch.no_grad()
+    def _scored(self, model: Callable[..., Scores], batch: Batch) -> Scores:
+        """Scores of the whole batch, computed in micro-batches."""
+        filled: dict[str, Tensor] = {}
+        pieces = micro_batch_rows(batch, self.optim.micro_batch_tokens)
+        for rows in pieces + [pieces[-1]] * self._lacking(pieces):
+            scores = model(batch.select(rows))
+            for name, values in scores._asdict().items():
+                if values is not None:
+                    whole = filled.setdefault(name, values.new_zeros(batch.mask.shape))
+                    whole[rows, : values.shape[1]] = values
+        return Scores(**{"values": None, **filled})  # type: ignore[arg-type]
+
+    def _even(self, pieces: list[Batch]) -> list[Batch]:
+        """Every rank runs as many backward passes as the busiest: weightless copies fill up."""
+        last = pieces[-1]
+        empty = last.with_(weights=torch.zeros_like(last.mask), mask=last.mask * 0)
+        return pieces + [empty] * self._lacking(pieces)
+
+    def _lacking(self, pieces: Sequence[Any]) -> int:
+        """How many more passes some other rank makes; where weights are sharded, all must take part."""
+        count = torch.tensor([len(pieces)], device=self.accelerator.device)
+        return int(self.accelerator.gather(count).max()) - len(pieces)
+
+    def _over_ranks(self, sums: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, float]:
+        """Sums added and peaks compared over all ranks."""
+        device = self.accelerator.device
+        own = torch.tensor([[*sums.values(), *peaks.values()]], dtype=torch.float64, device=device)
+        rows = self.accelerator.gather(own)
+        totals, largest = rows[:, : len(sums)].sum(0).tolist(), rows[:, len(sums) :].amax(0).tolist()
+        return dict(zip([*sums, *peaks], [*totals, *largest], strict=True))
+
+    def _warmup(self) -> float:
+        """The share of its learning rate that the next update gets."""
+        return min(1.0, (self.updates + 1) / max(1, self.optim.warmup_steps))

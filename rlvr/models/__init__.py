@@ -1,0 +1,1 @@
+"""Models: loading them, adapters, and the tiny base that is pretrained in place."""

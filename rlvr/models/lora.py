@@ -1,0 +1,62 @@
+"""LoRA: low-rank adapters on a frozen model, and the weights that engines get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils.integrations import dequantize_module_weight
+from torch import Tensor, nn
+
+from rlvr.config.schema import Lora
+
+ADAPTER = "default"
+
+# While it is held, the given parameters can be read in full.
+Whole = Callable[[Sequence[nn.Parameter]], AbstractContextManager[Any]]
+
+
+def attach(model: nn.Module, lora: Lora, saved: Path | None = None) -> PeftModel:
+    """The model with fresh adapters, or those of a directory; everything else is frozen.
+
+    The second adapter matrix starts at zero (arXiv 2106.09685, section 4.1), so the model is unchanged.
+    """
+    if saved is not None:
+        return PeftModel.from_pretrained(model, saved, is_trainable=True)
+    settings = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, settings)
+
+
+def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor]]:
+    """Every weight under its name in the plain model, adapters added in, one at a time.
+
+    Added, not merged in place and taken out again: in half precision that would wear the frozen weights.
+    """
+    seen: set[int] = set()
+    adapted = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, LoraLayer))
+    for prefix, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            yield from _adapted(prefix, module, whole)
+        elif not f"{prefix}.".startswith(adapted):
+            for name, parameter in module.named_parameters(prefix, recurse=False):
+                if id(parameter) not in seen:  # tied weights come once
+                    seen.add(id(parameter))
+                    with whole([parameter]):
+                        yield name, parameter.detach()
+
+
+def _adapted(prefix: str, module: Any, whole: Whole) -> Iterator[tuple[str, Tensor]]:
+    frozen = module.get_base_layer()
+    with whole(list(module.parameters())), torch.no_grad():
+        weight = dequantize_module_weight(frozen)
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        yield f"{prefix}.weight", weight.to(wide) + module.get_delta_weight(ADAPTER).to(wide)
+        if frozen.bias is not None:
+            yield f"{prefix}.bias", frozen.bias.detach()

@@ -1,0 +1,1 @@
+"""Before a run: the recipe is read, checked, explained and costed."""

@@ -1,0 +1,1 @@
+"""Rollouts: problems become scored groups of completions."""

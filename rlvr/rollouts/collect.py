@@ -1,0 +1,231 @@
+"""Rollouts: problems -> scored groups of completions -> one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.bundle import Draws
+from rlvr.config.schema import RolloutConfig
+from rlvr.core.seeds import derive_seed
+from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.graders import Verdict
+from rlvr.rollouts.rewards import RewardMix
+from rlvr.tasks import Problem, Task
+from rlvr.tasks.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A completion with its verdict and reward.
+
+    components: what the reward is the sum of, by name. bad: whether a reward function gave no number.
+    """
+
+    completion: Completion
+    verdict: Verdict
+    reward: float
+    components: Mapping[str, float] = field(default_factory=dict)
+    bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The completions of one problem. position: where the problem stood in the stream, unique in a run.
+
+    greedy: the policy's greedy completion, for algorithms that ask for it.
+    """
+
+    problem: Problem
+    position: int
+    prompt_ids: tuple[int, ...]
+    scored: tuple[Scored, ...]
+    greedy: Scored | None = None
+
+
+class DrawsError(Exception):
+    """Too few groups were worth training on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One step's groups on this rank: all that were sampled, and those that are trained on.
+
+    samples: completions drawn on all ranks, greedy ones and those of dropped groups included. tokens: of
+    these completions.
+    draws: rounds of generation.
+    """
+
+    sampled: tuple[Group, ...]
+    used: tuple[Group, ...]
+    samples: int
+    tokens: int
+    draws: int
+
+
+class Rollouts:
+    """Samples groups from an engine and scores them with the task's verifier, on every rank its share.
+
+    Each rank takes every world_size-th problem of a draw, so groups are never split over ranks.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        task: Task,
+        tokenizer: Any,
+        config: RolloutConfig,
+        rewards: RewardMix,
+        draws: Draws,
+        accelerator: Accelerator,
+        seed: int,
+    ):
+        self.engine = engine
+        self.task = task
+        self.tokenizer = tokenizer
+        self.config = config
+        self.rewards = rewards
+        self.draws = draws
+        self.accelerator = accelerator
+        self.seed = seed
+
+    def collect(self, stream: Stream) -> Collected:
+        """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        prompts, wanted = self.config.prompts, self.config.prompts // ranks
+        sampled: list[Group] = []
+        used: list[Group] = []
+        draws = 0
+        while self._least(len(used)) < wanted and draws < self.draws.max_draws:
+            draws += 1
+            groups = self._sample(stream.take(prompts)[rank::ranks])
+            sampled += groups
+            used += [g for g in groups if self._keeps(g)]
+        least = self._least(len(used))
+        if least < wanted and (self.draws.at_bound == "stop" or least == 0):
+            raise DrawsError(
+                f"after {draws} draws of {prompts} problems some process has {least} of the {wanted} groups "
+                "it needs with both right and wrong answers: the problems are too hard or too easy for the "
+                "policy. Give the same command with a larger algorithm.max_draws, or with "
+                "algorithm.at_bound=train to train on fewer groups, to go on from the last checkpoint."
+            )
+        each = self.config.group_size + self.draws.greedy
+        return Collected(
+            sampled=tuple(sampled),
+            used=tuple(used[: min(least, wanted)]),  # as many on every rank: the same mini-batches
+            samples=draws * prompts * each,
+            tokens=self._tokens(sampled),
+            draws=draws,
+        )
+
+    def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
+        """One scored group for each (position, problem), in the order given."""
+        c = self.config
+        prompts = [tuple(self.tokenizer.encode(p.prompt)) for _, p in problems]
+        sampled = self._complete(
+            problems, prompts, Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size
+        )
+        greedy: list[list[Scored]] = [[] for _ in problems]
+        if self.draws.greedy:
+            greedy = self._complete(problems, prompts, Sampling(0.0, 1.0, c.max_new_tokens), 1)
+        return [
+            Group(problem, position, prompt, tuple(scored), best[0] if best else None)
+            for (position, problem), prompt, scored, best in zip(
+                problems, prompts, sampled, greedy, strict=True
+            )
+        ]
+
+    def _complete(
+        self,
+        problems: Sequence[tuple[int, Problem]],
+        prompts: Sequence[tuple[int, ...]],
+        sampling: Sampling,
+        count: int,
+    ) -> list[list[Scored]]:
+        """`count` scored completions of each problem."""
+        requests = [
+            Request(prompt, sampling, derive_seed(self.seed, "rollout", position, p.id, i))
+            for (position, p), prompt in zip(problems, prompts, strict=True)
+            for i in range(count)
+        ]
+        done = dict(self.engine.generate(requests))
+        if len(done) != len(requests):
+            raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
+        completions = [done[i] for i in range(len(requests))]
+        asked = [problem for _, problem in problems for _ in range(count)]
+        verdicts = self.task.verifier.grade(
+            [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
+        )
+        scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
+        return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
+
+    def _score(self, completion: Completion, problem: Problem, verdict: Verdict) -> Scored:
+        length = len(completion.token_ids)
+        reward = self.rewards(problem.id, completion.text, length, problem.reference, verdict)
+        return Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
+
+    def _keeps(self, group: Group) -> bool:
+        return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])
+
+    def _tokens(self, groups: Sequence[Group]) -> int:
+        """How many were generated on all ranks."""
+        scored = [s for group in groups for s in (*group.scored, group.greedy) if s is not None]
+        own = torch.tensor([sum(len(s.completion.token_ids) for s in scored)], device=self.accelerator.device)
+        return int(self.accelerator.gather(own).sum())
+
+    def _least(self, count: int) -> int:
+        """The smallest count of any rank."""
+        own = torch.tensor([count], device=self.accelerator.device)
+        return int(self.accelerator.gather(own).min())
+
+
+def to_batch(
+    groups: Sequence[Group], device: torch.device | str = "cpu", mask_truncated: bool = False
+) -> Batch:
+    """Pads the groups' completions into one batch (shapes: see `rlvr.algorithms.batch`)."""
+    rows = [(group, scored) for group in groups for scored in group.scored]
+    completions = [scored.completion for _, scored in rows]
+    prompts = [group.prompt_ids for group, _ in rows]
+    tokens, prompt, length = padded(prompts, [c.token_ids for c in completions])
+    depth = tokens.shape[1] - int(prompt.max())
+    logprobs = torch.zeros(len(rows), depth)
+    mask = torch.zeros(len(rows), depth)
+    for i, completion in enumerate(completions):
+        logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)
+        masked = mask_truncated and completion.finish_reason == "length"
+        for first, last in completion.spans or ((0, len(completion.token_ids)),):
+            mask[i, first:last] = not masked
+    fields: dict[str, Tensor] = {
+        "tokens": tokens,
+        "prompt_len": prompt,
+        "completion_len": length,
+        "mask": mask,
+        "group": torch.tensor([group.position for group, _ in rows]),
+        "truncated": torch.tensor([c.finish_reason == "length" for c in completions]),
+        "correct": torch.tensor([scored.verdict.correct for _, scored in rows]),
+        "rewards": torch.tensor([scored.reward for _, scored in rows], dtype=torch.float32),
+        "engine_logprobs": logprobs,
+    }
+    if all(group.greedy for group in groups):
+        greedy = [group.greedy.reward for group, _ in rows if group.greedy]
+        fields["greedy_rewards"] = torch.tensor(greedy, dtype=torch.float32)
+    return Batch(**{name: value.to(device) for name, value in fields.items()})
+
+
+def padded(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """tokens [B, P+T], prompt_len [B] and completion_len [B] of rows of token ids (see `Batch`)."""
+    prompt = torch.tensor([len(ids) for ids in prompts])
+    length = torch.tensor([len(ids) for ids in completions])
+    width, depth = int(prompt.max()), max(1, int(length.max()))
+    tokens = torch.zeros(len(prompts), width + depth, dtype=torch.int64)
+    for i, (first, rest) in enumerate(zip(prompts, completions, strict=True)):
+        tokens[i, width - len(first) : width + len(rest)] = torch.tensor([*first, *rest])
+    return tokens, prompt, length

@@ -1,0 +1,1 @@
+"""One run: its parts put together, the training loop, resume, provenance."""

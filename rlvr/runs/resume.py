@@ -1,0 +1,118 @@
+"""Whether a run directory is new, goes on, or is finished; decided before any model is loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr.config.schema import Config
+from rlvr.core.checkpoint import Checkpoint, newest_valid
+from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
+
+# Keys that may differ between the parts of one run: they do not change what a step computes.
+FREE = (
+    "run_dir",
+    "resume",
+    "steps",
+    "keep_last",
+    "monitor",
+    "algorithm.max_draws",
+    "algorithm.at_bound",
+    "rewards.bad",
+    "engine.url",
+    "engine.nccl_port",
+    "engine.transfer",
+    "engine.timeout",
+    "engine.generation_timeout",
+    "engine.memory_share",
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins. checkpoint: None at the very beginning. passed_over: newer ones not used, and why.
+
+    finished: every step is trained, and every hook was called.
+    """
+
+    checkpoint: Checkpoint | None
+    passed_over: tuple[str, ...]
+    finished: bool
+
+
+def find_start(config: Config, run_dir: RunDir) -> Start:
+    """Compares with the configuration on disk and picks the checkpoint. Raises RunDirError if they differ;
+    where nothing was trained or probed yet, the new one is taken."""
+    begun = run_dir.checkpoints.exists() or read_jsonl(run_dir.metrics) or read_jsonl(run_dir.probe)
+    if not run_dir.config.exists() or not begun:
+        return Start(None, (), False)
+    before = json.loads(run_dir.config.read_text())
+    differing = _differences(_comparable(before), _comparable(config.model_dump(mode="json")))
+    if differing:
+        lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items())
+        raise RunDirError(
+            f"{run_dir.path} holds a run with another configuration:\n{lines}\n"
+            "Give these keys as they were to go on with it, or another run_dir for a new run."
+        )
+    checkpoint, passed_over = newest_valid(run_dir.checkpoints)
+    if checkpoint is not None and checkpoint.step > config.steps:
+        raise RunDirError(f"{run_dir.path} has {checkpoint.step} steps, more than steps={config.steps}")
+    return Start(checkpoint, tuple(passed_over), _finished(config, run_dir))
+
+
+def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
+    """Writes config.json and cuts the records back to where the run begins."""
+    step = start.checkpoint.step if start.checkpoint else 0
+    run_dir.finished.unlink(missing_ok=True)
+    write_json(run_dir.config, config.model_dump(mode="json"))
+    keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
+    cut_back_probes(run_dir, step)
+
+
+def cut_back_probes(run_dir: RunDir, step: int) -> None:
+    """Forgets what was probed of later steps: the best policy is chosen, and training ended, by the rest."""
+    best = run_dir.best / "about.json"
+    if best.exists() and json.loads(best.read_text())["step"] > step:
+        shutil.rmtree(run_dir.best)
+    with run_dir.writing_records():
+        keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
+
+
+def mark_finished(config: Config, run_dir: RunDir) -> None:
+    """Notes that every step is trained and every hook was called."""
+    write_json(run_dir.finished, {"steps": config.steps})
+
+
+def _finished(config: Config, run_dir: RunDir) -> bool:
+    if not run_dir.finished.exists():
+        return False
+    return json.loads(run_dir.finished.read_text())["steps"] == config.steps
+
+
+def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys -> values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def covers(keys: Sequence[str], key: str) -> bool:
+    """Whether one of `keys` is the dotted key or a group that it belongs to."""
+    return any(key == one or key.startswith(f"{one}.") for one in keys)
+
+
+def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys -> values, without those that may differ."""
+    return {key: value for key, value in flattened(config).items() if not covers(FREE, key)}
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = sorted(old.keys() | new.keys())
+    return {k: (old.get(k), new.get(k)) for k in keys if old.get(k) != new.get(k)}

@@ -1,0 +1,215 @@
+"""The loop: collect -> to_batch -> score -> credit -> update, a checkpoint now and then, hooks after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from rlvr.algorithms.batch import Batch
+from rlvr.config.schema import Config
+from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
+from rlvr.core.interrupts import StopSignal
+from rlvr.core.run_dir import RunDir
+from rlvr.core.seeds import derive_seed
+from rlvr.engines import Engine
+from rlvr.hooks import CheckpointHook, Moment, Report
+from rlvr.learning.learner import Learner
+from rlvr.learning.policy import Policy
+from rlvr.rollouts.collect import Group, Rollouts, to_batch
+from rlvr.rollouts.metrics import Totals, rollout_metrics
+from rlvr.tasks.streams import Stream
+from rlvr.tracking.monitor import Monitor
+from rlvr.tracking.rollout_table import rollout_table, shown_rows
+
+STATE_FILE = "state.pt"
+
+
+class Trainer:
+    """One training run. Build it with everything it uses; `train` runs to the end or to a stop signal."""
+
+    def __init__(
+        self,
+        config: Config,
+        run_dir: RunDir,
+        accelerator: Accelerator,
+        policy: Policy,
+        learner: Learner,
+        engine: Engine,
+        rollouts: Rollouts,
+        stream: Stream,
+        monitor: Monitor,
+        hooks: Sequence[CheckpointHook] = (),
+    ):
+        self.config = config
+        self.run_dir = run_dir
+        self.accelerator = accelerator
+        self.policy = policy
+        self.learner = learner
+        self.engine = engine
+        self.rollouts = rollouts
+        self.stream = stream
+        self.monitor = monitor
+        self.hooks = hooks
+        self.step = 0
+        self.totals = Totals()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Takes over everything but the weights, which the policy was loaded with."""
+        state = torch.load(checkpoint.trainer / STATE_FILE, weights_only=True)
+        self._check_processes(state["processes"])
+        self.policy.restore(checkpoint.trainer)
+        self.stream.restore(state["stream"])
+        self.totals = Totals(**state["totals"])
+        self.step = checkpoint.step
+
+    def train(self, start: Path, stop: StopSignal) -> bool:
+        """Trains until `steps` or until stopped; True if the run is complete. Raises Interrupted.
+
+        start: the policy directory that the run starts or goes on from.
+        """
+        # A new run's own engine holds the base as its files have it; the policy may hold it less precisely.
+        if self.step > 0 or self.config.engine.mode == "server":
+            self.engine.load(self.policy.weights())
+        if self._on_schedule() and self._run_hooks(start):
+            return True
+        with self.monitor.training(self.step), stop.finishing():
+            while self.step < self.config.steps:
+                self.step += 1
+                self.monitor.log(self.step, *self._train_step())
+                stopping = self._agreed(stop.received)
+                if stopping or self._on_schedule():
+                    checkpoint = self._save()
+                if stopping:
+                    return False
+                if self._on_schedule():
+                    with stop.at_once():  # the checkpoint is there, and a probe goes on where it stopped
+                        if self._run_hooks(checkpoint.policy):
+                            break
+        return True
+
+    def _on_schedule(self) -> bool:
+        """Whether this step has a checkpoint or, before the first, a policy to measure."""
+        return self.step % self.config.save_every == 0 or self.step == self.config.steps
+
+    def _train_step(self) -> tuple[dict[str, float], Report]:
+        # Nothing draws from the global generators between steps, so a resume need not restore them.
+        set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
+        begun = time.perf_counter()
+        self.stream.step = self.step
+        collected = self.rollouts.collect(self.stream)
+        self.engine.sleep()
+        rolled_out = time.perf_counter()
+        mask_truncated = self.config.rollouts.mask_truncated
+        batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
+        batch = self.learner.credit(batch)
+        scored = time.perf_counter()
+        report = self._shown(collected.used, batch)
+        shown = time.perf_counter()
+        learned, skipped = self.learner.update(batch, self.step)
+        updated = time.perf_counter()
+        if skipped:
+            self._keep_evidence(batch)
+        self.engine.load(self.policy.weights())
+        ended = time.perf_counter()
+        self.totals = self.totals.plus(collected, ended - begun)
+        metrics = {
+            **self._averaged(rollout_metrics(collected)),
+            **learned,
+            **self.totals.metrics(),
+            "rollout/draws": collected.draws,
+            "rollout/samples": collected.samples,
+            "time/rollout": rolled_out - begun,
+            "time/score": scored - rolled_out,
+            "time/update": updated - shown,
+            "time/sync": ended - updated,
+            "time/step": ended - begun,
+            "time/samples_per_second": collected.samples / (ended - begun),
+        }
+        return metrics, report
+
+    def _shown(self, groups: Sequence[Group], batch: Batch) -> Report:
+        """For dashboards, where a checkpoint follows: rollouts to read. All ranks score, one is shown."""
+        if self.config.monitor.wandb == "disabled" or not self._on_schedule():
+            return Report()
+        rows = shown_rows(batch)
+        table = rollout_table(groups, rows, self.policy.scores(rows).logprobs)
+        return Report(tables={"samples/rollouts": lambda: table})
+
+    def _averaged(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Means over ranks, which all sample equally many completions."""
+        device = self.accelerator.device
+        values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
+        means = self.accelerator.reduce(values, reduction="mean").tolist()
+        return dict(zip(metrics, means, strict=True))
+
+    def _agreed(self, received: bool) -> bool:
+        """Whether any rank was told to stop."""
+        flag = torch.tensor([int(received)], device=self.accelerator.device)
+        return bool(self.accelerator.gather(flag).any())
+
+    def _save(self) -> Checkpoint:
+        ranks = self.accelerator
+        return commit(
+            self.run_dir.checkpoints,
+            self.step,
+            self._write,
+            self.config.keep_last,
+            ranks.is_main_process,
+            ranks.wait_for_everyone,
+        )
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        self.policy.save(checkpoint.policy, checkpoint.trainer)
+        if self.accelerator.is_main_process:
+            self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
+            state: dict[str, Any] = {
+                "stream": self.stream.state(),
+                "totals": asdict(self.totals),
+                "processes": self.accelerator.num_processes,
+            }
+            torch.save(state, checkpoint.trainer / STATE_FILE)
+
+    def _check_processes(self, saved: int) -> None:
+        now = self.accelerator.num_processes
+        if self.config.policy.zero and saved != now:
+            raise CheckpointError(
+                f"the checkpoint's shards are of {saved} processes, this run has {now}: go on with {saved}, "
+                "or start a new run with model=<run>/checkpoints/<step>/policy"
+            )
+
+    def _keep_evidence(self, batch: Batch) -> None:
+        self.run_dir.evidence.mkdir(exist_ok=True)
+        rank = self.accelerator.process_index
+        torch.save(vars(batch), self.run_dir.evidence / f"step_{self.step:06d}-rank{rank}.pt")
+
+    def _run_hooks(self, policy: Path) -> bool:
+        """Calls the hooks; True if one of them ends training before `steps`, after a last call of all."""
+        last = self.step == self.config.steps
+        reasons = self._call_hooks(policy, last)
+        if last or not reasons:
+            return False
+        self.monitor.print(f"stopped early after step {self.step}: {'; '.join(reasons)}")
+        self._call_hooks(policy, True)
+        return True
+
+    def _call_hooks(self, policy: Path, last: bool) -> list[str]:
+        """Why the hooks would end training here."""
+        moment = Moment(self.step, self.totals.samples, policy, self.engine, last)
+        reasons = []
+        for hook in self.hooks:
+            begun = time.perf_counter()
+            report = hook(moment)
+            if not report.is_empty:
+                name = f"time/{hook.__module__.rpartition('.')[2]}"
+                row = {**self.totals.metrics(), name: time.perf_counter() - begun}
+                self.monitor.mirror(self.step, row, report)
+            if report.stop:
+                reasons.append(report.stop)
+        return reasons

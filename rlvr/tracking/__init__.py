@@ -1,0 +1,1 @@
+"""Metrics, progress, alarms and trackers of a run."""

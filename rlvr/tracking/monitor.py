@@ -1,0 +1,104 @@
+"""What is seen of a run: metrics.jsonl, the progress bar, alarms, the wandb mirror."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from rlvr.config.schema import Config, MonitorConfig
+from rlvr.core.progress import progress
+from rlvr.core.run_dir import RunDir, append_jsonl
+from rlvr.hooks import Report
+from rlvr.tracking.mirror import WandbMirror
+
+
+class AlarmError(Exception):
+    """A measurement passed its threshold and the run must not go on; the message explains."""
+
+
+class Monitor:
+    """One per process; only the main process writes.
+
+    active: whether this is the main process.
+    """
+
+    def __init__(self, config: Config, run_dir: RunDir, active: bool = True):
+        self.config = config
+        self.run_dir = run_dir
+        self.active = active
+        self.console = Console(file=sys.stderr, quiet=not active, soft_wrap=False)
+        self._wandb = WandbMirror(config, run_dir) if active else None
+        self._skipped = 0
+        self._warned: set[str] = set()
+
+    @contextmanager
+    def training(self, completed: int) -> Iterator[None]:
+        """Shows progress over the block, in which every step is logged."""
+        with progress("training", self.config.steps, self.console, completed) as self._display:
+            yield
+
+    def log(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+        """One training step: file, mirror, display. report: for the mirror alone. Raises AlarmError."""
+        if self.active:
+            append_jsonl(self.run_dir.metrics, {"step": step, **metrics})
+        self.mirror(step, metrics, report)
+        self._show(metrics)
+        self._alarm(step, metrics)
+
+    def mirror(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+        """Sends metrics, and what a hook reported, to wandb alone."""
+        if self._wandb is not None:
+            self._wandb.log({"step": step, **metrics}, report or Report())
+
+    def print(self, shown: RenderableType) -> None:
+        """To the console of the main process."""
+        self.console.print(shown)
+
+    def warn_once(self, about: str, message: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            self.console.print(f"[yellow]warning:[/] {message}")
+
+    def close(self) -> None:
+        if self._wandb is not None:
+            self._wandb.close()
+            if self._wandb.failure:
+                self.warn_once("wandb", f"{self._wandb.failure}; the files in the run directory are complete")
+
+    def _show(self, metrics: Mapping[str, float]) -> None:
+        speed = metrics["time/samples_per_second"]
+        self._display.advance(1, f"reward {metrics['rollout/reward']:.3f}  {speed:.0f} samples/s")
+
+    def _alarm(self, step: int, metrics: Mapping[str, Any]) -> None:
+        limits: MonitorConfig = self.config.monitor
+        self._skipped = self._skipped + 1 if metrics["loss/skipped"] else 0
+        if self._skipped >= limits.max_skipped_updates:
+            raise AlarmError(
+                f"step {step}: loss or gradient was not finite {self._skipped} steps in a row. "
+                f"The batches lie in {self.run_dir.evidence}. Usual causes: a learning rate that is too "
+                "high, half precision without headroom."
+            )
+        difference = metrics["mismatch/mean"]
+        if difference > limits.max_logprob_difference:
+            raise AlarmError(
+                f"step {step}: the engine's log-probs differ from the trainer's by {difference:.4f} on "
+                f"average (monitor.max_logprob_difference = {limits.max_logprob_difference}). Usual "
+                "causes: the engine holds old weights, another precision, another temperature."
+            )
+        for name, threshold, advice in WARNINGS:
+            if metrics[name] > threshold:
+                self.warn_once(name, f"step {step}: {name} is {metrics[name]:.2f}; {advice}")
+
+
+WARNINGS = (
+    ("rollout/truncated", 0.25, "completions are cut off: raise rollouts.max_new_tokens"),
+    ("rollout/unparsed", 0.5, "the verifier finds no answer: check the prompt and the answer format"),
+    ("rollout/timed_out", 0.05, "the verifier runs out of time"),
+    ("reward/bad", 0.0, "a reward function gave no number: see evidence/ in the run directory"),
+    ("rollout/duplicates", 0.9, "the samples of a prompt are the same: the policy has collapsed"),
+    ("rollout/zero_variance", 0.95, "almost all groups have equal rewards: no signal"),
+)

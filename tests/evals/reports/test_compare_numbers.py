@@ -1,0 +1,250 @@
+"""The numbers of the study, held against brute force; which runs are one arm; what is told apart."""
+
+from __future__ import annotations
+
+from math import comb
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_directories import BASE, POLICY, N, write_run
+
+from evals.reports.compare import numbers
+from evals.reports.compare.arms import Study, make_study, title
+from evals.reports.compare.costs import cost, differing_keys
+from evals.reports.compare.lines import samples_drawn, smooth, window
+from evals.reports.compare.loading import read_runs
+
+TASK = "countdown:3"
+OTHER = [1, 4, 4, 7, 0, 7]
+
+
+def by_hand(correct: list[int], k: int) -> np.ndarray:
+    return np.array([1 - comb(N - c, k) / comb(N, k) for c in correct])
+
+
+def study_of(*paths: Path) -> Study:
+    return make_study(read_runs(paths))
+
+
+@pytest.fixture
+def two_seeds(tmp_path: Path) -> Study:
+    return study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny", "seed=0"),
+        write_run(tmp_path / "b", "recipe=grpo_tiny", "seed=1", policies={2: BASE, 4: OTHER}),
+    )
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_arm(two_seeds: Study) -> None:
+    (arm,) = two_seeds.arms
+    assert (arm.label, arm.seeds, arm.step) == ("GRPO", "seeds 0, 1", 4)
+
+
+def test_cells_are_means_over_problems_of_means_over_seeds(two_seeds: Study) -> None:
+    (arm,) = two_seeds.arms
+    found = numbers.cells(arm.bases(TASK), arm.policies(TASK), 8)
+    at_1 = np.stack([by_hand(POLICY, 1), by_hand(OTHER, 1)])
+    base_1, base_8 = by_hand(BASE, 1), by_hand(BASE, 8)
+    assert found.at_1.value == pytest.approx(at_1.mean())
+    assert found.at_1.seeds == pytest.approx(at_1.mean(axis=1))
+    assert found.at_k is not None and found.gap is not None and found.closed is not None
+    assert found.at_k.value == pytest.approx(np.mean([by_hand(POLICY, 8), by_hand(OTHER, 8)]))
+    assert found.gap.value == pytest.approx((base_8 - at_1).mean())
+    assert found.gap.seeds == pytest.approx((base_8 - at_1).mean(axis=1))
+    assert found.closed.value == pytest.approx(
+        (at_1.mean() - base_1.mean()) / (base_8.mean() - base_1.mean())
+    )
+
+
+def resampled(values: np.ndarray) -> list[float]:
+    """The 95 % percentile bootstrap of a mean, drawn problem by problem."""
+    drawn = np.random.default_rng(1).integers(0, len(values), (40_000, len(values)))
+    return np.quantile(values[drawn].mean(axis=1), [0.025, 0.975]).tolist()
+
+
+def test_intervals_are_those_of_problems_drawn_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base, one, other = rng.integers(0, N + 1, (3, 40)).tolist()
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny", base=base, policies={4: one}),
+        write_run(tmp_path / "b", "recipe=grpo_tiny", "seed=1", base=base, policies={4: other}),
+    )
+    (arm,) = study.arms
+    found = numbers.cells(arm.bases(TASK), arm.policies(TASK), 8)
+    at_1 = (by_hand(one, 1) + by_hand(other, 1)) / 2
+    assert list(found.at_1.interval) == pytest.approx(resampled(at_1), abs=0.01)
+    assert found.gap is not None
+    assert list(found.gap.interval) == pytest.approx(resampled(by_hand(base, 8) - at_1), abs=0.01)
+
+
+def test_a_closed_fraction_has_no_interval_where_a_resample_has_nothing_to_close(two_seeds: Study) -> None:
+    (arm,) = two_seeds.arms
+    found = numbers.cells(arm.bases(TASK), arm.policies(TASK), 8).closed
+    assert found is not None and found.interval is None and len(found.seeds) == 2
+    solved = np.ones((1, 3))
+    assert numbers.closed(solved, solved, solved) is None
+
+
+def test_the_closed_fraction_is_resampled_as_a_ratio_of_means() -> None:
+    rng = np.random.default_rng(0)
+    base_1 = rng.uniform(0, 0.4, (2, 40))
+    base_k, at_1 = base_1 + rng.uniform(0.2, 0.6, (2, 40)), base_1 + rng.uniform(-0.1, 0.3, (2, 40))
+    found = numbers.closed(base_1, base_k, at_1)
+    assert found is not None and found.interval is not None
+    drawn = rng.integers(0, 40, (40_000, 40))
+    moved, room = (at_1 - base_1).mean(axis=0), (base_k - base_1).mean(axis=0)
+    ratios = moved[drawn].sum(axis=1) / room[drawn].sum(axis=1)
+    assert list(found.interval) == pytest.approx(np.quantile(ratios, [0.025, 0.975]).tolist(), abs=0.005)
+    assert found.value == pytest.approx(moved.sum() / room.sum())
+
+
+def test_a_k_above_the_samples_is_not_estimated(tmp_path: Path) -> None:
+    study = study_of(write_run(tmp_path / "a", "recipe=grpo_tiny", "probe.k=16", "probe.base_n=16"))
+    (arm,) = study.arms
+    found = numbers.cells(arm.bases(TASK), arm.policies(TASK), study.k)
+    assert (found.at_k, found.gap, found.closed) == (None, None, None)
+    assert numbers.gap_by_step(arm, TASK, study.k) == {}
+
+
+def test_the_gap_begins_with_that_of_the_base(two_seeds: Study) -> None:
+    (arm,) = two_seeds.arms
+    gaps = numbers.gap_by_step(arm, TASK, 8)
+    of_base = (by_hand(BASE, 8) - by_hand(BASE, 1)).mean()
+    assert [*gaps] == [0, 2, 4]
+    assert gaps[0].value == pytest.approx(of_base)
+    assert gaps[2].value == pytest.approx(of_base)  # at step 2 the policy has the base's counts
+    assert [samples_drawn(arm, step) for step in gaps] == [[0, 0], [32, 32], [64, 64]]
+
+
+def test_runs_with_other_settings_are_arms_that_are_named_by_them(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=grpo_tiny", "rollouts.group_size=4"),
+        write_run(tmp_path / "c", "recipe=rloo_tiny"),
+    )
+    assert [arm.label for arm in study.arms] == ["GRPO (group_size 8)", "GRPO (group_size 4)", "RLOO"]
+
+
+def test_arms_that_differ_in_much_are_named_by_their_recipes(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=study/grpo_length_tiny"),
+        write_run(tmp_path / "b", "recipe=study/grpo_rollouts32_tiny", "rollouts.prompts=16"),
+        write_run(tmp_path / "c", "recipe=study/grpo_kl_tiny", "rollouts.prompts=32"),
+    )
+    assert [arm.label for arm in study.arms] == ["grpo_length", "grpo_rollouts32", "grpo_kl"]
+
+
+def test_seeds_are_not_averaged_over_different_steps(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=grpo_tiny", "seed=1", policies={2: BASE}, finished=False),
+    )
+    assert [arm.label for arm in study.arms] == ["GRPO (step 4)", "GRPO (step 2)"]
+
+
+def test_seeds_that_were_asked_differently_are_not_averaged(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=grpo_tiny", "seed=1", template="boxed"),
+    )
+    assert [arm.label for arm in study.arms] == ["GRPO (A)", "GRPO (B)"]
+
+
+def test_equal_runs_cannot_be_told_apart(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"), write_run(tmp_path / "b", "recipe=rloo_tiny")
+    )
+    (pair,) = numbers.pairs(study, TASK)
+    for found in pair.differences:
+        assert found.estimate is not None and found.estimate.value == 0 and not found.apart
+        assert found.verdict == "cannot be told apart with 6 problems x 8 samples"
+    assert pair.verdicts == ["cannot be told apart with 6 problems x 8 samples"]
+
+
+def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_path: Path) -> None:
+    better = [min(N, c + 2) for c in BASE]
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny", policies={4: BASE}),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", policies={4: better}),
+    )
+    (pair,) = numbers.pairs(study, TASK)
+    at_1, at_8, gap = pair.differences
+    expected = by_hand(BASE, 1) - by_hand(better, 1)
+    assert at_1.estimate is not None and gap.estimate is not None
+    assert at_1.estimate.value == pytest.approx(expected.mean())
+    assert gap.estimate.value == pytest.approx(-expected.mean())
+    low, high = at_1.estimate.interval
+    assert low == pytest.approx(resampled(expected)[0], abs=0.01) and high < 0
+    points = f"{-100 * expected.mean():.1f} points"
+    alone = ", with one seed: another might not"
+    assert at_1.verdict == f"RLOO has the higher pass@1, by {points}{alone}"
+    assert gap.verdict == f"RLOO has the smaller gap, by {points}{alone}"
+    assert pair.verdicts == [at_1.verdict, gap.verdict]
+    assert not at_8.apart  # four of six problems are solved within 8 by both
+
+
+def test_seeds_that_differ_among_themselves_widen_the_interval(tmp_path: Path) -> None:
+    high, higher = [min(N, c + 2) for c in BASE], [min(N, c + 3) for c in BASE]
+    for name, recipe, counts in (("a", "grpo_tiny", [BASE, higher]), ("b", "rloo_tiny", [high, high])):
+        for seed, correct in enumerate(counts):
+            write_run(tmp_path / f"{name}{seed}", f"recipe={recipe}", f"seed={seed}", policies={4: correct})
+    one_seed, all_seeds = (
+        numbers.pairs(study_of(*(tmp_path / name for name in names)), TASK)[0].differences[0]
+        for names in (("a0", "b0"), ("a0", "a1", "b0", "b1"))
+    )
+    assert one_seed.apart and one_seed.verdict.endswith("with one seed: another might not")
+    assert all_seeds.estimate is not None and one_seed.estimate is not None and not all_seeds.apart
+    assert all_seeds.verdict == "cannot be told apart with 2 seeds x 6 problems x 8 samples"
+    width, alone = (np.ptp(found.estimate.interval) for found in (all_seeds, one_seed))
+    assert width > alone
+
+
+def test_gaps_to_different_bases_are_not_subtracted(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", base_weights="other", policies={4: BASE}),
+    )
+    (pair,) = numbers.pairs(study, TASK)
+    *others, gap = pair.differences
+    assert gap.estimate is None and gap.verdict == "their gaps are to different bases"
+    assert all(found.estimate is not None for found in others)
+
+
+def test_runs_that_were_asked_differently_are_not_held_against_each_other(tmp_path: Path) -> None:
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", grader="lenient-1"),
+    )
+    (pair,) = numbers.pairs(study, TASK)
+    assert pair.differences == [] and pair.refused is not None and "not compared" in pair.refused
+
+
+def test_costs_are_sums_over_the_steps(tmp_path: Path) -> None:
+    (run,) = read_runs([write_run(tmp_path / "a", "recipe=grpo_tiny")])
+    found = cost(run)
+    assert (found.steps, found.samples, found.seconds, found.probe_samples) == (4, 64, 6.0, 144)
+    assert found.tokens == 16 * (11 + 12 + 13 + 14) and not found.exact
+
+
+def test_configurations_differ_where_their_values_do(tmp_path: Path) -> None:
+    paths = [
+        write_run(tmp_path / "a", "recipe=grpo_tiny"),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", "seed=3"),
+    ]
+    found = differing_keys(read_runs(paths))
+    assert found["seed"] == ["0", "3"] and found["algorithm.name"] == ['"grpo"', '"rloo"']
+    assert "run_dir" not in found and "steps" not in found
+
+
+def test_a_moving_average_is_centred_and_leaves_out_what_is_not_finite() -> None:
+    assert smooth(np.array([1.0, 2.0, 6.0, np.nan]), 3) == pytest.approx([1.5, 3.0, 4.0, 6.0])
+    assert smooth(np.array([1.0, 2.0]), 1).tolist() == [1.0, 2.0]
+    assert smooth(np.array([1.0, 2.0, 6.0]), 5) == pytest.approx([1.5, 3.0, 4.0])
+
+
+def test_the_window_is_odd_and_about_a_twentieth_of_the_steps(two_seeds: Study) -> None:
+    assert window(two_seeds.runs) == 1
+
+
+def test_algorithms_are_named_as_in_papers() -> None:
+    assert [title(name) for name in ("grpo", "reinforce_pp")] == ["GRPO", "REINFORCE++"]

@@ -1,0 +1,276 @@
+"""Every algorithm in the loop's own update: invariance to cuts, padding and order; edge cases."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from toys import (
+    assert_equal_gradients,
+    gradient,
+    learn,
+    toy_algorithm,
+    toy_batch,
+    toy_groups,
+    toy_learner,
+    toy_model,
+)
+
+from rlvr.algorithms import ALGORITHMS
+from rlvr.algorithms.batch import Batch
+from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
+from rlvr.engines import Completion
+from rlvr.rollouts.collect import Group, to_batch
+
+# Every algorithm, and the variants that compute something else.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {"k": 2} if name == "passk" else {}) for name in ALGORITHMS},
+    "grpo with KL": ("grpo", {"kl": {"coefficient": 0.1}}),
+    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length"}),
+    "dapo by group": ("dapo", {"normalisation": "group_token_mean"}),
+    "rloo with KL": ("rloo", {"kl": {"coefficient": 0.1}}),
+    "remax with KL": ("remax", {"kl": {"coefficient": 0.1}}),
+    "reinforce_pp with KL": ("reinforce_pp", {"kl": {"coefficient": 0.1}}),
+    "reinforce_pp by completions": ("reinforce_pp", {"whitening": {"by": "completions"}}),
+    "reinforce_pp baseline": (
+        "reinforce_pp",
+        {"baseline": True, "kl": {"coefficient": 0.1, "estimator": "k2", "paid": "loss"}},
+    ),
+    "ppo with KL": ("ppo", {"kl": {"coefficient": 0.1}, "lam": 0.95}),
+    "ppo shared trunk": ("ppo", {"critic": {"trunk": "shared"}}),
+}  # fmt: skip
+
+
+def run(case: str, batch: Batch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """One step of a case on a batch, from the same weights each time."""
+    name, options = CASES[case]
+    algorithm = toy_algorithm(name, **options)
+    reference = toy_model(seed=1) if algorithm.kl.coefficient else None
+    learner = toy_learner(algorithm, toy_model(), reference=reference, **settings)
+    if learner.policy.plain.critic is not None:  # the zero head would hide the trunk's gradient
+        torch.manual_seed(5)
+        torch.nn.init.normal_(learner.policy.plain.critic.head.weight, std=0.2)
+    return learn(learner, batch)
+
+
+def widen(batch: Batch, left: int, right: int) -> Batch:
+    """The same rows with more padding on both sides."""
+    pad = torch.nn.functional.pad
+    return batch.with_(
+        tokens=pad(batch.tokens, (left, right), value=1),
+        mask=pad(batch.mask, (0, right)),
+        engine_logprobs=pad(batch.engine_logprobs, (0, right), value=-7.0),
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+class TestInvariance:
+    @pytest.mark.parametrize("tokens", [1, 40, 130])
+    def test_micro_batches(self, case: str, tokens: int) -> None:
+        whole = run(case, toy_batch())
+        cut = run(case, toy_batch(), micro_batch_tokens=tokens)
+        assert_equal_gradients(whole[1], cut[1], 1e-10)
+        assert cut[0]["loss/total"] == pytest.approx(whole[0]["loss/total"], abs=1e-12)
+
+    def test_padding(self, case: str) -> None:
+        assert_equal_gradients(run(case, toy_batch())[1], run(case, widen(toy_batch(), 3, 5))[1], 1e-10)
+
+    def test_order_of_rows(self, case: str) -> None:
+        batch = toy_batch()
+        shuffled = batch.select(torch.randperm(16, generator=torch.Generator().manual_seed(3)))
+        assert_equal_gradients(run(case, batch)[1], run(case, shuffled)[1], 1e-10)
+
+    def test_one_update_does_not_depend_on_clip_ranges(self, case: str) -> None:
+        name, options = CASES[case]
+        clip = {"low": 0.01, "high": 3.0, "dual": 1.5}
+        CASES["other clip"] = (name, {**options, "clip": clip})
+        assert_equal_gradients(run(case, toy_batch())[1], run("other clip", toy_batch())[1], 1e-12)
+        del CASES["other clip"]
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if toy_algorithm(CASES[c][0]).policy_loss.uses_ratio])
+def test_several_updates_a_batch(case: str) -> None:
+    metrics, _ = run(case, toy_batch(), mini_batches=2, epochs=2, lr=1e-2)
+    assert all(math.isfinite(v) for v in metrics.values())
+    assert metrics["loss/ratio"] != pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_edge_groups_have_a_defined_result(case: str) -> None:
+    """All right, all wrong, one completion, one that is cut, an empty one, a prompt of one token."""
+    groups = toy_groups()
+
+    def with_(group: Group, right: bool | None = None, size: int | None = None) -> Group:
+        scored = group.scored[:size]
+        if right is not None:
+            scored = tuple(
+                replace(
+                    s, reward=float(right), verdict=replace(s.verdict, status="correct" if right else "wrong")
+                )
+                for s in scored
+            )
+        return replace(group, scored=scored)
+
+    edges = [with_(groups[0], True), with_(groups[1], False), with_(groups[2], size=1), groups[3]]
+    edges[3] = replace(edges[3], prompt_ids=(5,))
+    nothing = replace(edges[3].scored[0], completion=Completion((), (), "", "stop"))
+    edges[3] = replace(edges[3], scored=(nothing, *edges[3].scored[1:]))
+    name, _ = CASES[case]
+    if name == "passk":
+        with pytest.raises(ValueError, match="groups of at least 2"):
+            run(case, to_batch(edges))
+        edges[2] = groups[2]
+    metrics, found = run(case, to_batch(edges), micro_batch_tokens=1)
+    assert all(math.isfinite(v) for v in metrics.values())
+    assert all(g.isfinite().all() for g in found.values())
+
+
+@pytest.mark.parametrize("name", ["grpo", "rloo", "dapo", "passk"])
+def test_groups_of_equal_rewards_give_no_gradient(name: str) -> None:
+    batch = toy_batch()
+    equal = batch.with_(rewards=torch.full((16,), 0.7), correct=torch.ones(16, dtype=torch.bool))
+    algorithm = toy_algorithm(name, kl={"coefficient": 0.0})
+    _, found = learn(toy_learner(algorithm, toy_model()), equal)
+    assert all(g.abs().max() == 0 for g in found.values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_reward_that_is_no_number_never_reaches_the_weights(value: float) -> None:
+    batch = toy_batch()
+    rewards = batch.rewards.clone()
+    rewards[5] = value
+    learner = toy_learner(toy_algorithm("grpo"), toy_model(), reference=toy_model(1), lr=0.1)
+    before = copy.deepcopy(learner.policy.plain.state_dict())
+    metrics, skipped = learner.update(learner.credit(learner.score(batch.with_(rewards=rewards))), 1)
+    assert skipped and metrics["loss/skipped"] == 1
+    for key, tensor in learner.policy.plain.state_dict().items():
+        assert torch.equal(tensor, before[key])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_batch_without_trained_tokens_moves_nothing(case: str) -> None:
+    batch = toy_batch()
+    metrics, found = run(case, batch.with_(mask=torch.zeros_like(batch.mask)))
+    assert all(math.isfinite(v) for v in metrics.values())
+    assert all(g.abs().max() == 0 for g in found.values())
+
+
+def test_masked_truncated_rows_leave_the_denominator_and_stay_in_the_statistics() -> None:
+    groups = toy_groups()
+    batch = to_batch(groups, mask_truncated=True)
+    assert 0 < int((~batch.mask.any(1)).sum()) == int(batch.truncated.sum()) < 16
+    algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
+    learner = toy_learner(algorithm, toy_model())
+    credited = learner.credit(batch)
+    whole = learner.credit(to_batch(groups))
+    torch.testing.assert_close(credited.advantages, whole.advantages * batch.mask)
+    weights = algorithm.weights(batch, learner._counts(batch))
+    assert weights.sum().item() == pytest.approx(1.0)
+
+
+def test_gradient_checkpointing_changes_nothing_but_is_done() -> None:
+    """Its mark is that every layer runs again in the backward pass."""
+    runs, gradients = [], []
+    for settings in (PolicyConfig(), PolicyConfig(gradient_checkpointing=True)):
+        model, calls = toy_model(), []
+        model.model.layers[0].self_attn.register_forward_pre_hook(
+            lambda *_, calls=calls: calls.append(torch._C._current_graph_task_id() >= 0)
+        )
+        algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
+        _, gradient_ = learn(toy_learner(algorithm, model, settings=settings), toy_batch())
+        runs.append(sum(calls))
+        gradients.append(gradient_)
+    assert runs == [0, 1]
+    assert_equal_gradients(*gradients, 1e-12)
+
+
+class TestCritic:
+    def test_warm_up_leaves_the_policy_alone(self) -> None:
+        for trunk in ("copy", "shared"):
+            algorithm = toy_algorithm("ppo", critic={"warmup_steps": 1, "trunk": trunk})
+            learner = toy_learner(algorithm, toy_model())
+            before = {n: p.detach().clone() for n, p in learner.policy.weights()}
+            _, found = learn(learner, toy_batch())
+            assert found and all(name.startswith("critic.") for name in found)
+            assert all(torch.equal(p, before[n]) for n, p in learner.policy.weights())
+            metrics, found = learn(learner, toy_batch(), step=2)
+            assert "policy.model.norm.weight" in found
+            assert {"loss/policy", "critic/loss", "critic/grad_norm"} <= metrics.keys()
+
+    def test_it_learns_the_returns(self) -> None:
+        algorithm = toy_algorithm("ppo", critic={"lr": 1e-2, "warmup_steps": 1000, "value_clip": None})
+        learner = toy_learner(algorithm, toy_model())
+        explained = []
+        for _ in range(60):
+            metrics, _ = learner.update(learner.credit(learner.score(toy_batch())), step=1)
+            explained.append(metrics["critic/explained_variance"])
+        assert explained[0] == pytest.approx(0.0, abs=1e-9)
+        assert explained[-1] > max(0.6, explained[len(explained) // 2])
+
+    def test_each_has_its_own_learning_rate_and_clipping(self) -> None:
+        algorithm = toy_algorithm("ppo", critic={"lr": 1e-3})
+        learner = toy_learner(algorithm, toy_model(), lr=1e-4, max_grad_norm=1e-3)
+        clipped: dict[str, Tensor] = {}
+        optimizer = learner.policy.parallel.optimizer.optimizer
+        optimizer.register_step_pre_hook(lambda *_: clipped.update(gradient(learner.policy.plain)))
+        learn(learner, toy_batch())
+        assert [g["lr"] for g in optimizer.param_groups] == [1e-4, 1e-3]
+        for part in ("policy.", "critic."):
+            norms = [g.norm() for name, g in clipped.items() if name.startswith(part)]
+            assert 0 < torch.stack(norms).norm().item() <= 1.0001e-3
+
+
+class TestMismatch:
+    def measured(self, correction: Correction) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+        algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
+        return learn(
+            toy_learner(algorithm, toy_model(), rollouts=RolloutConfig(correction=correction)), toy_batch()
+        )
+
+    def test_is_measured(self) -> None:
+        learner = toy_learner(toy_algorithm("grpo", kl={"coefficient": 0.0}), toy_model())
+        batch = toy_batch()
+        apart = (learner.policy.scores(batch).logprobs - batch.engine_logprobs)[batch.mask > 0].detach()
+        metrics, _ = learn(learner, batch)
+        ratio = apart.exp()
+        assert metrics["mismatch/mean"] == pytest.approx(apart.abs().mean().item())
+        assert metrics["mismatch/max"] == pytest.approx(apart.abs().max().item())
+        assert metrics["mismatch/kl"] == pytest.approx((ratio - 1 - apart).mean().item())
+        size = ratio.sum() ** 2 / ratio.square().sum() / len(ratio)
+        assert metrics["mismatch/effective_samples"] == pytest.approx(size.item())
+
+    def test_corrections_change_the_gradient_and_a_wide_cap_of_masking_does_not(self) -> None:
+        _, plain = self.measured(Correction())
+        _, wide = self.measured(Correction(by="mask", cap=1e30))
+        assert_equal_gradients(plain, wide, 1e-12)
+        for by, level in [
+            ("truncate", "token"),
+            ("truncate", "sequence"),
+            ("mask", "token"),
+            ("mask", "sequence"),
+        ]:
+            _, changed = self.measured(Correction(by=by, level=level, cap=1.2))  # type: ignore[arg-type]
+            with pytest.raises(AssertionError):
+                assert_equal_gradients(plain, changed, 1e-6)
+
+    def test_factors_by_hand(self) -> None:
+        from rlvr.learning.off_policy import correction_factor
+
+        batch = toy_batch().select(torch.tensor([0]))
+        width = batch.mask.shape[1]
+        trainer = batch.engine_logprobs + torch.tensor([math.log(3.0), -math.log(5.0)] + [0.0] * (width - 2))
+        batch = batch.with_(old_logprobs=trainer, mask=torch.ones_like(batch.mask))
+
+        def factor(by: str, level: str) -> list[float]:
+            return correction_factor(batch, trainer, Correction(by=by, level=level, cap=2.0))[0].tolist()  # type: ignore[arg-type]
+
+        rest = [1.0] * (width - 2)
+        assert factor("truncate", "token") == pytest.approx([2.0, 0.2, *rest])
+        assert factor("mask", "token") == pytest.approx([0.0, 0.0, *rest])
+        assert factor("truncate", "sequence") == pytest.approx([0.6] * width)
+        assert factor("mask", "sequence") == pytest.approx([1.0] * width)

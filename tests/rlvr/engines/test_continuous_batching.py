@@ -1,0 +1,193 @@
+"""The HF engine's slots, cache, attention and draws, held against computations without any of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from toys import VOCABULARY, toy_model
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from rlvr.core.seeds import uniforms
+from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines.attention import grouped_attention
+from rlvr.engines.draw import draw
+from rlvr.engines.hf import HFEngine
+
+EOS = (3, 17, 30)
+
+
+class Words:
+    """A tokenizer for what the engine asks of one."""
+
+    def decode(self, ids: Sequence[int], **_: object) -> str:
+        return " ".join(f"w{i}" for i in ids)
+
+
+def engine(batch_size: int, eos: Sequence[int] = EOS) -> HFEngine:
+    return HFEngine(toy_model(dtype=torch.float32), Words(), eos, batch_size)
+
+
+def requests(prompts: int, samples: int, seed: int = 0, **sampling: float) -> list[Request]:
+    """Prompts of 1 to 12 tokens, each asked for so often in a row, with limits of 1 to 30 tokens."""
+    rng = random.Random(seed)
+    asked = []
+    for _ in range(prompts):
+        prompt = tuple(rng.randrange(VOCABULARY) for _ in range(rng.randint(1, 12)))
+        for _ in range(samples):
+            chosen = Sampling(**{"max_new_tokens": rng.randint(1, 30), **sampling})  # type: ignore[arg-type]
+            asked.append(Request(prompt, chosen, rng.getrandbits(63)))
+    return asked
+
+
+def by_hand(model: nn.Module, request: Request) -> Completion:
+    """One request alone, every token by a forward pass over all tokens before it."""
+    ids, logprobs = list(request.prompt_ids), []
+    for position in range(request.sampling.max_new_tokens):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[:, -1]
+        uniform = uniforms(np.array([request.seed], dtype=np.uint64), position)
+        drawn, logprob = draw(logits, request.sampling, uniform)
+        ids.append(int(drawn))
+        logprobs.append(float(logprob))
+        if ids[-1] in EOS:
+            break
+    drawn_ids = tuple(ids[len(request.prompt_ids) :])
+    reason = "stop" if ids[-1] in EOS else "length"
+    return Completion(drawn_ids, tuple(logprobs), Words().decode(drawn_ids), reason)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.6, "top_p": 0.9}, {"temperature": 0.0}])
+def test_every_completion_is_the_one_drawn_by_hand(batch_size: int, sampling: dict[str, float]) -> None:
+    asked = requests(prompts=9, samples=4, **sampling)
+    found = dict(engine(batch_size).generate(asked))
+    assert sorted(found) == list(range(len(asked)))
+    model = toy_model(dtype=torch.float32)
+    for index, request in enumerate(asked):
+        expected = by_hand(model, request)
+        assert found[index].token_ids == expected.token_ids
+        assert (found[index].text, found[index].finish_reason) == (expected.text, expected.finish_reason)
+        np.testing.assert_allclose(found[index].logprobs, expected.logprobs, atol=1e-5)
+    assert len({len(c.token_ids) for c in found.values()}) > 5
+
+
+def test_nothing_is_computed_but_prompts_once_and_each_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlvr.engines.hf.PREFILL_TOKENS", 1)  # prompts one by one, so without padding
+    own, computed = engine(batch_size=5), []
+    hook = own.model.get_input_embeddings().register_forward_hook(lambda _, ids, __: computed.append(ids[0]))
+    asked = requests(prompts=6, samples=5)
+    found = dict(own.generate(asked))
+    hook.remove()
+    prompts = {r.prompt_ids for r in asked}
+    prefilled = sum(len(p) - 1 for p in prompts)
+    assert sum(ids.numel() for ids in computed) == prefilled + sum(len(c.token_ids) for c in found.values())
+    assert max(len(ids) for ids in computed) == 5
+
+
+@pytest.mark.parametrize("batch_size", [7, 64])
+def test_equal_calls_are_equal_to_the_bit(batch_size: int) -> None:
+    own, asked = engine(batch_size), requests(prompts=8, samples=6)
+    assert list(own.generate(asked)) == list(own.generate(asked))
+
+
+def test_completions_come_as_they_finish() -> None:
+    """One long request does not hold up those that the other slot completes."""
+    limits = [30, 2, 2, 2, 2]
+    asked = [Request((5, 6), Sampling(max_new_tokens=n), seed) for seed, n in enumerate(limits)]
+    order = [index for index, _ in engine(2, eos=()).generate(asked)]
+    assert order == [1, 2, 3, 4, 0]
+
+
+def test_no_requests_are_no_completions() -> None:
+    assert list(engine(4).generate([])) == []
+
+
+def test_one_call_has_one_temperature() -> None:
+    asked = requests(1, 1, temperature=0.5) + requests(1, 1, temperature=1.0)
+    with pytest.raises(ValueError, match="share temperature and top_p"):
+        list(engine(4).generate(asked))
+
+
+def test_models_that_forget_are_refused() -> None:
+    own = engine(4)
+    own.model.config.sliding_window = 20
+    fits = [Request((5,) * 10, Sampling(max_new_tokens=10), 0)]
+    assert len(list(own.generate(fits))) == 1
+    with pytest.raises(ValueError, match=r"21 tokens.*a window of 20 tokens"):
+        list(own.generate([Request((5,) * 11, Sampling(max_new_tokens=10), 0)]))
+    own.model.config.layer_types = ["full_attention", "linear_attention"]
+    with pytest.raises(ValueError, match="linear_attention"):
+        list(own.generate(fits))
+
+
+@pytest.mark.parametrize(("heads", "shared"), [(4, 4), (6, 3), (8, 1)])
+@pytest.mark.parametrize("length", [1, 5])
+def test_grouped_attention_is_attention(heads: int, shared: int, length: int) -> None:
+    generator = torch.Generator().manual_seed(heads + length)
+    query = torch.randn(3, heads, length, 8, generator=generator)
+    key, value = torch.randn(2, 3, shared, 9, 8, generator=generator)
+    hidden = torch.rand(3, 1, length, 9, generator=generator) < 0.4
+    hidden[..., 0] = False
+    mask = torch.zeros(hidden.shape).masked_fill(hidden, torch.finfo(torch.float32).min)
+    module = nn.Module()
+    module.num_key_value_groups = heads // shared
+    ours, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
+    theirs, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(ours, theirs)
+
+
+def large_logits(rows: int, vocabulary: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(rows, vocabulary, generator=generator) * 3
+
+
+@pytest.mark.parametrize("vocabulary", [1, 511, 512, 513, 5000])
+def test_draws_invert_the_distribution_function_of_any_vocabulary(vocabulary: int) -> None:
+    logits = large_logits(300, vocabulary)
+    uniform = uniforms(np.arange(300, dtype=np.uint64), 0)
+    uniform[:2] = 0.0, 1 - 2.0**-52
+    drawn, logprobs = draw(logits, Sampling(), uniform)
+    upto = logits.double().softmax(-1).cumsum(-1)
+    before = upto - logits.double().softmax(-1)
+    share = torch.from_numpy(uniform)[:, None] * upto[:, -1:]
+    rows = drawn[:, None]
+    assert (before.gather(1, rows) <= share + 1e-6).all() and (share <= upto.gather(1, rows) + 1e-6).all()
+    torch.testing.assert_close(logprobs, logits.log_softmax(-1).gather(1, rows)[:, 0], atol=1e-5, rtol=0)
+
+
+def test_impossible_tokens_are_never_drawn() -> None:
+    """At either end of the unit interval, in any block, next to the padding of the last one."""
+    logits = torch.full((2, 1100), -torch.inf)
+    logits[:, [700, 1050]] = torch.tensor([0.0, 2.0])
+    drawn, logprobs = draw(logits, Sampling(), np.array([0.0, 1 - 2.0**-52]))
+    assert drawn.tolist() == [700, 1050]
+    torch.testing.assert_close(logprobs, torch.tensor([0.0, 2.0]).log_softmax(-1))
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.95, 0.9999])
+def test_top_p_keeps_the_smallest_set_of_any_vocabulary(top_p: float) -> None:
+    """The last row is nearly uniform, so that its set is most of the vocabulary."""
+    logits = large_logits(6, 5000)
+    logits[-1] *= 0.001
+    ordered, order = logits.sort(-1, descending=True)
+    probabilities = ordered.softmax(-1)
+    inside = probabilities.cumsum(-1) - probabilities < top_p
+    for place in (0.0, 0.3, 0.999999):
+        drawn, logprobs = draw(logits, Sampling(top_p=top_p), np.full(6, place))
+        for row in range(6):
+            kept = order[row, inside[row]]
+            assert drawn[row] in kept
+            expected = logits[row, drawn[row]] - logits[row, kept].logsumexp(0)
+            assert float(logprobs[row]) == pytest.approx(float(expected), abs=2e-5)
+
+
+def test_top_p_keeps_equals_of_the_last_token() -> None:
+    logits = torch.tensor([[0.4, 0.2, 0.2, 0.2]]).log().expand(4, 4)
+    drawn, logprobs = draw(logits, Sampling(top_p=0.5), np.array([0.1, 0.5, 0.7, 0.9]))
+    assert drawn.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(logprobs, torch.tensor([0.4, 0.2, 0.2, 0.2]).log())

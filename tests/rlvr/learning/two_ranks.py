@@ -1,0 +1,53 @@
+"""Run by torchrun: one training step of every algorithm on this rank's groups; rank 0 saves the gradients.
+
+Arguments: the file to write, the ZeRO stage.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from torch import Tensor, nn
+from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_model
+
+from rlvr.algorithms import ALGORITHMS
+from rlvr.config.schema import OptimConfig, PolicyConfig
+from rlvr.learning.accelerator import make_accelerator
+from rlvr.rollouts.collect import to_batch
+
+
+def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
+    """The gradient of a model whose gradient is sharded."""
+    from deepspeed.utils import safe_get_full_grad
+
+    found = {name: safe_get_full_grad(parameter) for name, parameter in model.named_parameters()}
+    return {name: value.clone() for name, value in found.items() if value is not None}
+
+
+def main(target: str, zero: int) -> None:
+    settings = PolicyConfig(zero=zero)  # type: ignore[arg-type]
+    accelerator = make_accelerator(settings, OptimConfig(max_grad_norm=1e9), has_critic=True)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
+    found = {}
+    for name in ALGORITHMS:
+        options = {"k": 2} if name == "passk" else {}
+        algorithm = toy_algorithm(name, kl={"coefficient": 0.1}, **options)
+        models = toy_model(dtype=dtype), toy_model(1, dtype=dtype)
+        learner = toy_learner(
+            algorithm, models[0], accelerator, models[1], settings=settings, micro_batch_tokens=60
+        )
+        batch = to_batch(toy_groups()[rank::ranks])
+        found[name] = learn(learner, batch, read=whole_gradient if zero else gradient)
+        assert found[name][0]["loss/skipped"] == 0.0
+    if accelerator.is_main_process:
+        torch.save(found, target)
+    accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

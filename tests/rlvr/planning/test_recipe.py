@@ -1,0 +1,263 @@
+"""Recipes and the messages that a mistake gets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlvr.algorithms import ALGORITHMS, PRESETS
+from rlvr.config.errors import ConfigError
+from rlvr.planning.checks import launch_stage_mistake
+from rlvr.planning.recipe import load_config, recipe_names
+from rlvr.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def mistakes(*arguments: str, world_size: int = 1) -> dict[str, str]:
+    """key -> advice of every mistake."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(arguments, world_size)
+    return {m.key: m.advice for m in caught.value.mistakes}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_valid(name: str) -> None:
+    config = load_config([f"recipe={name}"])
+    assert config.run_dir == f"runs/{name}-s0"
+    plain = name.removeprefix("study/")
+    named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
+    assert config.algorithm.name == named
+
+
+@pytest.mark.parametrize("size", ["tiny", "qwen7b"])
+def test_the_runs_of_the_study_differ_only_in_their_algorithm(size: str) -> None:
+    names = [n for n in recipe_names() if n.startswith("study/") and n.endswith(f"_{size}")]
+    own = [n.removeprefix("study/") for n in names if n.removeprefix("study/") in recipe_names()]
+    assert len(own) == 6
+    for name in own:
+        plain, studied = (load_config([f"recipe={n}"]).model_dump() for n in (name, f"study/{name}"))
+        assert {key for key in plain if plain[key] != studied[key]} <= {
+            "recipe",
+            "run_dir",
+            "save_every",
+            "probe",
+        }
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("size", ["tiny", "qwen7b"])
+def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size: str) -> None:
+    ours = load_config([f"recipe={algorithm}_{size}"]).model_dump()
+    grpo = load_config([f"recipe=grpo_{size}"]).model_dump()
+    different = {key for key in ours if ours[key] != grpo[key]}
+    assert different <= {"recipe", "run_dir", "algorithm", "rewards"}
+    assert ("rewards" in different) == (algorithm == "dapo")
+    lines = (ROOT / "recipes" / f"{algorithm}_{size}.yaml").read_text().splitlines()
+    assert len([line for line in lines if not line.startswith(("#", "defaults"))]) <= 5
+
+
+def test_the_preset_sets_what_verl_did_and_what_a_recipe_gives_wins() -> None:
+    options = load_config(["recipe=rloo_qwen7b"]).algorithm.options
+    assert (options["loss"], options["normalisation"], options["clip"]["dual"]) == (
+        "ppo_clip",
+        "token_mean",
+        3.0,
+    )
+    own = load_config(["recipe=rloo_qwen7b", "algorithm.normalisation=sequence_sum"]).algorithm.options
+    assert (own["normalisation"], own["loss"]) == ("sequence_sum", "ppo_clip")
+    dapo = load_config(["recipe=dapo_qwen7b"]).algorithm.options
+    assert dapo["clip"] == {"low": 0.2, "high": 0.28, "dual": 3.0}
+
+
+def test_the_studys_numbers() -> None:
+    config = load_config(["recipe=grpo_qwen7b"])
+    assert (config.model, config.task.name) == ("Qwen/Qwen2.5-7B", "omni_math_rule")
+    assert (config.rollouts.prompts, config.rollouts.group_size) == (256, 8)
+    assert (config.rollouts.max_new_tokens, config.optim.lr) == (8192, 1e-6)
+    assert (config.algorithm.options["kl"]["coefficient"], config.policy.zero) == (0.0, 3)
+    assert (config.probe.temperature, config.probe.top_p, config.probe.k) == (0.6, 0.95, 256)
+
+
+def test_arguments_override_the_recipe() -> None:
+    config = load_config(["recipe=grpo_tiny", "optim.lr=2e-6", "seed=3", "task=countdown:4"])
+    assert (config.optim.lr, config.seed, config.task.name) == (2e-6, 3, "countdown:4")
+    assert config.run_dir == "runs/grpo_tiny-s3"
+    assert config.algorithm.options["clip"]["low"] == 0.2
+
+
+def test_a_file_is_a_recipe_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "_shared.yaml").write_text("defaults: grpo_tiny\noptim: {lr: 3.0e-4}\n")
+    (tmp_path / "own" / "mine.yaml").write_text("defaults: _shared.yaml\nsteps: 7\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(["recipe=own/mine.yaml", "seed=2"])
+    assert (config.steps, config.optim.lr, config.rollouts.prompts) == (7, 3e-4, 64)
+    assert (config.recipe, config.run_dir) == ("own/mine.yaml", "runs/mine-s2")
+    assert mistakes("recipe=own/none.yaml")["recipe"] == "no such file"
+    (tmp_path / "own" / "_shared.yaml").write_text("defaults: mine.yaml\n")
+    assert mistakes("recipe=own/mine.yaml")["defaults"] == "a recipe inherits from itself"
+
+
+def test_all_mistakes_at_once() -> None:
+    found = mistakes(
+        "recipe=grpo_tiny", "stepz=3", "optim.learning_rate=1", "rollouts.prompts=many", "optim.lr=-1"
+    )
+    assert found["stepz"] == "unknown key; did you mean steps?"
+    assert "optim.lr" in found["optim.learning_rate"]
+    assert "valid integer" in found["rollouts.prompts"]
+    assert found["optim.lr"] == "input should be greater than 0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "advice"),
+    [
+        (["recipe=grpo_tin"], "recipe", "did you mean grpo_tiny?"),
+        ([], "recipe", "give recipe=NAME with one of"),
+        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo?"),
+        (["recipe=grpo_tiny", "algorithm.gae_lambda=1"], "algorithm.gae_lambda", "keys of algorithm"),
+        (["recipe=grpo_tiny", "algorithm.clip.lo=1"], "algorithm.clip.lo", "did you mean algorithm.clip.low"),
+        (["recipe=grpo_tiny", "task=countdwn:3"], "task.name", "did you mean countdown?"),
+        (["recipe=grpo_tiny", "task=countdown:9"], "task.variant", "'3' or '4'"),
+        (["recipe=grpo_tiny", "probe.tasks=[countdown:7]"], "probe.tasks[0].variant", "'3' or '4'"),
+        (["recipe=grpo_tiny", "lr=1"], "lr", "did you mean optim.lr?"),
+        (["recipe=grpo_tiny", "policy.zero=1"], "policy.zero", "0, 2 or 3"),
+        (["recipe=grpo_tiny", "rollouts.prompts=63", "optim.mini_batches=2"], "rollouts.prompts", "nearest"),
+        (["recipe=grpo_tiny", "rollouts.top_p=0.9"], "rollouts.top_p", "allow_top_p=true"),
+        (["recipe=grpo_tiny", "algorithm.preset=verl"], "algorithm.preset", "paper_era_verl"),
+        (["recipe=grpo_tiny", "probe.base_n=8"], "probe.base_n", "pass@256"),
+        (["recipe=grpo_tiny", "--dryrun"], "--dryrun", "key=value"),
+    ],
+)
+def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: str) -> None:
+    assert advice in mistakes(*arguments)[key]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["algorithm=rloo", "optim.epochs=2"], "algorithm.loss=ppo_clip"),
+        (["rollouts.group_size=1"], "grpo needs 2 or more"),
+        (["algorithm=passk", "algorithm.k=16"], "passk needs 16 or more"),
+        (["engine.mode=server"], "only vllm has a server"),
+        (["policy.zero=3", "policy.lora={quantized: true}"], "set policy.zero=2 or 0"),
+        (["algorithm=passk", "algorithm.kl.coefficient=0.1", "algorithm.kl.paid=reward"], "kl.paid=loss"),
+        (["probe.tasks=[countdown:3,countdown:3]"], "each task once"),
+        (["task.test_problems=0"], "greater than or equal to 1"),
+    ],
+)
+def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from rlvr.train import main
+
+    assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("zero", "environ", "said"),
+    [
+        (0, {}, None),
+        (3, {}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "true"}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, None),
+        (3, {"ACCELERATE_USE_DEEPSPEED": "false", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}, None),
+        (0, {"ACCELERATE_USE_DEEPSPEED": "true"}, "with DeepSpeed: give a launch file for this stage"),
+        (
+            0,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            "give policy.zero=3 or a launch file for this stage (launch/gpu1.yaml)",
+        ),
+        (
+            3,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"},
+            "give policy.zero=2 or a launch file for this stage (launch/*_zero3.yaml)",
+        ),
+        (
+            2,
+            {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "1"},
+            "with ZeRO stage 1: give a launch file for this stage (launch/*_zero2.yaml)",
+        ),
+        (
+            2,
+            {
+                "ACCELERATE_USE_DEEPSPEED": "true",
+                "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+                "ACCELERATE_DEEPSPEED_CONFIG_FILE": "ds.json",
+            },
+            "ds.json, which would not be read",
+        ),
+    ],
+)
+def test_a_launch_of_another_stage_is_a_mistake(zero: int, environ: dict[str, str], said: str | None) -> None:
+    found = launch_stage_mistake(load_config(["recipe=grpo_tiny", f"policy.zero={zero}"]), environ)
+    if said is None:
+        assert found == []
+    else:
+        assert [m.key for m in found] == ["policy.zero"] and said in found[0].advice
+
+
+def test_the_batch_must_divide_into_processes() -> None:
+    assert "3 process(es)" in mistakes("recipe=grpo_tiny", world_size=3)["rollouts.prompts"]
+
+
+@pytest.mark.parametrize("arguments", [["recipe=grpo_tin"], ["recipe=grpo_tiny", "optim.lr=x"]])
+def test_the_command_exits_with_2_before_anything_heavy(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "rlvr" / "train.py"), *arguments]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "in the configuration" in done.stderr
+    assert " torch" not in done.stderr
+    assert time.monotonic() - begun < 30  # a hang guard; what counts is that torch stays out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_needs_neither_weights_nor_data(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "rlvr" / "train.py"), "recipe=grpo_qwen7b", "--dry-run"]
+    environment = {"PATH": "", "HF_HUB_OFFLINE": "1", "WORLD_SIZE": "8"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "256 prompts x 8 completions = 2,048 a step" in done.stdout
+    assert "821 problems x 528 samples" in done.stdout
+    assert "69% of all samples" in done.stdout
+    assert "7,615,616,512 parameters" in done.stdout  # as counted in the published weights
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_counts_problems_as_published(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rlvr.train import main
+
+    monkeypatch.delenv("RLVR_DATA", raising=False)
+    tasks = [
+        "probe.tasks=[humaneval_plus, math500, {name: omni_math_rule, split: train}]",
+        "probe.max_problems=null",
+    ]
+    assert main(["recipe=grpo_tiny", *tasks, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "humaneval_plus: 164 problems" in said and "math500: 500 problems" in said
+    assert "omni_math_rule/train: 2,000 problems" in said
+
+
+def test_help_lists_everything_that_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    from rlvr.train import main
+
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    words = set(re.split(r"[\s,:]+", said))
+    assert {*recipe_names(), *ALGORITHMS, *TASKS, *PRESETS} <= words
+    lines = [line.split() for line in said.splitlines()]
+    assert ["optim.lr", "float", "=", "1e-06"] in lines and ["steps", "int"] in lines
+    assert ["algorithm.kl.estimator", "k1", "|", "k2", "|", "k3"] in lines
+    # A builder's own default, not that of the section's class.
+    assert re.search(r"^dapo: clip.low=0.2 clip.high=0.28 ", said, re.MULTILINE)
+    assert re.search(r"^math500, minerva_math, .*: source=none template=r1_zero ", said, re.MULTILINE)

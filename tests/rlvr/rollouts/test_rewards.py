@@ -1,0 +1,135 @@
+"""Rewards: components that add up, and reward functions that give no number, which train nothing."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlvr.config.errors import ConfigError
+from rlvr.config.schema import ExtraReward, RewardConfig
+from rlvr.core.run_dir import read_jsonl
+from rlvr.graders import Status, Verdict
+from rlvr.rollouts.rewards import RewardError, RewardMix, load_functions
+
+RIGHT = Verdict(Status.CORRECT, 1.0, "7")
+
+
+def raising(completion: str, reference: Any, verdict: Verdict) -> float:
+    return 1 / 0
+
+
+def giving(value: Any) -> Callable[..., Any]:
+    return lambda completion, reference, verdict: value
+
+
+def mix(path: Path, functions: dict[str, Any], weights: Sequence[float] = (), **config: Any) -> RewardMix:
+    extra = [
+        ExtraReward(reward=f"toys:{name}", weight=weights[i] if weights else 1.0)
+        for i, name in enumerate(functions)
+    ]
+    return RewardMix(RewardConfig(extra=extra, **config), functions, 20, path / "evidence" / "rewards.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("correct", "length", "cache", "reward"),
+    [
+        (True, 20, None, 1.0),
+        (False, 5, None, -1.0),
+        (True, 12, 8, 1.0),
+        (True, 16, 8, 0.5),
+        (False, 20, 8, -2.0),
+    ],
+)
+def test_outcome_and_length(
+    correct: bool, length: int, cache: int | None, reward: float, tmp_path: Path
+) -> None:
+    verdict = Verdict(Status.CORRECT if correct else Status.UNPARSED, float(correct))
+    rewards = mix(tmp_path, {}, wrong=-1.0, overlong_cache=cache)
+    assert rewards("p", "", length, None, verdict).total == reward
+
+
+def test_components_add_up_each_with_its_weight(tmp_path: Path) -> None:
+    def brevity(completion: str, reference: int, verdict: Verdict) -> float:
+        return reference / len(completion) + verdict.correct
+
+    rewards = mix(tmp_path, {"brevity": brevity}, [0.5], format=0.25, wrong=-1.0, overlong_cache=8)
+    reward = rewards("p", "abcd", 16, 2, RIGHT)
+    assert reward.components == {"outcome": 1.0, "format": 0.25, "overlong": -0.5, "brevity": 0.75}
+    assert reward.total == 1.5
+    partial = Verdict(Status.WRONG, 0.5, "8")
+    assert rewards("p", "abcd", 5, 2, partial).components == {
+        "outcome": 0.0, "format": 0.25, "overlong": -0.0, "brevity": 0.25,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "worth"),
+    [
+        (RIGHT, 0.25),
+        (Verdict(Status.WRONG, 0.0, "8"), 0.25),
+        (Verdict(Status.TIMED_OUT, 0.0, "2^{2^{40}}"), 0.25),
+        (Verdict(Status.UNPARSED, 0.0), 0.0),
+        (replace(RIGHT, misplaced=True), 0.0),
+    ],
+)
+def test_format_is_for_an_answer_in_its_place(verdict: Verdict, worth: float, tmp_path: Path) -> None:
+    assert mix(tmp_path, {}, format=0.25)("p", "", 5, None, verdict).components["format"] == worth
+
+
+@pytest.mark.parametrize("value", [2, 0.5, np.float32(0.5), np.int64(3), -1e6])
+def test_what_is_a_number(value: Any, tmp_path: Path) -> None:
+    reward = mix(tmp_path, {"own": giving(value)})("p", "", 5, None, RIGHT)
+    assert reward.components["own"] == float(value) and not reward.bad
+
+
+BAD = {
+    "nan": giving(math.nan),
+    "inf": giving(-math.inf),
+    "none": giving(None),
+    "string": giving("1.0"),
+    "bool": giving(True),
+    "list": giving([1.0]),
+    "complex": giving(1j),
+    "numpy_bool": giving(np.True_),
+    "numpy_nan": giving(np.float32("nan")),
+    "huge_int": giving(10**400),
+    "too_large": giving(1e39),  # infinite in single precision
+    "raises": raising,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_number_counts_as_wrong_or_stops(name: str, tmp_path: Path) -> None:
+    functions = {"fine": giving(0.5), name: BAD[name]}
+    reward = mix(tmp_path, functions, bad="wrong", wrong=-1.0)("p7", "text", 5, None, RIGHT)
+    assert reward.bad and reward.total == -0.5
+    assert reward.components == {"outcome": -1.0, "fine": 0.5, name: 0.0}
+    assert (reward.verdict.status, reward.verdict.score, reward.verdict.extracted) == (Status.WRONG, 0.0, "7")
+    with pytest.raises(RewardError, match=rf"reward {name}, problem p7: .*rewards\.jsonl"):
+        mix(tmp_path, functions)("p7", "text", 5, None, RIGHT)
+    rows = read_jsonl(tmp_path / "evidence" / "rewards.jsonl")
+    assert len(rows) == 2 and rows[0] == rows[1]
+    assert (rows[0]["problem"], rows[0]["completion"], rows[0]["verdict"]) == ("p7", "text", "correct")
+    said = rows[0]["raised" if name == "raises" else "returned"]
+    assert "ZeroDivisionError" in said if name == "raises" else said
+
+
+def test_functions_come_by_name_and_every_wrong_one_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("my_rewards")
+    module.brevity, module.format, module.number = giving(1.0), giving(1.0), 3  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "my_rewards", module)
+    fine = RewardConfig(extra=[ExtraReward(reward="my_rewards:brevity", weight=0.1)])
+    assert load_functions(fine) == {"brevity": module.brevity}
+    names = ["brevity", "brevity", "format", "number", "absent"]
+    wrong = [*(f"my_rewards:{name}" for name in names), "no_such_module:f", "none"]
+    with pytest.raises(ConfigError) as caught:
+        load_functions(RewardConfig(extra=[ExtraReward(reward=path) for path in wrong]))
+    assert [m.key for m in caught.value.mistakes] == [f"rewards.extra[{i}].reward" for i in range(1, 7)]

@@ -1,0 +1,195 @@
+"""reasoning-gym tasks: right answers are right, hostile ones touch nothing, training never meets the test."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr.graders import Status
+from rlvr.graders.plain_data import decode
+from rlvr.graders.procedural.grader import ProceduralVerifier, extract_answer
+from rlvr.sandbox import Confinement
+from rlvr.tasks import Problem, Task, TaskError, build_task
+
+pytest.importorskip("reasoning_gym")
+
+NAMES = ["chain_sum", "countdown", "simple_integration", "polynomial_multiplication"]
+SECONDS = 0.5
+IN_TIME = SECONDS + 0.5 + 1.0
+EITHER = ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)]
+
+
+def task_of(name: str, **options: Any) -> Task:
+    return build_task(f"reasoning_gym:{name}", **({"test_problems": 5} | options))
+
+
+def own_answer(problem: Problem) -> str:
+    return decode(problem.reference["entry"])["answer"]
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[2:])]
+)
+def test_own_answers_are_right_and_those_of_others_wrong(name: str) -> None:
+    task = task_of(name)
+    problems = [*task.test, task.train[0], task.train[999_999]]
+    answers = [own_answer(p) for p in problems]
+    right = task.verifier.grade(
+        [(f"<answer>{a}</answer>", p.reference) for a, p in zip(answers, problems, strict=True)]
+    )
+    assert [v.status for v in right] == [Status.CORRECT] * len(problems)
+    assert task.verifier(f"<answer>{answers[0]} or not</answer>", problems[0].reference).score == 0
+    assert task.verifier("no tag", problems[0].reference).status is Status.UNPARSED
+    task.verifier.pool.close()
+
+
+def test_partial_credit_is_off_unless_asked_for() -> None:
+    task = task_of("countdown")
+    assert task.verifier("<answer>1+1</answer>", task.test[0].reference).score == 0
+    generous = task_of("countdown", partial_credit=True)
+    verdict = generous.verifier("<answer>1+1</answer>", generous.test[0].reference)
+    assert (verdict.status, verdict.correct) == (Status.WRONG, False) and 0 < verdict.score < 1
+
+
+def test_training_never_meets_the_evaluation_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
+    task = task_of("chain_sum", parameters=few, test_problems=60)
+    held_out = {p.prompt for p in task.test}
+    assert len(held_out) == len(task.test)
+    drawn = [task.train[i] for i in random.Random(0).sample(range(len(task.train)), 100)]
+    # It was needed: with so few problems many training indices hold a question of the test.
+    first = [task.train.draws.problem(60 + i, "").prompt for i in range(60)]  # type: ignore[attr-defined]
+    assert held_out & set(first) and not held_out & {p.prompt for p in drawn}
+    monkeypatch.setattr("rlvr.tasks.reasoning_gym.MOST_DRAWS", 2)
+    with pytest.raises(TaskError, match="too few different problems"):
+        [task.train[i] for i in range(200)]
+
+
+@pytest.mark.slow
+def test_the_same_problems_in_every_process() -> None:
+    """Some generators go through sets, whose order is random from one interpreter to the next."""
+    code = (
+        "from rlvr.tasks import build_task\n"
+        "task = build_task('reasoning_gym:ransom_note', test_problems=5)\n"
+        "print(task.data_hash(), task.train[7])"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(said) == 1
+    hashes = [task_of("ransom_note", data_seed=seed).data_hash() for seed in (0, 0, 1)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("no_such_thing", {}, "no such data set; there are .*chain_sum"),
+        ("chain_sum", {"parameters": {"terms": 3}}, r"task\.parameters do not fit.*terms"),
+        ("chain_sum", {"parameters": {"min_terms": 5, "max_terms": 2}}, r"task\.parameters do not fit"),
+    ],
+)
+def test_what_cannot_be_made_is_named(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        task_of(name, **options)
+
+
+def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(TaskError, match=r"pip install 'rlvr\[reasoning-gym\]'"):
+        task_of("chain_sum")
+
+
+HOSTILE = [
+    "open({file!r}, 'w').write('x')",
+    "__import__('pathlib').Path({file!r}).write_text('x')",
+    "__import__('socket').create_connection(('127.0.0.1', {port}), 1)",
+    "__import__('os').system('touch ' + {file!r})",
+    "__import__('subprocess').run(['touch', {file!r}])",
+    "9**9**9",
+    "factorial(10**8)",
+    "2**2**2**2**2**2",
+    "'x' * 10**11",
+    "[0] * 10**11",
+    "[x for x in iter(int, 1)]",
+    "(lambda f: f(f))(lambda f: f(f))",
+    "__import__('os')._exit(0)",
+    "__import__('os').write(3, b'+1.0') or __import__('os')._exit(0)",
+    "__import__('time').sleep(1000)",
+    "(" * 5000 + "1" + ")" * 5000,
+    "1" * 10_000,
+    "\0\ud800",
+]
+
+
+# The fast tests take some of the answers to two data sets: one's scorer runs them as code, one's does not.
+@pytest.mark.parametrize(
+    "confinement", ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)], indirect=True
+)
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [
+        ("chain_sum", 6),
+        ("countdown", 4),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in NAMES),
+    ],
+)
+@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])
+def test_hostile_answers(
+    confinement: Confinement,
+    name: str,
+    every: int,
+    fenced: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the fence in front of the scorer taken away, nothing happens outside either."""
+    if not fenced:
+        monkeypatch.setattr(ProceduralVerifier, "scores", lambda self, answer: True)
+    problem = task_of(name).test[0]
+    verifier = ProceduralVerifier(name, seconds=SECONDS, workers=1, confinement=confinement)
+    right = f"<answer>{own_answer(problem)}</answer>"
+    assert verifier(right, problem.reference).correct
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for hostile in HOSTILE[::every]:
+            answer = hostile.replace("{file!r}", repr(str(tmp_path / "file")))
+            answer = answer.replace("{port}", str(server.getsockname()[1]))
+            start = time.monotonic()
+            verdict = verifier(f"<answer>{answer}</answer>", problem.reference)
+            assert time.monotonic() - start < IN_TIME, hostile
+            forged = not fenced and "b'+1.0'" in hostile  # what the fence is for
+            assert forged or not verdict.correct, hostile
+            assert not list(tmp_path.iterdir()), hostile
+        server.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            server.accept()
+    assert verifier(right, problem.reference).correct
+    assert len(verifier.pool._started) == 1
+    verifier.pool.close()
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        ("<answer> 5 </answer>", "5"),
+        ("<answer>4</answer> <answer>5", "5"),
+        ("answer: 4\nAnswer:  5\nsurely", "5"),
+        (" 5 ", " 5 "),
+        ("<answer></answer>", None),
+    ],
+)
+def test_extraction(completion: str, answer: str | None) -> None:
+    assert extract_answer(completion, whole_text=True) == (answer and answer.strip())
+    assert extract_answer("5", whole_text=False) is None

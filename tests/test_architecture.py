@@ -1,0 +1,116 @@
+"""Imports go one way, formulas import torch alone, and the script's directory is not on sys.path."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read_floors() -> list[set[str]]:
+    """The table in ARCHITECTURE.md, from the ground up; names are of rlvr unless they say otherwise."""
+    lines = (ROOT / "ARCHITECTURE.md").read_text().splitlines()
+    rows = lines[lines.index("| floor | modules |") + 2 :]
+    floors = []
+    for row in takewhile(lambda line: line.startswith("|"), rows):
+        names = re.findall(r"`([\w.]+)`", row)
+        floors.append({name if name.startswith("evals.") else f"rlvr.{name}" for name in names})
+    return floors
+
+
+# A package stands for all its modules.
+FLOORS = read_floors()
+
+
+def modules() -> dict[str, Path]:
+    files = [*(ROOT / "rlvr").rglob("*.py"), *(ROOT / "evals").rglob("*.py")]
+    names = {".".join(f.relative_to(ROOT).with_suffix("").parts): f for f in files}
+    return {name.removesuffix(".__init__"): file for name, file in names.items()}
+
+
+def floor_of(module: str) -> int | None:
+    for height, floor in enumerate(FLOORS):
+        if any(module == name or module.startswith(f"{name}.") for name in floor):
+            return height
+    return None
+
+
+def imported(file: Path) -> set[str]:
+    """Modules of the two packages that a file imports anywhere, function bodies included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    known = modules().keys()
+    return {name for name in found if name in known and name not in ("rlvr", "evals")}
+
+
+@pytest.mark.parametrize("module", sorted(modules().keys() - {"rlvr", "evals"}))
+def test_imports_go_down(module: str) -> None:
+    own = floor_of(module)
+    assert own is not None, f"{module} stands on no floor: add it to the table in ARCHITECTURE.md"
+    for other in imported(modules()[module]):
+        below = floor_of(other)
+        assert below is not None
+        package = module.rpartition(".")[0]
+        same_package = other.rpartition(".")[0] in (package, module) or other == package
+        assert below < own or (same_package and below == own), f"{module} must not import {other}"
+
+
+def test_floors_name_only_what_exists() -> None:
+    for name in set().union(*FLOORS):
+        assert name in modules(), f"{name} is on a floor but not in the tree"
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("rlvr.planning.recipe", "torch transformers accelerate vllm deepspeed trl"),
+        ("rlvr.algorithms.formulas.advantages", "transformers accelerate vllm deepspeed trl"),
+        ("rlvr.algorithms.formulas.losses", "transformers accelerate vllm deepspeed trl"),
+        ("rlvr.learning.off_policy", "transformers accelerate vllm deepspeed trl"),
+        ("rlvr.graders.countdown", "torch transformers"),
+        ("rlvr.graders.math.grader", "torch transformers sympy math_verify"),
+        ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
+        ("evals.commands.grade", "torch transformers sympy math_verify"),
+        ("evals.commands.probe", "torch transformers vllm"),
+        ("evals.estimators.gap", "torch transformers"),
+        ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
+        ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
+    ],
+)
+def test_light_modules_stay_light(module: str, forbidden: str) -> None:
+    code = f"import {module}, sys; print([m for m in {forbidden.split()!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_module_of_the_package_shadows_another(tmp_path: Path) -> None:
+    """`python rlvr/train.py` puts rlvr/ first on sys.path; train.py takes it off again."""
+    code = (
+        "import runpy, sys; sys.argv = ['train.py', '--help']\n"
+        f"sys.path.insert(0, {str(ROOT / 'rlvr')!r})\n"
+        "try: runpy.run_path(sys.path[0] + '/train.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        f"print({str(ROOT / 'rlvr')!r} in sys.path)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_the_script_does_nothing_when_imported() -> None:
+    """Engines that spawn processes import the main module again."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import rlvr.train"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "" and done.stderr == ""
