@@ -95,7 +95,7 @@ class OurStep:
         )
         self.policy = Policy(model, PolicyConfig(), optim, self.accelerator, rollouts.temperature)
         self.learner = Learner(algorithm, self.policy, self.accelerator, optim, rollouts, seed=0)
-        verifier = StringVerifier("1", lambda text, _: (self._verdict(text), None))
+        verifier = StringVerifier(lambda text, _: (self._verdict(text), None), "1")
         self.rollouts = Rollouts(
             self.engine, Task("benchmark", [], [], verifier, ""), tokenizer, rollouts,
             RewardMix(RewardConfig(), {}, work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,

@@ -29,14 +29,15 @@ from rich.console import Console
 from evals.commands.arguments import read_with_task
 from evals.records.conditions import Conditions, ConditionsError, differences
 from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
-from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.instrument import Instrument, Reading, Subject
+from evals.sampling.settings import ProbeConfig
 from evals.sampling.temperature import BracketError, Match, match_temperature, output_entropy
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.schema import Choice, EngineConfig, Positive, ProbeConfig, Section
-from rlvr.core.checkpoint import CheckpointError, config_hash, weight_hash
+from rlvr.config.schema import Choice, EngineConfig, Positive, Section
+from rlvr.core.checkpoint import CheckpointError
 from rlvr.core.run_dir import write_json
-from rlvr.engines import Engine, EngineError
-from rlvr.engines.build import local_engine
+from rlvr.engines import EngineError
+from rlvr.engines.sampler import open_model
 from rlvr.models import loading as models
 from rlvr.sandbox import StartError
 from rlvr.tasks import Task, TaskError, build_task
@@ -91,11 +92,8 @@ class Matching:
 
     def __init__(self, settings: Settings, target: Target, task: Task, console: Console):
         self.settings, self.target, self.task, self.console = settings, target, task, console
-        self.path = models.model_directory(settings.policy)
-        self.tokenizer = models.load_tokenizer(self.path)
-        limit = target.conditions.max_new_tokens
-        self.longest = models.check_context(self.path, self.tokenizer, [task], limit)
-        self.weights = weight_hash(self.path)
+        self.policy = open_model(settings.policy, settings.engine, PartialState().device)
+        self.policy.fit([task], target.conditions.max_new_tokens)
 
     def run(self) -> tuple[Match, Reading | None]:
         """Raises BracketError or ConditionsError; the reading is on the main process."""
@@ -107,9 +105,8 @@ class Matching:
                 f"the base was sampled by the {how[0]} engine in {how[1]}: "
                 f"give engine.name={how[0]} engine.dtype={how[1]}"
             )
-        engine = LazyEngine(s.engine.name, s.engine.dtype, self._build)
-        with engine:
-            self.subject = Subject(self.weights, config_hash(self.path), engine)
+        with self.policy.engine() as engine:
+            self.subject = Subject.of(self.policy, engine)
             match = match_temperature(
                 self.entropy_at, target.entropy, low, s.high, s.tolerance * target.entropy
             )
@@ -145,11 +142,7 @@ class Matching:
             max_problems=target.problems,
             seed=target.origin.seed,
         )
-        return Instrument(config, self.tokenizer, target.conditions.max_new_tokens, self.console)
-
-    def _build(self) -> Engine:
-        device = PartialState().device
-        return local_engine(self.path, self.tokenizer, self.settings.engine, self.longest, device)
+        return Instrument(config, self.policy.tokenizer, target.conditions.max_new_tokens, self.console)
 
 
 def main(arguments: Sequence[str]) -> int:

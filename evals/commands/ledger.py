@@ -36,12 +36,13 @@ from evals.estimators.solvability import (
 )
 from evals.records.conditions import ConditionsError
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
+from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
 from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Choice, Section
-from rlvr.core.run_dir import RunDir, write_text
+from rlvr.core.run_dir import write_text
 
 ONE_SIDE = (Outcome.GAINED, Outcome.LOST)
 
@@ -98,14 +99,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     """The counts of base and policy. Raises ConfigError with every mistake."""
-    probes = RunDir(settings.directory).probes
-    steps = {int(path.name.removeprefix("step_")): path for path in probes.glob("step_*")}
+    here = ProbeDir(settings.directory)
+    steps = here.probed()
     # A probe measures one task after the other, so the newest may not have got to this one.
     file = counts_file(Path(), settings.task.name).name if settings.task else "*.parquet"
     complete = [step for step, path in steps.items() if any(path.glob(file))]
     step = settings.step if settings.step in steps else max(complete or steps, default=None)
     directory = settings.directory if step is None else steps[step]
-    base = (settings.directory if step is None else probes) / BASE_FOLDER
+    base = settings.directory / BASE_FOLDER if step is None else here.base
     mistakes = []
     if settings.step is not None and settings.step not in steps:
         known = ", ".join(map(str, sorted(steps))) or "none, this is no run directory with probes"

@@ -15,18 +15,13 @@ from evals.records.conditions import ConditionsError, differences
 from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare
 from evals.reports.gap_table import pair_table
-from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.measure import Plan
-from rlvr.config.schema import ProbeConfig
-from rlvr.core.checkpoint import config_hash, weight_hash
+from evals.sampling.settings import ProbeConfig
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
-from rlvr.engines import Engine
-from rlvr.engines.build import local_engine
-from rlvr.models import loading as models
+from rlvr.engines.lazy import LazyEngine
+from rlvr.engines.sampler import open_model
 from rlvr.tasks import Task, build_task
-
-# As in the study, where the models' context allows it.
-MOST_NEW_TOKENS = 16384
 
 
 class PairError(ValueError):
@@ -41,7 +36,7 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
     task = build_task(pair.task.name, **pair.task.options)
     sides = [_Side(pair.base, task, pair), _Side(pair.model, task, pair)]
     base, policy = sides
-    tokens = config.max_new_tokens or min(MOST_NEW_TOKENS, *(side.room for side in sides))
+    tokens = config.max_new_tokens or min(side.room for side in sides)
     for side in sides:
         side.prepare(config, tokens, console)
     base_plan = base.instrument.plan(task, config.base_n, config.base_stop_r)
@@ -56,7 +51,7 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
         return
     readings = []
     for title, side, its_plan in work:
-        with side.engine() as engine:
+        with side.model.engine() as engine:
             readings.append(side.measure(title, its_plan, engine, console))
     if readings[0] is not None and readings[1] is not None:
         _write(pair.out, readings[0], readings[1], config.k, console)
@@ -68,37 +63,20 @@ class _Side:
     def __init__(self, name: str, task: Task, pair: Pair):
         self.name = name
         self.task = task
-        self.config = pair.engine
-        self.path = models.model_directory(name)
-        self.weights, self.config_hash = weight_hash(self.path), config_hash(self.path)
-        self.tokenizer = models.load_tokenizer(self.path)
-        self.prompt = max(len(self.tokenizer.encode(p.prompt)) for p in task.test)
-        self.room = models.context(self.path) - self.prompt
-        if self.room < 1:
-            raise PairError(
-                f"{name}: a prompt of {task.name} has {self.prompt} tokens, which fill its context"
-            )
+        self.model = open_model(name, pair.engine, PartialState().device)
+        self.room = self.model.room([task])
 
     def prepare(self, config: ProbeConfig, tokens: int, console: Console) -> None:
-        if tokens > self.room:
-            raise PairError(
-                f"max_new_tokens={tokens}: the context of {self.name} leaves room for {self.room}"
-            )
-        self.longest = self.prompt + tokens
-        self.instrument = Instrument(config, self.tokenizer, tokens, console)
-
-    def engine(self) -> LazyEngine:
-        return LazyEngine(self.config.name, self.config.dtype, self._build)
+        self.model.fit([self.task], tokens)
+        self.instrument = Instrument(config, self.model.tokenizer, tokens, console)
 
     def missing(self, plan: Plan) -> int:
         """Samples that the store lacks."""
-        return self.instrument.measuring(
-            plan, Subject(self.weights, self.config_hash, self.engine())
-        ).missing()
+        return self.instrument.measuring(plan, Subject.of(self.model, self.model.engine())).missing()
 
     def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> Reading | None:
         """Says how long it is going to take once the first chunk is drawn."""
-        subject = Subject(self.weights, self.config_hash, engine)
+        subject = Subject.of(self.model, engine)
         begun = time.monotonic()
         first = self.instrument.pilot(plan, subject)
         left = self.instrument.measuring(plan, subject).missing()
@@ -111,15 +89,11 @@ class _Side:
         reading = self.instrument.measure(plan, subject, f"{title} {self.task.name}")
         return reading and replace(reading, drawn=reading.drawn + first)
 
-    def _build(self) -> Engine:
-        device = PartialState().device
-        return local_engine(self.path, self.tokenizer, self.config, self.longest, device)
-
 
 def _check_prompts(base: _Side, policy: _Side, task: Task) -> None:
     """Raises PairError where the two tokenizers do not read a prompt as the same text."""
     for problem in task.test:
-        read = [s.tokenizer.decode(s.tokenizer.encode(problem.prompt), skip_special_tokens=True)
+        read = [s.model.tokenizer.decode(s.model.tokenizer.encode(problem.prompt), skip_special_tokens=True)
                 for s in (base, policy)]  # fmt: skip
         if read[0] != read[1]:
             raise PairError(

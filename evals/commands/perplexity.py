@@ -27,6 +27,7 @@ from rich.console import Console
 from evals.commands.grade import SamplesError, read_samples
 from evals.records.conditions import ConditionsError, check_comparable
 from evals.records.files import FileError, counts_file, read_about, read_counts, samples_file
+from evals.records.probe_dir import ProbeDir
 from evals.reports.figures import LOOKS
 from evals.reports.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
 from evals.sampling.likelihood import Response, perplexities, problem_medians, read_responses
@@ -34,7 +35,7 @@ from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, Positive, Section
 from rlvr.core.checkpoint import CheckpointError, weight_hash
 from rlvr.core.progress import progress
-from rlvr.core.run_dir import RunDir, write_text
+from rlvr.core.run_dir import step_folders, write_text
 from rlvr.models.loading import ModelError, load_model, load_tokenizer, model_directory
 from rlvr.planning.recipe import parse_arguments
 from rlvr.tasks import Problem
@@ -123,13 +124,13 @@ def find_inputs(settings: Settings) -> Inputs:
         here = Path(str(settings.samples))
         sources = {Author(BASE): here / "base", Author(POLICY): here}
         return Inputs(str(settings.base), str(settings.policy), sources)
-    run, task = RunDir(settings.run), settings.task.name
+    run, task = ProbeDir(settings.run), settings.task.name
     try:
         config = json.loads(run.config.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError("perplexity", [Mistake("run", str(run.path), f"is no run: {error}")]) from None
-    probed = {s: d for s, d in _steps(run.probes).items() if samples_file(d, task).is_file()}
-    kept = _steps(run.checkpoints)
+    probed = {s: d for s, d in run.probed().items() if samples_file(d, task).is_file()}
+    kept = step_folders(run.checkpoints)
     if not probed.keys() & kept.keys():
         advice = (
             f"has no checkpoint that was probed on {task}; probed: {sorted(probed)}, kept: {sorted(kept)}"
@@ -138,12 +139,8 @@ def find_inputs(settings: Settings) -> Inputs:
     last = max(probed.keys() & kept.keys())
     # Before training the policy is the base.
     policies = {Author(POLICY, step): probed[step] for step in sorted(probed) if 0 < step <= last}
-    sources = {Author(BASE): run.probes / "base", **policies}
+    sources = {Author(BASE): run.base, **policies}
     return Inputs(config["base"] or config["model"], str(kept[last] / "policy"), sources)
-
-
-def _steps(directory: Path) -> dict[int, Path]:
-    return {int(found.name[5:]): found for found in directory.glob("step_[0-9]*")}
 
 
 def measure(settings: Settings, inputs: Inputs) -> list[Median]:

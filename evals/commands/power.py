@@ -25,13 +25,14 @@ from pydantic import Field
 from rich.console import Console
 
 from evals.commands.arguments import read_with_task
-from evals.commands.pair import MOST_NEW_TOKENS
-from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
+from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.power_sampling import PowerEngine
+from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.schema import Choice, Positive, ProbeConfig, Section
-from rlvr.core.checkpoint import config_hash, weight_hash
+from rlvr.config.schema import Choice, EngineConfig, Positive, Section
 from rlvr.engines.hf import HFEngine
+from rlvr.engines.lazy import LazyEngine
+from rlvr.engines.sampler import open_model
 from rlvr.models import loading as models
 from rlvr.sandbox import StartError
 from rlvr.tasks import TaskError, build_task
@@ -90,16 +91,15 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 def measure(settings: Settings, console: Console) -> Reading | None:
     """On all ranks; the reading on the main process. Raises ModelError, TaskError or StartError."""
     task = build_task(settings.task.name, **settings.task.options)
-    path = models.model_directory(settings.model)
-    tokenizer = models.load_tokenizer(path)
-    prompt = max(len(tokenizer.encode(problem.prompt)) for problem in task.test)
-    tokens = settings.max_new_tokens or min(MOST_NEW_TOKENS, models.context(path) - prompt)
-    models.check_context(path, tokenizer, [task], tokens)
+    engines = EngineConfig(dtype=settings.dtype, batch_size=settings.batch_size)
+    model = open_model(settings.model, engines, PartialState().device)
+    tokens = model.room([task], settings.max_new_tokens)
+    model.fit([task], tokens)
     block = settings.block or -(-tokens // BLOCKS)
 
     def build() -> PowerEngine:
-        model = models.load_model(path, settings.dtype).to(PartialState().device)
-        engine = HFEngine(model, tokenizer, models.eos_ids(path, tokenizer), settings.batch_size)
+        engine = model.build()
+        assert isinstance(engine, HFEngine)  # a move needs its log-probs of given tokens
         return PowerEngine(engine, block, settings.moves)
 
     config = ProbeConfig(
@@ -109,10 +109,10 @@ def measure(settings: Settings, console: Console) -> Reading | None:
         seed=settings.seed,
         chunk=settings.chunk,
     )
-    instrument = Instrument(config, tokenizer, tokens, console)
+    instrument = Instrument(config, model.tokenizer, tokens, console)
     name = PowerEngine.named("hf", block, settings.moves)
     with LazyEngine(name, settings.dtype, build) as engine:
-        subject = Subject(weight_hash(path), config_hash(path), engine)
+        subject = Subject.of(model, engine)
         plan = instrument.plan(task, settings.n)
         # A move draws half of what stands, on average, and what stands grows from one block to all of them.
         times = 1 + settings.moves * (-(-tokens // block) + 1) / 4

@@ -25,8 +25,8 @@ import sys
 from collections.abc import Sequence
 
 from evals.commands.probe_settings import Jobs, Pair, read_jobs, read_pair
+from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ConfigError
-from rlvr.config.schema import ProbeConfig
 from rlvr.planning.recipe import parse_arguments
 
 
@@ -50,8 +50,9 @@ def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
     from evals.commands.pair import PairError, measure_pair
     from evals.probe.detached import work
     from evals.records.conditions import ConditionsError
+    from evals.records.probe_dir import ProbeDir
     from rlvr.core.checkpoint import CheckpointError
-    from rlvr.core.run_dir import RunDir, RunDirError
+    from rlvr.core.run_dir import RunDirError
     from rlvr.engines import EngineError
     from rlvr.models.loading import ModelError
     from rlvr.sandbox import StartError
@@ -60,8 +61,8 @@ def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
     console = Console(stderr=True)
     try:
         if isinstance(settings, Jobs):
-            done = work(RunDir(settings.run), settings.follow, console)
-            console.print(f"{done} job(s) done; their records are in {RunDir(settings.run).probe}")
+            done = work(ProbeDir(settings.run), settings.follow, console)
+            console.print(f"{done} job(s) done; their records are in {ProbeDir(settings.run).probe}")
         else:
             measure_pair(*settings, console)
     except (

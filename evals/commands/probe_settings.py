@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
-from rlvr.config.schema import Choice, EngineConfig, ProbeConfig, Section
+from rlvr.config.schema import Choice, EngineConfig, Section
 from rlvr.planning.recipe import complete_choice
 from rlvr.tasks import TASKS
 

@@ -1,35 +1,29 @@
-"""Probing beside training: the hook leaves a job for every checkpoint, and a process of its own takes it up.
-
-A job is a directory jobs/step_000050-<hash> of the run, with policy/ and about.json. Its policy outlives the
-checkpoint. A job is done when its directory is gone; one whose worker died is taken up by the next.
-"""
+"""Probing beside training: the hook leaves a job for every checkpoint, and another process takes it up."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from evals.probe.hook import Base, Probe, is_due
-from evals.sampling.instrument import Instrument, LazyEngine
-from rlvr.config.schema import Config, EngineConfig
+from evals.probe.hook import Probe, is_due
+from evals.probe.jobs import Job, claim, pending, remove
+from evals.probe.plugin import probed_tasks
+from evals.records.probe_dir import ProbeDir
+from evals.sampling.instrument import Instrument
+from evals.sampling.settings import longest_completion, probe_config
+from rlvr.config.schema import Config
 from rlvr.core.checkpoint import keep_policy, weight_hash
-from rlvr.core.run_dir import RunDir, RunDirError
-from rlvr.engines import Engine
-from rlvr.engines.build import local_engine
-from rlvr.hooks import Moment, Report
-from rlvr.models import loading as models
-from rlvr.tasks import probed_task
+from rlvr.core.run_dir import RunDirError, step_folder
+from rlvr.engines.sampler import Sampler, open_model, whole_policy
+from rlvr.hooks import CheckpointEvent, HookReport
+from rlvr.planning.recipe import saved_config
 
 # Seconds between looks for a new job.
 PATIENCE = 5.0
@@ -38,80 +32,37 @@ PATIENCE = 5.0
 class DetachedProbe:
     """A checkpoint hook that measures nothing: it leaves a job and lets training go on."""
 
-    def __init__(self, config: Config, run_dir: RunDir, console: Console):
+    def __init__(self, config: Config, run_dir: ProbeDir, console: Console):
         self.config = config
         self.run_dir = run_dir
         self.console = console
         self.ranks = PartialState()
 
-    def __call__(self, moment: Moment) -> Report:
-        if is_due(self.config.probe, self.config.save_every, moment) and self.ranks.is_main_process:
-            self._leave(moment)
+    def __call__(self, event: CheckpointEvent) -> HookReport:
+        if is_due(probe_config(self.config), self.config.save_every, event) and self.ranks.is_main_process:
+            self._leave(event)
         self.ranks.wait_for_everyone()
-        return Report()
+        return HookReport()
 
-    def _leave(self, moment: Moment) -> None:
+    def _leave(self, event: CheckpointEvent) -> None:
         """A resume has taken back what follows this step, and so the jobs of it that nobody works at."""
         self.run_dir.jobs.mkdir(exist_ok=True)
         for job in pending(self.run_dir):
-            if job.step > moment.step:
+            if job.step > event.step:
                 with claim(self.run_dir, job) as own:
                     if own:
                         remove(job)
-        last = "-last" if moment.last else ""
-        name = f"step_{moment.step:06d}-{weight_hash(moment.policy)[:8]}{last}"
+        last = "-last" if event.last else ""
+        name = f"{step_folder(event.step)}-{weight_hash(event.policy)[:8]}{last}"
         if not (self.run_dir.jobs / name).exists():
-            about = {"step": moment.step, "samples": moment.samples, "last": moment.last}
-            keep_policy(moment.policy, self.run_dir.jobs / name, about)
+            about = {"step": event.step, "samples": event.samples, "last": event.last}
+            keep_policy(event.policy, self.run_dir.jobs / name, about)
         self.console.print(
             f"left {self.run_dir.jobs / name} for: python -m evals probe run={self.run_dir.path}"
         )
 
 
-@dataclass(frozen=True)
-class Job:
-    """A checkpoint that waits to be probed."""
-
-    path: Path
-    step: int
-    samples: int
-    last: bool
-
-    @property
-    def policy(self) -> Path:
-        return self.path / "policy"
-
-
-def pending(run_dir: RunDir) -> list[Job]:
-    """Jobs that are not done, the earliest step first."""
-    jobs = []
-    for path in sorted(run_dir.jobs.glob("step_[0-9]*")):
-        with suppress(FileNotFoundError):  # it was done meanwhile
-            jobs.append(Job(path, **json.loads((path / "about.json").read_text())))
-    return jobs
-
-
-def remove(job: Job) -> None:
-    """In one rename, so that nobody meets a part of it."""
-    gone = job.path.with_name(f".done-{job.path.name}")
-    shutil.rmtree(gone, ignore_errors=True)
-    job.path.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-@contextmanager
-def claim(run_dir: RunDir, job: Job) -> Iterator[bool]:
-    """Whether the job is there and this process has it alone during the block."""
-    with open(run_dir.jobs / f".{job.path.name}.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield job.path.exists()
-
-
-def work(run_dir: RunDir, follow: bool, console: Console) -> int:
+def work(run_dir: ProbeDir, follow: bool, console: Console) -> int:
     """Takes up the run's jobs until none is left; returns how many it did.
 
     follow: waits for more until training has ended. Raises RunDirError where there is no run.
@@ -133,41 +84,38 @@ def work(run_dir: RunDir, follow: bool, console: Console) -> int:
 class _Worker:
     """What the jobs of one run need."""
 
-    def __init__(self, run_dir: RunDir, console: Console):
+    def __init__(self, run_dir: ProbeDir, console: Console):
         if not run_dir.config.exists():
             raise RunDirError(f"{run_dir.path} holds no run: there is no {run_dir.config.name}")
         self.run_dir = run_dir
         self.ranks = PartialState()
-        config = Config.model_validate_json(run_dir.config.read_text())
-        self.tasks = [probed_task(c) for c in config.probe.tasks]
-        self.model = models.model_directory(config.model)
-        base = models.model_directory(config.base_model)
-        self.tokenizer = models.load_tokenizer(self.model)
-        tokens = config.probe_max_new_tokens
-        self.longest = models.check_context(self.model, self.tokenizer, self.tasks, tokens)
+        config = saved_config(run_dir.config)
         # A server, if the run has one, holds the policy that trains.
         self.engine_config = config.engine.model_copy(update={"mode": "colocate"})
+        self.tasks = probed_tasks(config)
+        self.tokens = longest_completion(config)
+        self.model = self.opened(config.model)
+        base = self.opened(config.base_model, self.model.tokenizer)
         self.probes = Probe(
-            instrument=Instrument(config.probe, self.tokenizer, tokens, console),
+            instrument=Instrument(probe_config(config), self.model.tokenizer, self.tokens, console),
             tasks=self.tasks,
             run_dir=run_dir,
-            base=Base(base, lambda: self.engine(base)),
+            base=base.path,
+            open_base=base.build,
             save_every=config.save_every,
+            begins_after=config.steps,
         )
 
-    def engine(self, weights: Path) -> Engine:
-        return local_engine(weights, self.tokenizer, self.engine_config, self.longest, self.ranks.device)
+    def opened(self, model: str | Path, tokenizer: Any = None) -> Sampler:
+        sampler = open_model(model, self.engine_config, self.ranks.device, tokenizer)
+        return sampler.fit(self.tasks, self.tokens)
 
     def probe(self, job: Job) -> None:
         """Measures the job's policy and removes the job."""
-        c: EngineConfig = self.engine_config
-        with tempfile.TemporaryDirectory() as room:
-            whole = job.policy
-            if (job.policy / "adapter_config.json").exists():
-                whole = Path(room) / "whole"
-                models.merge_adapters(job.policy, whole, str(self.model), "float32")
-            with LazyEngine(c.name, c.dtype, lambda: self.engine(whole)) as engine:
-                self.probes(Moment(job.step, job.samples, job.policy, engine, job.last))
+        with ExitStack() as stack:
+            policy = stack.enter_context(whole_policy(job.policy, self.model.path))
+            engine = stack.enter_context(self.opened(policy, self.model.tokenizer).engine())
+            self.probes(CheckpointEvent(job.step, job.samples, job.policy, engine, job.last))
         if self.ranks.is_main_process:
             remove(job)
         self.ranks.wait_for_everyone()

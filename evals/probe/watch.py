@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.records.gap_record import GapRecord
-from rlvr.config.schema import WatchConfig
+from evals.sampling.settings import WatchConfig
 
 
 @dataclass(frozen=True)

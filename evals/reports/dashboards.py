@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from evals.records.files import counts_file, plain_name, samples_file
 from evals.records.gap_record import GapRecord
-from rlvr.core.run_dir import RunDir
+from evals.records.probe_dir import ProbeDir
 from rlvr.core.seeds import derive_seed
-from rlvr.hooks import Curves, Report, Table
+from rlvr.hooks import Curves, HookReport, Table
 from rlvr.tasks import Task
 
 # Samples of each task that are shown.
@@ -23,7 +23,7 @@ SHOWN = 64
 COLUMNS = ("problem", "index", "prompt", "completion", "verdict", "extracted", "logprob", "tokens")
 
 
-def dashboard_report(records: Sequence[GapRecord], tasks: Sequence[Task], run_dir: RunDir) -> Report:
+def dashboard_report(records: Sequence[GapRecord], tasks: Sequence[Task], run_dir: ProbeDir) -> HookReport:
     """One probe's records, one of each task; the first task is the one that runs are sorted by.
 
     metrics: probe/gap and so on for the first task, probe/<task>/gap for every task. In the keys of tables
@@ -34,8 +34,8 @@ def dashboard_report(records: Sequence[GapRecord], tasks: Sequence[Task], run_di
     for task, record in of_task.items():
         metrics |= {f"probe/{task}/{name}": value for name, value in record.metrics().items()}
     first = of_task[tasks[0].name]
-    details = run_dir.probes / f"step_{first.step:06d}"
-    return Report(
+    details = run_dir.of_step(first.step)
+    return HookReport(
         metrics=metrics | {f"probe/{name}": value for name, value in first.metrics().items()},
         summary=summary(first),
         tables={
@@ -97,8 +97,8 @@ def some_samples(path: Path, task: Task, count: int = SHOWN) -> Table:
     return Table(COLUMNS, sorted(shown, key=lambda row: row[:2]))
 
 
-def counts_of_steps(run_dir: RunDir, tasks: Sequence[Task], last: int) -> list[Path]:
+def counts_of_steps(run_dir: ProbeDir, tasks: Sequence[Task], last: int) -> list[Path]:
     """The counts files of every probe up to a step."""
-    steps = sorted(d for d in run_dir.probes.glob("step_*") if int(d.name.removeprefix("step_")) <= last)
+    steps = [directory for step, directory in run_dir.probed().items() if step <= last]
     files = [counts_file(directory, task.name) for directory in steps for task in tasks]
     return [file for file in files if file.exists()]

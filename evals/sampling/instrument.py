@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -15,14 +13,13 @@ from rich.console import Console
 from evals.records.measurement import Measurement
 from evals.records.store import SampleKey, SampleSet, store_root
 from evals.sampling.measure import Measuring, Plan, make_plan
-from rlvr.config.schema import ProbeConfig
+from evals.sampling.settings import ProbeConfig
 from rlvr.core.progress import Display, progress
-from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.engines import Engine, Sampling
+from rlvr.engines.lazy import LazyEngine
+from rlvr.engines.sampler import Sampler
 from rlvr.learning.accelerator import LONGEST_WAIT
 from rlvr.tasks import Task
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,11 @@ class Subject:
     weights: str
     config: str
     engine: Engine
+
+    @classmethod
+    def of(cls, model: Sampler, engine: Engine) -> Subject:
+        """The model, held by this engine."""
+        return cls(model.weights, model.settings, engine)
 
 
 @dataclass(frozen=True)
@@ -110,47 +112,6 @@ class Instrument:
     def measuring(self, plan: Plan, subject: Subject) -> Measuring:
         """The plan on its way for this subject, with what the store has of it."""
         return Measuring(plan, self.samples(plan, subject), subject.engine)
-
-
-class LazyEngine:
-    """An engine that is built when the first completion is asked of it; closed at the end of the block.
-
-    name, dtype: of the engine that `build` makes. loading: seconds that building took.
-    """
-
-    def __init__(self, name: str, dtype: str, build: Callable[[], Engine]):
-        self.name, self.dtype, self.build = name, dtype, build
-        self.loading = 0.0
-        self._built: Engine | None = None
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        yield from self.built().generate(requests)
-
-    def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        self.built().load(weights)
-
-    def sleep(self) -> None:
-        if self._built is not None:
-            self._built.sleep()
-
-    def close(self) -> None:
-        if self._built is not None:
-            self._built.close()
-        self._built = None
-
-    def built(self) -> Engine:
-        """The engine, built now if it was not yet."""
-        if self._built is None:
-            begun = time.monotonic()
-            self._built = self.build()
-            self.loading = time.monotonic() - begun
-        return self._built
-
-    def __enter__(self) -> LazyEngine:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

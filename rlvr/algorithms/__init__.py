@@ -5,10 +5,9 @@ Builders import torch inside, so that a configuration is checked before torch is
 
 from __future__ import annotations
 
-from typing import Any
-
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
+from rlvr.config.registry import PluginError
 from rlvr.config.schema import Choice
 
 # name -> module:function that builds it
@@ -20,22 +19,27 @@ ALGORITHMS = {
     "remax": "rlvr.algorithms.remax:remax",
     "dapo": "rlvr.algorithms.dapo:dapo",
     "passk": "rlvr.algorithms.passk:passk",
-}
-
-# Settings by name, laid over a builder's defaults where it has them (`algorithm.preset`); what a recipe
-# gives itself wins. paper_era_verl: what arXiv 2504.13837 inherited from the verl of April 2025, but for
-# the averaging of micro-batch means, which would make the gradient depend on their size.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper_era_verl": {
-        "normalisation": "token_mean",
-        "loss": "ppo_clip",
-        "clip": {"dual": 3.0},
-        "std_ddof": 1,
-        "whitening": {"by": "tokens", "ddof": 1},
-    },
+    "grpo_verl": "rlvr.algorithms.verl:grpo_verl",
+    "ppo_verl": "rlvr.algorithms.verl:ppo_verl",
+    "rloo_verl": "rlvr.algorithms.verl:rloo_verl",
+    "reinforce_pp_verl": "rlvr.algorithms.verl:reinforce_pp_verl",
+    "remax_verl": "rlvr.algorithms.verl:remax_verl",
+    "dapo_verl": "rlvr.algorithms.verl:dapo_verl",
 }
 
 
 def build_algorithm(choice: Choice) -> Algorithm:
-    """The algorithm with its settings. Raises ValueError for settings that contradict each other."""
-    return registry.build(ALGORITHMS, choice.name, choice.options)
+    """The algorithm with its settings. Raises ValueError for settings that contradict each other, and
+    PluginError for a builder of the user's own that fails or builds something else."""
+    algorithm = registry.build(ALGORITHMS, choice.name, choice.options)
+    if not isinstance(algorithm, Algorithm):
+        kind = type(algorithm).__name__
+        raise PluginError(f"{choice.name} returned a {kind}, not an rlvr.algorithms.bundle.Algorithm")
+    return algorithm
+
+
+def departures(choice: Choice) -> str:
+    """'normalisation=token_mean (default sequence_mean)' for every setting that is not the algorithm's
+    default; empty where there is none."""
+    found = registry.departures(ALGORITHMS, choice.name, choice.options)
+    return ", ".join(f"{key}={given} (default {usual})" for key, (usual, given) in found.items())

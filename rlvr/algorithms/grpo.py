@@ -21,7 +21,7 @@ def grpo(
     """Rewards normalised in their group, PPO clip, mean over tokens then completions, k3 in the loss.
 
     The paper leaves eps and the ddof of the standard deviation open: here 1e-6 and 1.
-    verl: eps 1e-6, token mean, dual clip 3 (preset paper_era_verl). OpenRLHF: eps 1e-9, token mean.
+    verl: eps 1e-6, token mean, dual clip 3 (`grpo_verl`). OpenRLHF: eps 1e-9, token mean.
     TRL: eps 1e-4, token mean by default ("dapo"). Dr. GRPO (arXiv 2503.20783): scale_by_std false,
     normalisation fixed_length.
     """

@@ -24,7 +24,7 @@ def ppo(
     """GAE on token rewards, whitened after the returns are taken; PPO clip; a clipped value loss.
 
     gamma = lambda = 1, critic learning rate 1e-5, value clip 0.5 and factor 1/2 are what RLVR practice
-    and verl use (preset paper_era_verl adds dual clip 3); the PPO paper has neither value clip nor whitening.
+    and verl use (`ppo_verl` adds dual clip 3); the PPO paper has neither value clip nor whitening.
     """
     from rlvr.algorithms.formulas import advantages, losses
 

@@ -18,7 +18,7 @@ def remax(
 
     KL in the reward is read as one-step: each token's advantage carries its own KL, not that of later
     tokens. The authors' code takes the token mean. verl: the n samples of a prompt share its greedy
-    response, as here, and the loss is PPO's clip (preset paper_era_verl).
+    response, as here, and the loss is PPO's clip (`remax_verl`).
     """
     from rlvr.algorithms.formulas import losses
 

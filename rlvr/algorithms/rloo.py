@@ -16,7 +16,7 @@ def rloo(
     """The completion is one action: its reward, KL included, minus the mean of the others' rewards.
 
     No ratio and no clip, so one update a batch. verl: token-level ratio with PPO clip and token mean
-    (preset paper_era_verl). OpenRLHF: leave-one-out on the raw rewards, KL added after.
+    (`rloo_verl`). OpenRLHF: leave-one-out on the raw rewards, KL added after.
     TRL: a sequence-level ratio with a clip, which is 1 in a single update; KL coefficient 0.05.
     """
     from rlvr.algorithms.formulas import advantages, losses

@@ -1,19 +1,74 @@
-"""Named builders: a table maps a name to "module:function", and the function's signature is its schema."""
+"""Named builders: a name stands for "module:function", and the function's signature is its schema.
+
+A table holds the built-in names. Any other name is itself a path, "package.module:function" of a plug-in.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
 
+from rlvr.config.keys import flattened, merged
+from rlvr.core.errors import UserError
+
+
+class PluginError(UserError):
+    """A function that the user named cannot be used; the message says which, why, and in which line."""
+
+    status = 2
+
 
 def load(path: str) -> Callable[..., Any]:
-    """The function that "package.module:function" names. Raises ImportError or AttributeError."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+    """The function that "package.module:function" names. Raises PluginError."""
+    module, colon, name = path.partition(":")
+    if not (colon and module and name):
+        raise PluginError(f"{path!r} is not of the form package.module:function")
+    try:
+        imported = importlib.import_module(module)
+    except Exception as error:  # whatever a module does when it is imported
+        raise PluginError(f"{path}: the module {module} cannot be imported: {located(error)}") from error
+    found = getattr(imported, name, None)
+    if found is None:
+        where = getattr(imported, "__file__", module)
+        raise PluginError(f"{path}: {where} defines no {name}")
+    if not callable(found):
+        raise PluginError(f"{path}: {name} is a {type(found).__name__}, not a function")
+    return found
+
+
+def located(error: Exception) -> str:
+    """The error with the file and line that raised it: 'ValueError: no rows (tasks.py, line 12)'."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
+    else:
+        where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def check_takes(path: str, count: int, arguments: str) -> None:
+    """Raises PluginError where the function cannot be called with so many positional arguments.
+
+    arguments: their names, for the message.
+    """
+    function = load(path)
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        where = f"{inspect.getsourcefile(function)}, line {function.__code__.co_firstlineno}"
+        taken = str(inspect.signature(function))
+        raise PluginError(f"{path} has to take ({arguments}), it takes {taken} ({where})") from None
+    except ValueError:  # a builtin without a signature
+        return
 
 
 def family(name: str) -> str:
@@ -26,58 +81,111 @@ def variant(name: str) -> str:
     return name.partition(":")[2]
 
 
+def is_plugin(table: Mapping[str, str], name: str) -> bool:
+    """Whether the name is the path of a function of the user's own."""
+    return ":" in name and family(name) not in table
+
+
+def builder(table: Mapping[str, str], name: str) -> Callable[..., Any]:
+    """The function that builds what is named. Raises KeyError for an unknown name, PluginError."""
+    return load(name) if is_plugin(table, name) else load(table[family(name)])
+
+
+def source_version(function: Callable[..., Any]) -> str:
+    """module-0a1b2c3d: the function's module with a hash of its source, 8 hex digits."""
+    function = inspect.unwrap(function)
+    file = inspect.getsourcefile(function)
+    source = Path(file).read_bytes() if file else repr(function).encode()
+    return f"{function.__module__}-{hashlib.sha256(source).hexdigest()[:8]}"
+
+
 def schema(table: Mapping[str, str], name: str) -> type[BaseModel]:
     """A model whose fields are the builder's keyword arguments. Raises KeyError for an unknown name.
 
-    `variant` is a field only where the name carries one: it is given in the name alone.
+    `variant` is a field only where a built-in name carries one: it is given in the name alone.
     """
-    builder = load(table[family(name)])
-    hints = get_type_hints(builder, include_extras=True)
-    fields: dict[str, Any] = {
-        p.name: (hints[p.name], ... if p.default is p.empty else p.default)
-        for p in inspect.signature(builder).parameters.values()
-        if p.name != "variant" or variant(name)
-    }
+    function = builder(table, name)
+    hints = get_type_hints(function, include_extras=True)
+    own = _given_variant(table, name)
+    fields: dict[str, Any] = {}
+    for p in inspect.signature(function).parameters.values():
+        if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise PluginError(f"{name}: parameter {p} has no name that a recipe could give; use keywords")
+        if p.name != "variant" or own or is_plugin(table, name):
+            fields[p.name] = (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
     config = ConfigDict(extra="forbid", frozen=True)
-    return create_model(builder.__name__, __config__=config, **fields)
+    return create_model(function.__name__, __config__=config, **fields)
 
 
 def build(table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> Any:
-    """What the named builder makes of these options."""
-    settings = schema(table, name).model_validate(_with_variant(name, options))
+    """What the named builder makes of these options. Raises PluginError where a plug-in fails."""
+    settings = schema(table, name).model_validate({**options, **_given_variant(table, name)})
     arguments = {field: getattr(settings, field) for field in type(settings).model_fields}
-    return load(table[family(name)])(**arguments)
+    function = builder(table, name)
+    if not is_plugin(table, name):
+        return function(**arguments)
+    try:
+        return function(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # the function is the user's
+        raise PluginError(f"{name} failed: {located(error)}") from error
 
 
-def complete(
-    table: Mapping[str, str], name: str, options: Mapping[str, Any], preset: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The options with the builder's defaults, and the preset's over them, filled in.
+def complete(table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the builder's defaults filled in. Raises pydantic.ValidationError."""
+    given = {**options, **_given_variant(table, name)}
+    result = schema(table, name).model_validate(merged(defaults(table, name), given)).model_dump()
+    if _given_variant(table, name):
+        result.pop("variant")
+    return result
 
-    A preset's settings that this builder does not have are left out. Raises pydantic.ValidationError.
-    """
-    model = schema(table, name)
-    defaults = {field: info.default for field, info in model.model_fields.items() if not info.is_required()}
-    plain = {
-        field: value.model_dump() if isinstance(value, BaseModel) else value
-        for field, value in defaults.items()
+
+def defaults(table: Mapping[str, str], name: str) -> dict[str, Any]:
+    """What the builder takes where a recipe says nothing."""
+    fields = schema(table, name).model_fields
+    return {
+        field: info.default.model_dump() if isinstance(info.default, BaseModel) else info.default
+        for field, info in fields.items()
+        if not info.is_required()
     }
-    known = {field: value for field, value in (preset or {}).items() if field in plain}
-    filled = merged(merged(plain, known), _with_variant(name, options))
-    result = model.model_validate(filled).model_dump()
-    result.pop("variant", None)
-    return result
 
 
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings laid over each other."""
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        nested = isinstance(below, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(below, value) if nested else value  # type: ignore[arg-type]
-    return result
+def departures(table: Mapping[str, str], name: str, options: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys -> (default, given) of all options that are not the builder's defaults."""
+    usual, given = flattened(defaults(table, name)), flattened(options)
+    return {
+        key: (usual.get(key), value)
+        for key, value in given.items()
+        if key not in usual or _plain(usual[key]) != _plain(value)
+    }
 
 
-def _with_variant(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {**options, "variant": variant(name)} if variant(name) else dict(options)
+def with_defaults(function: Callable[..., Any], name: str, **changed: Any) -> Callable[..., Any]:
+    """The builder under another name and with other defaults; it takes the same keys.
+
+    What it builds has a field `name`, which becomes the new one.
+    """
+
+    @functools.wraps(function)
+    def build_variant(**settings: Any) -> Any:
+        return replace(function(**{**changed, **settings}), name=name)
+
+    parameters = inspect.signature(function).parameters
+    if unknown := changed.keys() - parameters.keys():
+        raise TypeError(f"{name}: {function.__name__} takes no {', '.join(sorted(unknown))}")
+    build_variant.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [p.replace(default=changed.get(p.name, p.default)) for p in parameters.values()]
+    )
+    build_variant.__name__ = name
+    return build_variant
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples alike, as JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _given_variant(table: Mapping[str, str], name: str) -> dict[str, str]:
+    """The variant that a built-in name carries, as an option."""
+    return {} if is_plugin(table, name) or not variant(name) else {"variant": variant(name)}

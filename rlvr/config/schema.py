@@ -6,7 +6,7 @@ task or algorithm: there is no second list of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,26 +19,18 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+S = TypeVar("S", bound=Section)
+
+
 class Choice(BaseModel):
-    """A named builder and its keyword arguments, all in one mapping. preset: see `rlvr.algorithms`."""
+    """A named builder and its keyword arguments, all in one mapping."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
 
     @property
     def options(self) -> dict[str, Any]:
-        return {key: value for key, value in (self.model_extra or {}).items() if key != "preset"}
-
-
-class ProbedTask(Choice):
-    """A task to probe: on its test problems, or on those that it trains on."""
-
-    split: Literal["test", "train"] = "test"
-
-    @property
-    def label(self) -> str:
-        """What its records are named after: countdown:3, or countdown:3/train."""
-        return self.name if self.split == "test" else f"{self.name}/{self.split}"
+        return dict(self.model_extra or {})
 
 
 class ExtraReward(Section):
@@ -166,54 +158,6 @@ class EngineConfig(Section):
     generation_timeout: Annotated[float, Field(gt=0)] = 1800.0
 
 
-class WatchConfig(Section):
-    """What the probe does about what it measures, on the first of its tasks.
-
-    by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
-    best/, whatever happens to its checkpoint. patience: training ends after this many probes in a row
-    without a better one. max_coverage_lost: training ends when pass@k falls that far below the base's
-    (k: `probe.k`, or the samples of a checkpoint where these are fewer); such a policy is never the best.
-    """
-
-    by: Literal["gap", "coverage_lost"] = "gap"
-    keep_best: bool = False
-    patience: Positive | None = None
-    max_coverage_lost: Fraction | None = None
-
-    @property
-    def stops(self) -> bool:
-        """Whether training may end early."""
-        return self.patience is not None or self.max_coverage_lost is not None
-
-
-class ProbeConfig(Section):
-    """The gap's measurement. `every` counts checkpoints; `n` samples per problem at each of them,
-    `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe.
-
-    mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
-    tasks: names, or {name: countdown:3, split: train} for the problems that are trained on.
-    stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
-    the same for the base. chunk: samples that are drawn and stored together.
-    """
-
-    tasks: tuple[ProbedTask, ...] = ()
-    mode: Literal["live", "detached"] = "live"
-    every: Positive = 1
-    base_n: Positive = 256
-    n: Positive = 256
-    final_n: Positive = 256
-    k: Positive = 256
-    max_problems: Positive | None = None
-    temperature: Annotated[float, Field(ge=0)] = 0.6
-    top_p: Fraction = 0.95
-    max_new_tokens: Positive | None = None
-    stop_r: Positive | None = None
-    base_stop_r: Positive | None = None
-    chunk: Positive = 512
-    seed: int = 0
-    watch: WatchConfig = WatchConfig()
-
-
 class MonitorConfig(Section):
     """wandb mirrors the files and never stops a run. Alarms: see `rlvr.tracking.monitor`.
 
@@ -231,8 +175,9 @@ class MonitorConfig(Section):
 
 class Config(Section):
     """One run of `steps` training steps with a checkpoint every `save_every`, of which the last `keep_last`
-    stay. model: what is trained, a directory, a hub's name or embedded:NAME; base: what it is held against,
-    null is the model itself. hooks: "package.module:factory" of checkpoint hooks of yours.
+    stay. model: what is trained, a directory, a Hub id or embedded:NAME; base: what it is compared with,
+    null is the model itself. hooks: "package.module:function" of checkpoint hooks of yours, each of which
+    may add a section of its own (see `rlvr.hooks`).
     """
 
     recipe: str
@@ -252,14 +197,15 @@ class Config(Section):
     optim: OptimConfig = OptimConfig()
     policy: PolicyConfig = PolicyConfig()
     engine: EngineConfig = EngineConfig()
-    probe: ProbeConfig = ProbeConfig()
     monitor: MonitorConfig = MonitorConfig()
 
     @property
     def base_model(self) -> str:
         return self.base or self.model
 
-    @property
-    def probe_max_new_tokens(self) -> int:
-        """Tokens that the probe allows a completion; training's limit unless configured."""
-        return self.probe.max_new_tokens or self.rollouts.max_new_tokens
+    def section(self, kind: type[S]) -> S:
+        """The section of this kind, which a hook registered. Raises LookupError where none did."""
+        for name in type(self).model_fields:
+            if isinstance(value := getattr(self, name), kind):
+                return value
+        raise LookupError(f"no hook registered the section {kind.__name__}")

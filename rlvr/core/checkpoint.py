@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlvr.core.errors import UserError
+from rlvr.core.run_dir import step_folder, step_folders
+
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint could not be written or none can be read; the message says what is left."""
 
 
@@ -51,7 +54,7 @@ def commit(
     Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
     """
     partial = Checkpoint(step, directory / f"{_PARTIAL}{step:06d}")
-    final = Checkpoint(step, directory / f"step_{step:06d}")
+    final = Checkpoint(step, directory / step_folder(step))
     try:
         if main:
             _make_room(directory, partial)
@@ -156,8 +159,7 @@ def file_hash(file: Path) -> str:
 
 def _all(directory: Path) -> list[Checkpoint]:
     """Every finished checkpoint, oldest first."""
-    paths = directory.glob("step_[0-9]*")
-    return sorted((Checkpoint(int(p.name[5:]), p) for p in paths), key=lambda c: c.step)
+    return [Checkpoint(step, path) for step, path in step_folders(directory).items()]
 
 
 def _make_room(directory: Path, partial: Checkpoint) -> None:

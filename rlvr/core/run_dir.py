@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.errors import UserError
 
-class RunDirError(Exception):
+
+class RunDirError(UserError):
     """The run directory cannot be used as asked; the message says why and what to do."""
 
 
@@ -24,15 +26,11 @@ class RunDir:
         self.config = self.path / "config.json"
         self.card = self.path / "card.json"
         self.metrics = self.path / "metrics.jsonl"
-        self.probe = self.path / "probe.jsonl"
-        self.probes = self.path / "probes"
         self.checkpoints = self.path / "checkpoints"
         self.wandb = self.path / ".wandb.json"
         self.finished = self.path / ".finished"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"
-        self.best = self.path / "best"
-        self.jobs = self.path / "jobs"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -54,10 +52,25 @@ class RunDir:
 
     @contextmanager
     def writing_records(self) -> Iterator[None]:
-        """Waits until no other process rewrites probe.jsonl, and keeps it so."""
+        """Waits until no other process rewrites the records, and keeps it so."""
         with open(self.path / ".records-lock", "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def step_folder(step: int) -> str:
+    """The name of a step's folder, wherever it lies: step_000050."""
+    return f"step_{step:06d}"
+
+
+def step_folders(directory: Path) -> dict[int, Path]:
+    """The folders of steps in a directory, by step, the earliest first."""
+    found = {
+        int(path.name.removeprefix("step_")): path
+        for path in directory.glob("step_*")
+        if path.name.removeprefix("step_").isdigit()
+    }
+    return dict(sorted(found.items()))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from rlvr.config.registry import source_version
+
 
 class Status(StrEnum):
     """The four things a verifier can say of one completion."""
@@ -66,10 +68,15 @@ class StringVerifier:
     """A verifier made of a few lines of our own string code, safe to run in the calling process.
 
     decide: (completion, reference) -> (status, extracted answer or None)
+    version: by default a hash of the source that `decide` stands in.
     """
 
-    version: str
     decide: Callable[[str, Any], tuple[Status, str | None]]
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.version:
+            object.__setattr__(self, "version", source_version(self.decide))
 
     @property
     def confinement(self) -> None:

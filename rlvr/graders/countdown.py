@@ -157,4 +157,4 @@ def decide(completion: str, reference: Mapping[str, Any]) -> tuple[Status, str |
     return (Status.CORRECT if uses_all and hit else Status.WRONG), answer
 
 
-countdown_verifier = StringVerifier(version="countdown-1", decide=decide)
+countdown_verifier = StringVerifier(decide, version="countdown-1")

@@ -1,94 +1,10 @@
-"""Checkpoint hooks: what is called before the first step and after every checkpoint."""
+"""Checkpoint hooks: called before the first step and after every checkpoint. The probe is one.
 
-from __future__ import annotations
+`hooks: ["package.module:function"]` names functions of a RunContext that return a CheckpointHook. One that
+adds more to a run, such as a section of the configuration, is a HookFactory.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol
+from rlvr.hooks.contract import CheckpointEvent, CheckpointHook, Curves, HookReport, Table
+from rlvr.hooks.factory import HookFactory, RunContext
 
-from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.registry import load
-from rlvr.config.schema import Config
-from rlvr.engines import Engine
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What a checkpoint hook is told. The engine holds the weights that lie in `policy`.
-
-    step: training steps, each of one batch of rollouts, so far; 0 is before training, when `policy` is the
-    model that it starts from.
-    samples: completions drawn for training so far. last: whether training ends here.
-    """
-
-    step: int
-    samples: int
-    policy: Path
-    engine: Engine
-    last: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to look at: text, numbers or None, one for each column."""
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Lines in one chart. lines: name -> (xs, ys), equally many of both."""
-
-    title: str
-    x: str
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a checkpoint hook found. All but `stop` is for dashboards, and may be empty except on rank 0.
-
-    metrics: numbers to be drawn over steps. summary: the run's own numbers from now on, to sort runs by;
-    None: not known any more. tables: each made when it is read, if at all, in another thread. files: paths
-    below the run directory.
-    stop: why training should end here, if it should, the same on all ranks; a hook is then called once
-    more, with `last`.
-    """
-
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    summary: Mapping[str, float | None] = field(default_factory=dict)
-    tables: Mapping[str, Callable[[], Table]] = field(default_factory=dict)
-    curves: Mapping[str, Curves] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
-    stop: str | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing for dashboards."""
-        return replace(self, stop=None) == Report()
-
-
-class CheckpointHook(Protocol):
-    """Called before the first step and after every committed checkpoint, on all ranks. What it takes is
-    shown as time/<its module>.
-
-    Called again for the same step after a resume, it does only what is missing.
-    """
-
-    def __call__(self, moment: Moment) -> Report: ...
-
-
-def load_hooks(config: Config) -> list[CheckpointHook]:
-    """Calls the factories that `hooks` names with the configuration. Raises ConfigError for a wrong name."""
-    factories, mistakes = [], []
-    for i, path in enumerate(config.hooks):
-        try:
-            factories.append(load(path))
-        except (ImportError, AttributeError, ValueError) as error:
-            advice = f"not a factory package.module:function that can be imported: {error}"
-            mistakes.append(Mistake(f"hooks[{i}]", path, advice))
-    if mistakes:
-        raise ConfigError(f"recipe {config.recipe}", mistakes)
-    return [factory(config) for factory in factories]
+__all__ = ["CheckpointEvent", "CheckpointHook", "Curves", "HookFactory", "HookReport", "RunContext", "Table"]

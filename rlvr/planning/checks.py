@@ -1,4 +1,4 @@
-"""What only shows when several keys of a configuration are held together."""
+"""Checks between keys of a configuration, and between it and this machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 from rlvr.algorithms import build_algorithm
+from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.schema import Config, ProbeConfig
+from rlvr.config.registry import PluginError
+from rlvr.config.schema import Config
+from rlvr.hooks.loading import factories
+from rlvr.tasks import TASKS, TaskError, build_task
 
 
 def across_keys(config: Config, world_size: int) -> list[Mistake]:
@@ -28,12 +32,6 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
             "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
         )
         mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
-    names = [task.label for task in config.probe.tasks]
-    if len(set(names)) < len(names):
-        mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
-    if "mixture" in names:
-        advice = "a mixture has no problems to test on: list its tasks"
-        mistakes.append(Mistake("probe.tasks", "mixture", advice))
     lora = config.policy.lora
     if lora is not None and config.policy.zero == 3 and lora.quantized:
         advice = "ZeRO-3 cannot shard 4-bit weights: set policy.zero=2 or 0"
@@ -41,24 +39,23 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
-    return mistakes + of_probe(config.probe, len(config.probe.tasks))
+    return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
 
 
-def of_probe(probe: ProbeConfig, tasks: int) -> list[Mistake]:
-    """Settings of a probe of so many tasks that contradict each other."""
+def of_plugins(config: Config) -> list[Mistake]:
+    """Functions of the user's own that cannot be used, found before torch is loaded."""
     mistakes = []
-    if tasks and probe.base_n < probe.k:
-        advice = f"the gap needs the base's pass@{probe.k}: give probe.k or more"
-        mistakes.append(Mistake("probe.base_n", probe.base_n, advice))
-    if probe.mode == "detached" and (probe.watch.stops or probe.watch.keep_best):
-        advice = "training does not see what a detached probe measures: set probe.mode=live"
-        mistakes.append(Mistake("probe.watch", "patience, max_coverage_lost or keep_best", advice))
-    watches_coverage = probe.watch.by == "coverage_lost" or probe.watch.max_coverage_lost is not None
-    if watches_coverage and min(probe.final_n, probe.k) != min(probe.n, probe.k):
-        advice = f"coverage is watched at one k: give probe.n, which is {probe.n}, or both {probe.k} or more"
-        mistakes.append(Mistake("probe.final_n", probe.final_n, advice))
-    if probe.watch.stops and not tasks:
-        mistakes.append(Mistake("probe.watch", "patience or max_coverage_lost", "needs probe.tasks"))
+    named = [(f"rewards.extra[{i}].reward", entry.reward) for i, entry in enumerate(config.rewards.extra)]
+    for key, path in named:
+        try:
+            registry.check_takes(path, 3, "completion, reference, verdict")
+        except PluginError as error:
+            mistakes.append(Mistake(key, path, str(error)))
+    if registry.is_plugin(TASKS, config.task.name):
+        try:
+            build_task(config.task.name, **config.task.options)
+        except (PluginError, TaskError) as error:
+            mistakes.append(Mistake("task.name", config.task.name, str(error)))
     return mistakes
 
 
@@ -66,7 +63,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
     """Settings that the configured algorithm cannot work with."""
     try:
         algorithm = build_algorithm(config.algorithm)
-    except ValueError as error:
+    except (ValueError, PluginError) as error:
         return [Mistake("algorithm", config.algorithm.name, str(error))]
     mistakes = []
     updates = config.optim.mini_batches * config.optim.epochs
@@ -86,8 +83,8 @@ def of_algorithm(config: Config) -> list[Mistake]:
 def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:
     """Where `accelerate launch` was told another ZeRO stage than the recipe's.
 
-    environ: as the launcher left it. A launch file that leaves DeepSpeed out, or its stage, contradicts
-    nothing but a recipe that is to run without.
+    environ: as the launcher left it. A launch file without DeepSpeed, or without a stage, contradicts only a
+    recipe that runs without DeepSpeed.
     """
     if environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":
         return []

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from omegaconf import OmegaConf
 
-from rlvr.config.schema import Config, ProbedTask, Shape
+from rlvr.config.schema import Config, Shape
+from rlvr.hooks.loading import factories
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
-from rlvr.tasks import TaskError, probed_task
-from rlvr.tasks import code as code_tasks
-from rlvr.tasks import math as math_tasks
-from rlvr.tasks.sources import without_hub
-
-# The share of probe samples in all samples above which the probe is called expensive.
-PROBE_WARNING = 0.2
-PUBLISHED = math_tasks.PUBLISHED_PROBLEMS | code_tasks.PUBLISHED_PROBLEMS
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
@@ -26,7 +17,11 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
     parts = [
         f"# resolved configuration\n{resolved.rstrip()}",
         f"# batch arithmetic\n{_batch(config, processes)}",
-        f"# probe\n{_probe(config)}",
+        *(
+            f"# {factory.name}\n{text}"
+            for factory in factories(config.hooks)
+            if (text := factory.plan(config))
+        ),
         f"# memory per GPU\n{_memory(config, processes, gpus)}",
     ]
     return "\n\n".join(parts)
@@ -48,51 +43,6 @@ def _batch(config: Config, processes: int) -> str:
             f"{optim.micro_batch_tokens:,} tokens",
         ]
     )
-
-
-def _probe(config: Config) -> str:
-    probe = config.probe
-    if not probe.tasks:
-        return "no probe: probe.tasks is empty"
-    checkpoints = math.ceil(config.steps / config.save_every)
-    between = len([i for i in range(1, checkpoints) if i % probe.every == 0])
-    each = probe.base_n + between * probe.n + probe.final_n
-    lines, total, unknown = [], 0, False
-    for choice in config.probe.tasks:
-        count = _problems(config, choice)
-        unknown |= count is None
-        total += (count or 0) * each
-        shown = "an unknown number of" if count is None else f"{count:,}"
-        lines.append(f"{choice.label}: {shown} problems x {each:,} samples")
-    lines.append(
-        f"samples a problem: base {probe.base_n} once, {between} checkpoint(s) x {probe.n}, "
-        f"the last {probe.final_n}"
-    )
-    if probe.stop_r or probe.base_stop_r:
-        lines.append("fewer where a problem stops at its r-th success (probe.stop_r, probe.base_stop_r)")
-    trained = config.steps * config.rollouts.prompts * config.rollouts.group_size
-    share = total / (total + trained)
-    least = "at least " if unknown else ""
-    lines.append(f"{least}{total:,} probe samples are {least}{share:.0%} of all samples")
-    if share > PROBE_WARNING:
-        lines.append(
-            f"warning: above {PROBE_WARNING:.0%}; lower probe.final_n, probe.n or probe.max_problems, or "
-            "raise probe.every. The base's samples are drawn once and shared by all runs of it."
-        )
-    return "\n".join(lines)
-
-
-def _problems(config: Config, choice: ProbedTask) -> int | None:
-    """Problems probed of a task; as published where its data is not at hand, None if unknown."""
-    try:
-        with without_hub():
-            count = len(probed_task(choice).test)
-    except TaskError:
-        published = PUBLISHED.get(choice.label)
-        if published is None:
-            return config.probe.max_problems
-        count = published
-    return min(count, config.probe.max_problems or count)
 
 
 def _memory(config: Config, processes: int, gpus: Gpus | None) -> str:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import BaseModel
 
-from rlvr.algorithms import ALGORITHMS, PRESETS
+from rlvr.algorithms import ALGORITHMS
 from rlvr.config import registry
-from rlvr.config.schema import Config
+from rlvr.hooks.loading import config_model
 from rlvr.planning.recipe import recipe_names
 from rlvr.tasks import TASKS
 
@@ -38,15 +38,12 @@ def help_text() -> str:
         (
             _listed("recipes", recipe_names()),
             _listed("algorithms", ALGORITHMS),
-            _listed("presets", PRESETS),
             _listed("tasks", TASKS),
             "",
             "keys (without a default: the recipe or you must give it; those of optional groups and of",
             "entries[] of lists only with the group or the entry)",
             *_explained(trainer_keys()),
-            *_section(
-                "algorithm", ALGORITHMS, Key("algorithm.preset", " | ".join((*PRESETS, "none")), "none")
-            ),
+            *_section("algorithm", ALGORITHMS),
             *_section("task", TASKS),
         )
     )
@@ -67,7 +64,7 @@ def trainer_keys() -> list[Key]:
     """Those of every run, but for what its algorithm and task add."""
     return [
         key._replace(default="runs/<recipe>-s<seed>") if key.name == "run_dir" else key
-        for key in keys(Config)
+        for key in keys(config_model())
     ]
 
 
@@ -90,9 +87,8 @@ def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = 
             yield from keys(section, f"{prefix}{name}{entries}.", filled)
 
 
-def _section(where: str, table: Mapping[str, str], *shared: Key) -> Iterator[str]:
-    """The keys of all choices of a table with their types, then each one's defaults. shared: keys that
-    every choice has."""
+def _section(where: str, table: Mapping[str, str]) -> Iterator[str]:
+    """The keys of all choices of a table with their types, then each one's defaults."""
     known = {
         name: [key._replace(section=None) for key in keys(registry.schema(table, name))] for name in table
     }
@@ -100,7 +96,6 @@ def _section(where: str, table: Mapping[str, str], *shared: Key) -> Iterator[str
     for key in (key for choice in known.values() for key in choice):
         kinds.setdefault(key.name, {}).update(dict.fromkeys(key.kind.split(" | ")))
     yield f"\nkeys of {where}, by {where}.name:"
-    yield from map(str, shared)
     yield from (str(Key(f"{where}.{name}", " | ".join(kind), None)) for name, kind in kinds.items())
     yield ""
     alike: dict[tuple[Key, ...], list[str]] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rlvr.algorithms import build_algorithm
 from rlvr.config.schema import Config, Shape
+from rlvr.hooks.loading import longest_completion
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -95,9 +96,7 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
         weights += trained * 2  # the casts of a pass
     master = 4 if zero else 0
     buckets = 2 if processes > 1 and not zero else 1  # DDP's are a second copy of the gradients
-    longest = config.rollouts.max_new_tokens
-    if config.probe.tasks:
-        longest = max(longest, config.probe_max_new_tokens)
+    longest = longest_completion(config)
     cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * BYTES[config.engine.dtype] * longest
     held = 0.0 if _elsewhere(config) else parameters(shape) * BYTES[config.engine.dtype] / GIB
     kv_cache = 0.0 if _elsewhere(config) else cached * config.engine.batch_size / GIB

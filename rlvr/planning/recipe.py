@@ -5,21 +5,27 @@ Runs before torch is imported, so that a typo costs no time.
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
-from rlvr.algorithms import ALGORITHMS, PRESETS
+from rlvr.algorithms import ALGORITHMS
 from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake, known_keys, nearest, of_error
-from rlvr.config.schema import Config
-from rlvr.planning.checks import across_keys, of_algorithm
+from rlvr.config.keys import merged
+from rlvr.config.registry import PluginError
+from rlvr.config.schema import Choice, Config
+from rlvr.hooks.loading import config_model, factory
+from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
 from rlvr.tasks import TASKS
+from rlvr.tasks.mixture import WeightedTask
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 TABLES: dict[str, Mapping[str, str]] = {"task": TASKS, "algorithm": ALGORITHMS}
@@ -34,21 +40,68 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
     name = given.pop("recipe", None)
     data = _merge(_read_recipe(name), given)
     data["recipe"] = name
-    mistakes = [*_complete_choices(data)]
+    find_plugins(name)
+    model = _model(data)
+    mistakes = [*_complete_choices(data, model)]
     try:
         if "run_dir" not in data:
             own = Path(name).stem if _is_file(name) else name
             data["run_dir"] = f"runs/{own}-s{data.get('seed', 0)}"
-        config = Config.model_validate(data)
+        config = model.model_validate(data)
     except ValidationError as error:
-        mistakes = [of_error(e, known_keys(Config)) for e in error.errors()] + mistakes
+        mistakes = [of_error(e, known_keys(model)) for e in error.errors()] + mistakes
     else:
         mistakes += across_keys(config, world_size)
+        if not mistakes:
+            mistakes += of_plugins(config)
         if not mistakes:  # it loads torch, which a typo need not wait for
             mistakes += of_algorithm(config)
     if mistakes:
         raise ConfigError(f"recipe {name}", mistakes)
     return config
+
+
+def saved_config(path: Path) -> Config:
+    """The configuration that a run wrote. Raises OSError, or ConfigError for a file of another kind."""
+    data = upgraded(json.loads(path.read_text()))
+    find_plugins(data.get("recipe"))
+    try:
+        return config_model(tuple(data.get("hooks", ()))).model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(str(path), [of_error(e, ()) for e in error.errors()]) from None
+
+
+def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """A run's configuration in the present form: a preset of algorithms is the algorithm's name."""
+    algorithm = dict(data.get("algorithm", {}))
+    preset = algorithm.pop("preset", None)
+    if preset == "paper_era_verl" and f"{algorithm['name']}_verl" in ALGORITHMS:
+        algorithm["name"] += "_verl"
+    return {**data, "algorithm": algorithm}
+
+
+def find_plugins(recipe: Any) -> None:
+    """Lets modules beside the recipe, if it is a file, and in the current directory be imported."""
+    beside = [str(Path(recipe).resolve().parent)] if _is_file(recipe) else []
+    for place in (*beside, str(Path.cwd())):
+        if place not in sys.path and "" not in sys.path:
+            sys.path.append(place)
+
+
+def _model(data: dict[str, Any]) -> type[Config]:
+    """The configuration's model with the sections of its hooks. Raises ConfigError."""
+    hooks = data.get("hooks") or []
+    if not isinstance(hooks, list) or not all(isinstance(path, str) for path in hooks):
+        raise ConfigError("hooks", [Mistake("hooks", hooks, "is a list of package.module:function")])
+    mistakes = []
+    for i, path in enumerate(hooks):
+        try:
+            factory(path)
+        except PluginError as error:
+            mistakes.append(Mistake(f"hooks[{i}]", path, str(error)))
+    if mistakes:
+        raise ConfigError(f"recipe {data['recipe']}", mistakes)
+    return config_model(tuple(hooks))
 
 
 def recipe_names() -> list[str]:
@@ -107,16 +160,16 @@ def _is_file(name: Any) -> bool:
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Nested merge. A task or algorithm of another name drops the options of the one it replaces."""
-    merged = dict(under)
+    result = dict(under)
     for key, value in over.items():
-        below = merged.get(key)
+        below = result.get(key)
         nested = isinstance(below, dict) and isinstance(value, dict)
         replaced = key in TABLES and nested and value.get("name", below.get("name")) != below.get("name")
-        merged[key] = registry.merged(below, value) if nested and not replaced else value
-    return merged
+        result[key] = merged(below, value) if nested and not replaced else value
+    return result
 
 
-def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
+def _complete_choices(data: dict[str, Any], model: type[Config]) -> list[Mistake]:
     """Validates every named choice in place against its builder's signature and fills its defaults."""
     mistakes: list[Mistake] = []
     for group, table in TABLES.items():
@@ -124,51 +177,62 @@ def _complete_choices(data: dict[str, Any]) -> list[Mistake]:
             if data[group]["name"] == "mixture":
                 _complete_mixture(data[group], mistakes)
             data[group] = complete_choice(data[group], group, table, mistakes)
-    _complete_tasks(data.get("probe"), "probe", mistakes)
+    for name, field in model.model_fields.items():
+        for key, entry in _task_lists(field.annotation).items():
+            _complete_tasks(data.get(name), name, key, entry, mistakes)
     return mistakes
+
+
+def _task_lists(section: Any) -> dict[str, type[Choice]]:
+    """The keys of a section that are lists of tasks, with the model of their entries."""
+    found = {}
+    if isinstance(section, type) and issubclass(section, BaseModel) and not issubclass(section, Choice):
+        for key, field in section.model_fields.items():
+            entry = (get_args(field.annotation) or (None,))[0]
+            if isinstance(entry, type) and issubclass(entry, Choice):
+                found[key] = entry
+    return found
 
 
 def _complete_mixture(task: dict[str, Any], mistakes: list[Mistake]) -> None:
     stages = task.get("stages")
-    _complete_tasks(task, "task", mistakes)
+    _complete_tasks(task, "task", "tasks", WeightedTask, mistakes)
     for i, stage in enumerate(stages if isinstance(stages, list) else []):
-        _complete_tasks(stage, f"task.stages[{i}]", mistakes)
+        _complete_tasks(stage, f"task.stages[{i}]", "tasks", WeightedTask, mistakes)
 
 
-def _complete_tasks(holder: Any, where: str, mistakes: list[Mistake]) -> None:
-    """Completes in place the tasks that a mapping lists, if it does; what a list says of its entries,
-    the weight in a mixture and the split in a probe, stays as it is."""
-    if not isinstance(holder, dict) or not isinstance(holder.get("tasks"), list):
+def _complete_tasks(
+    holder: Any, where: str, key: str, entry_model: type[Choice], mistakes: list[Mistake]
+) -> None:
+    """Completes in place the tasks that a mapping lists, if it does; what the list says of its entries
+    beside their own keys, such as the weight in a mixture, stays as it is."""
+    if not isinstance(holder, dict) or not isinstance(holder.get(key), list):
         return
-    for i, entry in enumerate(holder["tasks"]):
+    of_list = entry_model.model_fields.keys() - {"name"}
+    for i, entry in enumerate(holder[key]):
         entry = {"name": entry} if isinstance(entry, str) else entry
         if isinstance(entry, dict):
-            of_list = "split" if where == "probe" else "weight"
-            said = {key: value for key, value in entry.items() if key == of_list}
-            options = {key: value for key, value in entry.items() if key not in said}
-            completed = complete_choice(options, f"{where}.tasks[{i}]", TASKS, mistakes)
-            holder["tasks"][i] = said | completed
+            said = {name: value for name, value in entry.items() if name in of_list}
+            options = {name: value for name, value in entry.items() if name not in said}
+            completed = complete_choice(options, f"{where}.{key}[{i}]", TASKS, mistakes)
+            holder[key][i] = said | completed
 
 
 def complete_choice(
     choice: dict[str, Any], where: str, table: Mapping[str, str], mistakes: list[Mistake]
 ) -> dict[str, Any]:
+    """The choice with its builder's defaults filled in; adds what is wrong with it to the mistakes."""
     name = str(choice.get("name"))
-    if registry.family(name) not in table:
-        advice = f"unknown; {nearest(registry.family(name), list(table))}"
+    if registry.family(name) not in table and not registry.is_plugin(table, name):
+        advice = f"unknown; {nearest(registry.family(name), list(table))} (yours: package.module:function)"
         mistakes.append(Mistake(f"{where}.name", name, advice))
         return {"name": name}
-    head: dict[str, Any] = {"name": name}
-    if table is ALGORITHMS:
-        head["preset"] = choice.get("preset")
-    options = {key: value for key, value in choice.items() if key not in head}
-    preset = PRESETS.get(str(head.get("preset")), {})
-    if head.get("preset") is not None and not preset:
-        advice = f"unknown; {nearest(str(head['preset']), list(PRESETS))}"
-        mistakes.append(Mistake(f"{where}.preset", head["preset"], advice))
+    options = {key: value for key, value in choice.items() if key != "name"}
     try:
-        return {**head, **registry.complete(table, name, options, preset)}
+        return {"name": name, **registry.complete(table, name, options)}
+    except PluginError as error:
+        mistakes.append(Mistake(f"{where}.name", name, str(error)))
     except ValidationError as error:
-        known = [f"{where}.{key}" for key in (*head, *known_keys(registry.schema(table, name)))]
+        known = [f"{where}.{key}" for key in ("name", *known_keys(registry.schema(table, name)))]
         mistakes += [of_error(e, known, prefix=f"{where}.") for e in error.errors()]
-        return head
+    return {"name": name}

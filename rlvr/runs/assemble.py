@@ -12,21 +12,18 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
 
-from evals.probe.detached import DetachedProbe, pending
-from evals.probe.hook import Base, Probe
-from evals.records.gap_record import GapRecord
-from evals.reports.gap_table import gap_table
-from evals.sampling.instrument import Instrument
-from rlvr.algorithms import build_algorithm
+from rlvr.algorithms import build_algorithm, departures
 from rlvr.algorithms.bundle import Algorithm
-from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
+from rlvr.core.errors import UserError
 from rlvr.core.interrupts import StopSignal
 from rlvr.core.run_dir import RunDir, read_jsonl, write_json
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine, EngineError
-from rlvr.engines.build import local_engine
-from rlvr.hooks import CheckpointHook, load_hooks
+from rlvr.engines.sampler import Sampler, open_model
+from rlvr.hooks import CheckpointHook, HookFactory, RunContext
+from rlvr.hooks.loading import factories, longest_completion
 from rlvr.learning.accelerator import make_accelerator
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
@@ -36,7 +33,7 @@ from rlvr.rollouts.rewards import RewardFunction, RewardMix, load_functions
 from rlvr.runs.provenance import run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
-from rlvr.tasks import build_task, probed_task
+from rlvr.tasks import Task, build_task
 from rlvr.tasks.streams import problem_stream
 from rlvr.tracking.monitor import Monitor
 
@@ -44,12 +41,9 @@ from rlvr.tracking.monitor import Monitor
 def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
 
-    Raises Interrupted if the signal came outside a step, and ConfigError, RunDirError, CheckpointError,
-    ModelError, TaskError, DrawsError, RewardError, StartError, EngineError or AlarmError, each with a message
-    for people.
+    Raises Interrupted if the signal came outside a step, and a UserError for what the user can act on.
     """
     algorithm = build_algorithm(config.algorithm)
-    hooks = load_hooks(config)
     functions = load_functions(config.rewards)
     with StopSignal().listening() as stop:
         accelerator = make_accelerator(config.policy, config.optim, algorithm.critic is not None)
@@ -62,13 +56,15 @@ def run(config: Config) -> bool:
             complete = start.finished
             try:
                 if not complete:
-                    parts = _Parts(config, run_dir, accelerator, algorithm, functions, monitor)
-                    complete = parts.trainer(start, hooks).train(parts.directory(start), stop)
+                    if differing := departures(config.algorithm):
+                        monitor.print(f"algorithm {config.algorithm.name} with {differing}")
+                    run = _Assembly(config, run_dir, accelerator, algorithm, functions, monitor, start)
+                    complete = run.trainer().train(run.directory, stop)
             finally:
                 monitor.close()
             if complete and accelerator.is_main_process:
                 mark_finished(config, run_dir)
-                _print_end(run_dir, monitor)
+                _print_end(config, run_dir, monitor)
     return complete
 
 
@@ -84,8 +80,8 @@ def _agree_on_start(config: Config, run_dir: RunDir, accelerator: Accelerator) -
 
 
 @dataclass
-class _Parts:
-    """What the parts of one run are built from."""
+class _Assembly:
+    """One run as its parts are put together."""
 
     config: Config
     run_dir: RunDir
@@ -93,80 +89,113 @@ class _Parts:
     algorithm: Algorithm
     functions: Mapping[str, RewardFunction]
     monitor: Monitor
+    start: Start
 
     def __post_init__(self) -> None:
+        config = self.config
         # First, so that bad data is found before a model is fetched.
-        self.task = build_task(self.config.task.name, **self.config.task.options)
-        self.probed = [probed_task(c) for c in self.config.probe.tasks]
-        names = [task.name for task in self.probed]
-        if twice := {name for name in names if names.count(name) > 1}:
-            advice = "is one task under two names: give each task once"
-            raise ConfigError("the probe", [Mistake("probe.tasks", ", ".join(sorted(twice)), advice)])
-        self.model = models.model_directory(self.config.model)
-        self.base = models.model_directory(self.config.base_model)
-        self.tokenizer = models.load_tokenizer(self.model)
-
-    def directory(self, start: Start) -> Path:
-        """Where the policy's weights are when the run begins."""
-        return start.checkpoint.policy if start.checkpoint else self.model
-
-    def trainer(self, start: Start, hooks: Sequence[CheckpointHook]) -> Trainer:
-        """The trainer, set to where the run begins."""
-        tasks = [*self.task.parts, *self.probed]
-        longest = max(self.config.rollouts.max_new_tokens, self.config.probe_max_new_tokens)
-        self.longest = models.check_context(self.model, self.tokenizer, tasks, longest)
+        self.task = build_task(config.task.name, **config.task.options)
+        self.hooked = [(factory, factory.tasks(config)) for factory in factories(config.hooks)]
+        self.model = self._opened(config.model)
+        self.base = self._opened(config.base_model, self.model.tokenizer)
+        tasks = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
+        longest = longest_completion(config)
+        self.model.fit(tasks, longest)
+        self.base.longest = self.model.longest
         if self.accelerator.is_main_process:
-            write_json(self.run_dir.card, run_card(self.config, self.model, self.base, tasks))
-        engine = self.engine(self.model)
-        policy = self.policy(start)
+            write_json(self.run_dir.card, self._card())
+
+    @property
+    def directory(self) -> Path:
+        """Where the policy's weights are when the run begins."""
+        return self.start.checkpoint.policy if self.start.checkpoint else self.model.path
+
+    def trainer(self) -> Trainer:
+        """The trainer, set to where the run begins."""
+        config = self.config
+        engine = self.model.build()
+        policy = self._policy()
         trainer = Trainer(
-            config=self.config,
+            config=config,
             run_dir=self.run_dir,
             accelerator=self.accelerator,
             policy=policy,
             learner=Learner(
-                self.algorithm,
-                policy,
-                self.accelerator,
-                self.config.optim,
-                self.config.rollouts,
-                self.config.seed,
+                self.algorithm, policy, self.accelerator, config.optim, config.rollouts, config.seed
             ),
             engine=engine,
             rollouts=Rollouts(
                 engine=engine,
                 task=self.task,
-                tokenizer=self.tokenizer,
-                config=self.config.rollouts,
-                rewards=self.rewards(),
+                tokenizer=self.model.tokenizer,
+                config=config.rollouts,
+                rewards=self._rewards(),
                 draws=self.algorithm.draws,
                 accelerator=self.accelerator,
-                seed=self.config.seed,
+                seed=config.seed,
             ),
-            stream=problem_stream(self.task, self.config.seed),
+            stream=problem_stream(self.task, config.seed),
             monitor=self.monitor,
-            hooks=[*([self.probe()] if self.probed else []), *hooks],
+            hooks=self._hooks(),
         )
-        if start.checkpoint:
-            trainer.restore(start.checkpoint)
-            self.monitor.print(f"going on after step {trainer.step} of {self.config.steps}")
+        if self.start.checkpoint:
+            trainer.restore(self.start.checkpoint)
+            self.monitor.print(f"going on after step {trainer.step} of {config.steps}")
         return trainer
 
-    def rewards(self) -> RewardMix:
+    def _opened(self, name: str, tokenizer: Any = None) -> Sampler:
+        place = self.run_dir.exchange
+        return open_model(name, self.config.engine, self.accelerator.device, tokenizer, place)
+
+    def _card(self) -> dict[str, Any]:
+        tasks = {"training": self.task.parts, **{factory.name: own for factory, own in self.hooked}}
+        return run_card(self.config, self.model, self.base, tasks)
+
+    def _hooks(self) -> dict[str, CheckpointHook]:
+        """The hooks by name, those with nothing to do left out."""
+        paths = ["built-in"] * (len(self.hooked) - len(self.config.hooks)) + list(self.config.hooks)
+        built = {
+            factory.name or path.partition(":")[0].rpartition(".")[2]: self._hook(factory, tasks, path)
+            for path, (factory, tasks) in zip(paths, self.hooked, strict=True)
+        }
+        return {name: hook for name, hook in built.items() if hook is not None}
+
+    def _hook(self, factory: HookFactory, tasks: Sequence[Task], path: str) -> CheckpointHook | None:
+        context = RunContext(
+            config=self.config,
+            run_dir=self.run_dir,
+            console=self.monitor.console,
+            tokenizer=self.model.tokenizer,
+            tasks=tasks,
+            model=self.model.path,
+            base=self.base.path,
+            open_engine=self._second_engine,
+            begins_after=self.start.checkpoint.step if self.start.checkpoint else 0,
+        )
+        try:
+            return factory(context)
+        except UserError:
+            raise
+        except Exception as error:
+            if path not in self.config.hooks:
+                raise
+            raise PluginError(f"hook {path} failed: {located(error)}") from error
+
+    def _rewards(self) -> RewardMix:
         """What completions are worth; each process keeps its own evidence."""
         evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
         limit = self.config.rollouts.max_new_tokens
         return RewardMix(self.config.rewards, self.functions, limit, evidence)
 
-    def policy(self, start: Start) -> Policy:
-        """The policy with what its algorithm asks for: a reference where KL has a price, a critic."""
+    def _policy(self) -> Policy:
+        """The policy with what its algorithm asks for: a reference if the KL coefficient is > 0, a critic."""
         config = self.config.policy
-        saved = start.checkpoint.policy if start.checkpoint else None
+        saved = self.start.checkpoint.policy if self.start.checkpoint else None
         set_seed(derive_seed(self.config.seed, "policy") % 2**32)  # fresh adapters are random
-        model, adapters = models.load_policy(self.model, config, saved)
+        model, adapters = models.load_policy(self.model.path, config, saved)
         reference = None
         if self.algorithm.kl.coefficient > 0 and adapters is None:
-            reference = models.load_model(self.model, models.weights_dtype(config))
+            reference = models.load_model(self.model.path, models.weights_dtype(config))
         return Policy(
             model,
             config,
@@ -178,19 +207,8 @@ class _Parts:
             adapters,
         )
 
-    def engine(self, weights: Path) -> Engine:
-        """An engine that holds the weights of a directory."""
-        config = self.config.engine
-        if config.mode == "server":
-            from rlvr.engines.vllm_server import VLLMServerEngine
-
-            names = [self.config.model, str(self.model), str(self.model.resolve())]
-            eos = models.eos_ids(weights, self.tokenizer)
-            return VLLMServerEngine(config, names, self.tokenizer, eos, self.longest, self.run_dir.exchange)
-        return local_engine(weights, self.tokenizer, config, self.longest, self.accelerator.device)
-
-    def base_engine(self) -> Engine:
-        """An engine for the base alone, beside the live one."""
+    def _second_engine(self, weights: Path) -> Engine:
+        """An engine for other weights, beside the live one."""
         if self.config.engine.mode == "server":
             raise EngineError(
                 "the store lacks samples of the base, and the server holds the policy: measure the base with "
@@ -202,32 +220,19 @@ class _Parts:
                 "holds the policy: measure the base with a run of its own in the same $RLVR_STORE, with "
                 "model= as base= here and steps=1"
             )
-        return self.engine(self.base)
-
-    def probe(self) -> CheckpointHook:
-        """The checkpoint hook that measures the gap, or leaves that to others."""
-        config, console = self.config.probe, self.monitor.console
-        if config.mode == "detached":
-            return DetachedProbe(self.config, self.run_dir, console)
-        return Probe(
-            instrument=Instrument(config, self.tokenizer, self.config.probe_max_new_tokens, console),
-            tasks=self.probed,
-            run_dir=self.run_dir,
-            base=Base(self.base, self.base_engine),
-            save_every=self.config.save_every,
-        )
+        second = self._opened(str(weights), self.model.tokenizer)
+        second.longest = self.model.longest
+        return second.build()
 
 
-def _print_end(run_dir: RunDir, monitor: Monitor) -> None:
-    records = [GapRecord(**row) for row in read_jsonl(run_dir.probe)]
+def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
     reached = max((row["step"] for row in read_jsonl(run_dir.metrics)), default=0)
-    if records:
-        monitor.print(gap_table(records))
-    if waiting := len(pending(run_dir)):
-        monitor.print(f"{waiting} checkpoint(s) wait for: python -m evals probe run={run_dir.path}")
+    for factory in factories(config.hooks):
+        for shown in factory.closing(run_dir):
+            monitor.print(shown)
     monitor.print(f"finished: {reached} steps. In {run_dir.path}:")
     monitor.print("  checkpoints/   the policy in Hugging Face format")
     monitor.print("  probe.jsonl    what the tables show")
     monitor.print("  probes/        every sample with its verdict")
-    monitor.print("  metrics.jsonl  one line a step")
+    monitor.print("  metrics.jsonl  one line per step")
     monitor.print("  config.json, card.json  what the run was made with")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rlvr.algorithms import departures
 from rlvr.config.schema import Config
-from rlvr.core.checkpoint import weight_hash
+from rlvr.engines.sampler import Sampler
+from rlvr.hooks.loading import factories
 from rlvr.tasks import Task
 
 PACKAGES = (
@@ -18,24 +20,37 @@ PACKAGES = (
 )
 
 
-def run_card(config: Config, model: Path, base: Path, tasks: Sequence[Task]) -> dict[str, Any]:
-    """Versions, git revision, seeds, hashes of data and weights, and how each task is posed and graded."""
+def run_card(
+    config: Config, model: Sampler, base: Sampler, tasks: Mapping[str, Sequence[Task]]
+) -> dict[str, Any]:
+    """Versions, git revision, seeds, hashes of data and weights, and how each task is posed and graded.
+
+    tasks: by what uses them, training or a hook.
+    """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git": _git_revision(),
-        "seeds": {"run": config.seed, "probe": config.probe.seed},
-        "weights": {"model": weight_hash(model), "base": weight_hash(base)},
-        "tasks": {
-            task.name: {
-                "data": task.data_hash(),
-                "template": task.template,
-                "grader": task.grader,
-                "confinement": task.verifier.confinement,
-                "skipped": task.skipped,
-            }
-            for task in tasks
-        },
+        "seeds": {"run": config.seed, **_hook_seeds(config)},
+        "algorithm": {"name": config.algorithm.name, "differs_from_defaults": departures(config.algorithm)},
+        "weights": {"model": model.weights, "base": base.weights},
+        "tasks": {user: {task.name: _described(task) for task in own} for user, own in tasks.items() if own},
     }
+
+
+def _described(task: Task) -> dict[str, Any]:
+    return {
+        "data": task.data_hash(),
+        "template": task.template,
+        "grader": task.grader,
+        "confinement": task.verifier.confinement,
+        "skipped": task.skipped,
+    }
+
+
+def _hook_seeds(config: Config) -> dict[str, int]:
+    """Of the hooks' sections that have one."""
+    sections = {f.name: getattr(config, f.name) for f in factories(config.hooks) if f.section}
+    return {name: section.seed for name, section in sections.items() if hasattr(section, "seed")}
 
 
 def _versions() -> dict[str, str]:

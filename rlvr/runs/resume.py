@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rlvr.config.keys import covers, flattened
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, newest_valid
 from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
+from rlvr.hooks.loading import factories
+from rlvr.planning.recipe import upgraded
 
 # Keys that may differ between the parts of one run: they do not change what a step computes.
 FREE = (
@@ -46,10 +48,10 @@ class Start:
 def find_start(config: Config, run_dir: RunDir) -> Start:
     """Compares with the configuration on disk and picks the checkpoint. Raises RunDirError if they differ;
     where nothing was trained or probed yet, the new one is taken."""
-    begun = run_dir.checkpoints.exists() or read_jsonl(run_dir.metrics) or read_jsonl(run_dir.probe)
+    begun = run_dir.checkpoints.exists() or any(map(read_jsonl, _records(config, run_dir)))
     if not run_dir.config.exists() or not begun:
         return Start(None, (), False)
-    before = json.loads(run_dir.config.read_text())
+    before = upgraded(json.loads(run_dir.config.read_text()))
     differing = _differences(_comparable(before), _comparable(config.model_dump(mode="json")))
     if differing:
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items())
@@ -68,17 +70,15 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     step = start.checkpoint.step if start.checkpoint else 0
     run_dir.finished.unlink(missing_ok=True)
     write_json(run_dir.config, config.model_dump(mode="json"))
-    keep_jsonl(run_dir.metrics, lambda row: row["step"] <= step)
-    cut_back_probes(run_dir, step)
-
-
-def cut_back_probes(run_dir: RunDir, step: int) -> None:
-    """Forgets what was probed of later steps: the best policy is chosen, and training ended, by the rest."""
-    best = run_dir.best / "about.json"
-    if best.exists() and json.loads(best.read_text())["step"] > step:
-        shutil.rmtree(run_dir.best)
     with run_dir.writing_records():
-        keep_jsonl(run_dir.probe, lambda row: row["step"] <= step)
+        for records in _records(config, run_dir):
+            keep_jsonl(records, lambda row: row["step"] <= step)
+
+
+def _records(config: Config, run_dir: RunDir) -> list[Path]:
+    """The files of the run whose rows carry a step: the metrics, and what hooks record."""
+    own = [name for factory in factories(config.hooks) for name in factory.records]
+    return [run_dir.metrics, *(run_dir.path / name for name in own)]
 
 
 def mark_finished(config: Config, run_dir: RunDir) -> None:
@@ -90,22 +90,6 @@ def _finished(config: Config, run_dir: RunDir) -> bool:
     if not run_dir.finished.exists():
         return False
     return json.loads(run_dir.finished.read_text())["steps"] == config.steps
-
-
-def flattened(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys -> values."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def covers(keys: Sequence[str], key: str) -> bool:
-    """Whether one of `keys` is the dotted key or a group that it belongs to."""
-    return any(key == one or key.startswith(f"{one}.") for one in keys)
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from rlvr.algorithms.batch import Batch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir
+from rlvr.core.run_dir import RunDir, step_folder
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine
-from rlvr.hooks import CheckpointHook, Moment, Report
+from rlvr.hooks import CheckpointEvent, CheckpointHook, HookReport
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
@@ -45,7 +45,7 @@ class Trainer:
         rollouts: Rollouts,
         stream: Stream,
         monitor: Monitor,
-        hooks: Sequence[CheckpointHook] = (),
+        hooks: Mapping[str, CheckpointHook] | None = None,
     ):
         self.config = config
         self.run_dir = run_dir
@@ -56,7 +56,7 @@ class Trainer:
         self.rollouts = rollouts
         self.stream = stream
         self.monitor = monitor
-        self.hooks = hooks
+        self.hooks = hooks or {}
         self.step = 0
         self.totals = Totals()
 
@@ -98,7 +98,7 @@ class Trainer:
         """Whether this step has a checkpoint or, before the first, a policy to measure."""
         return self.step % self.config.save_every == 0 or self.step == self.config.steps
 
-    def _train_step(self) -> tuple[dict[str, float], Report]:
+    def _train_step(self) -> tuple[dict[str, float], HookReport]:
         # Nothing draws from the global generators between steps, so a resume need not restore them.
         set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
         begun = time.perf_counter()
@@ -134,13 +134,13 @@ class Trainer:
         }
         return metrics, report
 
-    def _shown(self, groups: Sequence[Group], batch: Batch) -> Report:
+    def _shown(self, groups: Sequence[Group], batch: Batch) -> HookReport:
         """For dashboards, where a checkpoint follows: rollouts to read. All ranks score, one is shown."""
         if self.config.monitor.wandb == "disabled" or not self._on_schedule():
-            return Report()
+            return HookReport()
         rows = shown_rows(batch)
         table = rollout_table(groups, rows, self.policy.scores(rows).logprobs)
-        return Report(tables={"samples/rollouts": lambda: table})
+        return HookReport(tables={"samples/rollouts": lambda: table})
 
     def _averaged(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Means over ranks, which all sample equally many completions."""
@@ -187,7 +187,7 @@ class Trainer:
     def _keep_evidence(self, batch: Batch) -> None:
         self.run_dir.evidence.mkdir(exist_ok=True)
         rank = self.accelerator.process_index
-        torch.save(vars(batch), self.run_dir.evidence / f"step_{self.step:06d}-rank{rank}.pt")
+        torch.save(vars(batch), self.run_dir.evidence / f"{step_folder(self.step)}-rank{rank}.pt")
 
     def _run_hooks(self, policy: Path) -> bool:
         """Calls the hooks; True if one of them ends training before `steps`, after a last call of all."""
@@ -201,14 +201,13 @@ class Trainer:
 
     def _call_hooks(self, policy: Path, last: bool) -> list[str]:
         """Why the hooks would end training here."""
-        moment = Moment(self.step, self.totals.samples, policy, self.engine, last)
+        event = CheckpointEvent(self.step, self.totals.samples, policy, self.engine, last)
         reasons = []
-        for hook in self.hooks:
+        for name, hook in self.hooks.items():
             begun = time.perf_counter()
-            report = hook(moment)
+            report = hook(event)
             if not report.is_empty:
-                name = f"time/{hook.__module__.rpartition('.')[2]}"
-                row = {**self.totals.metrics(), name: time.perf_counter() - begun}
+                row = {**self.totals.metrics(), f"time/{name}": time.perf_counter() - begun}
                 self.monitor.mirror(self.step, row, report)
             if report.stop:
                 reasons.append(report.stop)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr.config import registry
-from rlvr.config.schema import ProbedTask
+from rlvr.config.registry import PluginError
 from rlvr.graders import Verifier
 
 # name -> module:function that builds it
@@ -68,7 +68,7 @@ class Task:
     train: Sequence[Problem]
     test: Sequence[Problem]
     verifier: Verifier
-    template: str
+    template: str = ""
     skipped: int = 0
     stages: tuple[Stage, ...] = ()
 
@@ -108,12 +108,16 @@ class Stage:
     shares: tuple[Share, ...]
 
 
-def probed_task(choice: ProbedTask) -> Task:
-    """The task with the problems that are probed as its test problems. Raises TaskError."""
-    task = build_task(choice.name, **choice.options)
-    return task if choice.split == "test" else replace(task, name=choice.label, test=task.train)
-
-
 def build_task(name: str, **options: Any) -> Task:
-    """The named task; options are its builder's keyword arguments. Raises TaskError if its data is unfit."""
-    return registry.build(TASKS, name, options)
+    """The named task; options are its builder's keyword arguments.
+
+    name: of `TASKS`, or "package.module:function" of a builder of the user's own, whose source is the
+    task's template version unless it states one. Raises TaskError if its data is unfit, PluginError.
+    """
+    task = registry.build(TASKS, name, options)
+    if not registry.is_plugin(TASKS, name):
+        return task
+    if not isinstance(task, Task):
+        raise PluginError(f"{name} returned a {type(task).__name__}; it has to return rlvr.tasks.Task")
+    version = registry.source_version(registry.load(name))
+    return task if task.template else replace(task, template=version)

@@ -12,8 +12,8 @@ from rich.console import Console, RenderableType
 from rlvr.config.schema import Config, MonitorConfig
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import RunDir, append_jsonl
-from rlvr.hooks import Report
-from rlvr.tracking.mirror import WandbMirror
+from rlvr.hooks import HookReport
+from rlvr.tracking.wandb_thread import WandbThread
 
 
 class AlarmError(Exception):
@@ -31,7 +31,7 @@ class Monitor:
         self.run_dir = run_dir
         self.active = active
         self.console = Console(file=sys.stderr, quiet=not active, soft_wrap=False)
-        self._wandb = WandbMirror(config, run_dir) if active else None
+        self._wandb = WandbThread(config, run_dir) if active else None
         self._skipped = 0
         self._warned: set[str] = set()
 
@@ -41,7 +41,7 @@ class Monitor:
         with progress("training", self.config.steps, self.console, completed) as self._display:
             yield
 
-    def log(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+    def log(self, step: int, metrics: Mapping[str, float], report: HookReport | None = None) -> None:
         """One training step: file, mirror, display. report: for the mirror alone. Raises AlarmError."""
         if self.active:
             append_jsonl(self.run_dir.metrics, {"step": step, **metrics})
@@ -49,10 +49,10 @@ class Monitor:
         self._show(metrics)
         self._alarm(step, metrics)
 
-    def mirror(self, step: int, metrics: Mapping[str, float], report: Report | None = None) -> None:
+    def mirror(self, step: int, metrics: Mapping[str, float], report: HookReport | None = None) -> None:
         """Sends metrics, and what a hook reported, to wandb alone."""
         if self._wandb is not None:
-            self._wandb.log({"step": step, **metrics}, report or Report())
+            self._wandb.log({"step": step, **metrics}, report or HookReport())
 
     def print(self, shown: RenderableType) -> None:
         """To the console of the main process."""

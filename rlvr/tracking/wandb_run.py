@@ -13,7 +13,7 @@ from wandb.sdk.lib import runid
 
 from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir, write_json
-from rlvr.hooks import Curves, Report, Table
+from rlvr.hooks import Curves, HookReport, Table
 
 # What curves can be drawn over; `step` unless a panel says otherwise.
 AXES = ("step", "total/samples", "total/tokens", "total/seconds")
@@ -62,7 +62,7 @@ class WandbRun:
             self._run.define_metric(axis)
         self._run.define_metric("*", step_metric=AXES[0])
 
-    def log(self, row: Mapping[str, Any], report: Report) -> None:
+    def log(self, row: Mapping[str, Any], report: HookReport) -> None:
         """One row of history with what a hook reported at that point."""
         tables = {key: as_table(make()) for key, make in report.tables.items()}
         curves = {key: as_chart(curves) for key, curves in report.curves.items()}

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.reports.compare.loading import Run, Side
-from rlvr.runs.resume import covers, flattened
+from evals.sampling.settings import probe_config
+from rlvr.config.keys import covers, flattened
 
 WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
 # Keys in which the runs of one arm may differ.
@@ -62,7 +63,7 @@ class Study:
 
     @property
     def k(self) -> int:
-        return self.arms[0].runs[0].config.probe.k
+        return probe_config(self.arms[0].runs[0].config).k
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -106,8 +107,10 @@ def make_study(runs: Sequence[Run]) -> Study:
 
 
 def title(algorithm: str) -> str:
-    """An algorithm's name as it is written in papers."""
-    return WRITTEN.get(algorithm, algorithm.upper().replace("_", " "))
+    """An algorithm's name as it is written in papers: GRPO, or GRPO (verl)."""
+    name = algorithm.removesuffix("_verl")
+    written = WRITTEN.get(name, name.rpartition(":")[2].upper().replace("_", " "))
+    return written if name == algorithm else f"{written} (verl)"
 
 
 def configured(run: Run) -> dict[str, Any]:

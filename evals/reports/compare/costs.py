@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from evals.reports.compare.loading import Run
-from rlvr.runs.resume import flattened
+from rlvr.config.keys import flattened
 
 # Keys that say where a run is, not what it does.
 PLACES = ("run_dir",)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from evals.reports.compare.arms import Study
 from evals.reports.compare.costs import cost
 from evals.reports.compare.loading import Run, Side
-from rlvr.runs.resume import flattened
+from rlvr.algorithms import departures
+from rlvr.config.keys import flattened
 
 
 class Flag(NamedTuple):
@@ -83,7 +84,7 @@ TASK_ASPECTS = [
 
 def flags(study: Study) -> list[Flag]:
     """In the order of their weight: what is unfinished, then what was measured, then what was trained."""
-    found = [*_unfinished(study), *_twins(study)]
+    found = [*_unfinished(study), *_twins(study), *_departures(study)]
     for aspect in TASK_ASPECTS:
         found += _on_tasks(study, aspect)
     for task in study.tasks:
@@ -168,6 +169,14 @@ def _unfinished(study: Study) -> list[Flag]:
         for run in study.runs
         if not run.finished
     ]
+
+
+def _departures(study: Study) -> list[Flag]:
+    """Arms whose algorithm does not have its own defaults."""
+    own = {arm: departures(arm.runs[0].config.algorithm) for arm in study.arms}
+    values = [(settings, arm.label) for arm, settings in own.items() if settings]
+    why = "The algorithm's name does not say all of what ran."
+    return [Flag("Settings that are not the algorithm's defaults", values, why)] if values else []
 
 
 def _twins(study: Study) -> list[Flag]:

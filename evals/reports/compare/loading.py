@@ -9,15 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from evals.estimators.counts import Counts
 from evals.records.conditions import Conditions, ConditionsError, check_comparable
-from evals.records.files import BASE_FOLDER, FileError, Measured, Origin, counts_file, read_counts
+from evals.records.files import FileError, Measured, Origin, counts_file, read_counts
+from evals.records.probe_dir import ProbeDir
 from evals.reports.perplexity_report import Median
+from evals.sampling.settings import probe_config
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Config
-from rlvr.core.run_dir import RunDir, read_jsonl
+from rlvr.core.run_dir import read_jsonl
+from rlvr.planning.recipe import saved_config
 
 # Where in a run directory the perplexities are looked for.
 PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
@@ -107,8 +108,8 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
             runs.append(read_run(path))
         except (ConfigError, FileError, ConditionsError) as error:
             mistakes += getattr(error, "mistakes", [Mistake(str(path), None, str(error))])
-    if len(ks := {run.config.probe.k for run in runs}) > 1:
-        given = ", ".join(f"{run.config.probe.k} in {run.path}" for run in runs)
+    if len(ks := {probe_config(run.config).k for run in runs}) > 1:
+        given = ", ".join(f"{probe_config(run.config).k} in {run.path}" for run in runs)
         advice = (
             f"the gap is measured at one K, these runs have {sorted(ks)} ({given}): compare those with the "
             "same K, or probe their checkpoints again with python -m evals probe"
@@ -121,7 +122,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 def read_run(path: Path) -> Run:
     """Raises ConfigError where there is no run or no probe; FileError or ConditionsError for bad files."""
-    here = RunDir(path)
+    here = ProbeDir(path)
     config = _read_config(here)
     records = read_jsonl(here.probe)
     tasks = _read_tasks(here, records)
@@ -137,15 +138,13 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_config(here: RunDir) -> Config:
+def _read_config(here: ProbeDir) -> Config:
     try:
-        return Config.model_validate_json(here.config.read_text())
+        return saved_config(here.config)
     except OSError:
         advice = f"is no run directory: there is no {here.config.name} in it"
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        advice = f"its {here.config.name} is none of this version: {where}: {first['msg'].lower()}"
+    except (ConfigError, ValueError) as error:
+        advice = f"its {here.config.name} cannot be read by this version: {error}"
     raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
 
 
@@ -157,7 +156,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
 
 
-def _read_tasks(here: RunDir, records: Sequence[Mapping[str, Any]]) -> dict[str, Probed]:
+def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[str, Probed]:
     """By name, in the order in which they were probed."""
     steps: dict[str, list[int]] = {}
     for record in records:
@@ -173,9 +172,9 @@ def _read_tasks(here: RunDir, records: Sequence[Mapping[str, Any]]) -> dict[str,
     return {task: _read_probed(here, task, own) for task, own in steps.items()}
 
 
-def _read_probed(here: RunDir, task: str, steps: Sequence[int]) -> Probed:
-    base = _read_side(counts_file(here.probes / BASE_FOLDER, task))
-    policy = {step: _read_side(counts_file(here.probes / f"step_{step:06d}", task)) for step in sorted(steps)}
+def _read_probed(here: ProbeDir, task: str, steps: Sequence[int]) -> Probed:
+    base = _read_side(counts_file(here.base, task))
+    policy = {step: _read_side(counts_file(here.of_step(step), task)) for step in sorted(steps)}
     for side in policy.values():
         check_comparable(base.conditions, side.conditions)
     return Probed(base, policy)

@@ -15,8 +15,8 @@ from rich.console import Console
 from evals.commands import entropy
 from evals.records.files import COUNTS, counts_file, read_about, read_counts, samples_file, stamped
 from evals.sampling.instrument import Instrument, Subject
+from evals.sampling.settings import ProbeConfig
 from evals.sampling.temperature import output_entropy
-from rlvr.config.schema import ProbeConfig
 from rlvr.core.checkpoint import config_hash, weight_hash
 from rlvr.engines.hf import HFEngine
 from rlvr.models.loading import eos_ids, load_model, load_tokenizer

@@ -10,8 +10,8 @@ import pytest
 from torch import nn
 
 from evals.probe.callback import ProbeCallback
+from evals.sampling.settings import ProbeConfig, WatchConfig
 from rlvr.config.errors import ConfigError
-from rlvr.config.schema import ProbeConfig, WatchConfig
 from rlvr.core.checkpoint import weight_hash
 from rlvr.core.run_dir import read_jsonl
 from rlvr.hooks import Moment, Report

@@ -10,7 +10,7 @@ import pytest
 
 from evals.probe.watch import decide
 from evals.records.gap_record import GapRecord
-from rlvr.config.schema import WatchConfig
+from evals.sampling.settings import WatchConfig
 from rlvr.core.checkpoint import keep_policy
 
 

@@ -11,17 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from evals.probe.plugin import probed_task
 from evals.records.conditions import ConditionsError
 from evals.records.files import samples_file
 from evals.records.gap_record import compare
 from evals.records.store import SampleKey, SampleSet
 from evals.sampling.instrument import Instrument
 from evals.sampling.measure import ROUND, Measuring, Plan, make_plan
-from rlvr.config.schema import ProbedTask
+from evals.sampling.settings import ProbedTask
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
-from rlvr.tasks import Problem, Task, build_task, probed_task
+from rlvr.tasks import Problem, Task, build_task
 
 KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 8, "fake", "float32", 0)
 QUIET = Display("", 1, 0, Console(quiet=True))
@@ -56,7 +57,7 @@ TASK = Task(
     "toy:x",
     [],
     [Problem(str(i), f"problem {i}", None) for i in range(5)],
-    StringVerifier("toy-1", small),
+    StringVerifier(small, "toy-1"),
     "plain",
 )
 PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=None, seed=0)
@@ -88,7 +89,7 @@ def test_every_sample_is_graded_once_by_each_version_of_a_grader(tmp_path: Path)
         return small(text, reference)
 
     for version in ("toy-1", "toy-1", "toy-2"):
-        task = replace(TASK, verifier=StringVerifier(version, noting))
+        task = replace(TASK, verifier=StringVerifier(noting, version))
         measure(replace(PLAN, task=task, n=20), Counting(), tmp_path)
         assert len(graded) == (200 if version == "toy-2" else 100)
 
@@ -105,7 +106,7 @@ def test_equal_prompts_share_their_samples_and_keep_their_references(tmp_path: P
         return (Status.CORRECT if int(text) % 2 == reference else Status.WRONG), text
 
     problems = (replace(PLAN.problems[0], reference=0), replace(PLAN.problems[1], reference=1))
-    task = replace(TASK, verifier=StringVerifier("toy-1", matches))
+    task = replace(TASK, verifier=StringVerifier(matches, "toy-1"))
     twins = replace(PLAN, task=task, problems=problems, prompt_ids=(PLAN.prompt_ids[0], PLAN.prompt_ids[0]))
     engine = Counting()
     first, second = measure(twins, engine, tmp_path).counted().counts.correct
@@ -165,7 +166,7 @@ def test_a_seeded_subset_of_problems_keeps_their_order() -> None:
     [
         (replace(PLAN, problems=PLAN.problems[:3], prompt_ids=PLAN.prompt_ids[:3]), "data: "),
         (replace(PLAN, task=replace(TASK, template="boxed")), "template: plain / boxed"),
-        (replace(PLAN, task=replace(TASK, verifier=StringVerifier("toy-2", small))), "grader: toy-1 / toy-2"),
+        (replace(PLAN, task=replace(TASK, verifier=StringVerifier(small, "toy-2"))), "grader: toy-1 / toy-2"),
         (replace(PLAN, sampling=Sampling(1.0, 0.95, 8)), "temperature: 0.6 / 1.0"),
     ],
 )

@@ -16,7 +16,7 @@ from rlvr.graders import Status, StringVerifier
 from rlvr.tasks import Problem, Task
 
 PROBLEMS = [Problem(f"p{i}", f"question {i}", i) for i in range(20)]
-TASK = Task("toy:2", [], PROBLEMS, StringVerifier("toy-1", lambda text, known: (Status.WRONG, text)), "plain")
+TASK = Task("toy:2", [], PROBLEMS, StringVerifier(lambda text, known: (Status.WRONG, text), "toy-1"), "plain")
 
 RECORD = GapRecord(
     step=50, task="toy:2", num_problems=20, n=4, base_n=4, ks=[1, 2, 4], pass_at_k=[0.4, 0.5, 0.55],

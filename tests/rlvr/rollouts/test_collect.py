@@ -57,7 +57,7 @@ def verify(text: str, reference: object) -> tuple[Status, str]:
     return (Status.CORRECT if text in ("right", "greedy") else Status.WRONG), text
 
 
-TASK = Task("toy", PROBLEMS, [], StringVerifier("toy-1", verify), "plain")
+TASK = Task("toy", PROBLEMS, [], StringVerifier(verify, "toy-1"), "plain")
 
 
 def rollouts(engine: Fake, draws: Draws, **config: float) -> Rollouts:

@@ -19,8 +19,8 @@ from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import Curves, Report, Table
 from rlvr.planning.recipe import load_config
-from rlvr.tracking.mirror import WandbMirror
 from rlvr.tracking.wandb_run import AXES
+from rlvr.tracking.wandb_thread import WandbThread
 
 NOTHING = Report()
 
@@ -44,13 +44,13 @@ def rows(first: int, last: int) -> list[dict[str, float]]:
 
 def mirrored(settings: Config, run_dir: RunDir, logged: list[dict[str, float]]) -> str | None:
     """Logs the rows to a mirror of its own; what it says of failures."""
-    mirror = WandbMirror(settings, run_dir)
+    mirror = WandbThread(settings, run_dir)
     for row in logged:
         mirror.log(row, NOTHING)
     return ended(mirror)
 
 
-def ended(mirror: WandbMirror) -> str | None:
+def ended(mirror: WandbThread) -> str | None:
     """Ends the mirror and wandb's process, which writes the files; what the mirror says of failures."""
     import wandb
 
@@ -87,7 +87,7 @@ def reported(run_dir: RunDir) -> Recorded:
                                                                "policy": ([0], [0.3])})},
         files=(run_dir.probe, counts),
     )  # fmt: skip
-    mirror = WandbMirror(config("offline"), run_dir)
+    mirror = WandbThread(config("offline"), run_dir)
     mirror.log({"step": 1, "rollout/reward": 0.25}, NOTHING)
     mirror.log({"step": 1, "total/samples": 512}, report)
     assert ended(mirror) is None
@@ -201,7 +201,7 @@ def test_a_server_that_stalls_on_the_way_leaves_the_rest_to_a_sync(
 ) -> None:
     with WandbServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        mirror = WandbMirror(config("online"), run_dir)
+        mirror = WandbThread(config("online"), run_dir)
         mirror.log(*rows(1, 1), NOTHING)
         while not server.upserted:
             assert mirror.failure is None

@@ -9,15 +9,15 @@ from typing import Any
 
 from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
-from rlvr.hooks import Report
+from rlvr.hooks import HookReport
 
 # How long the run's end waits for the mirror beyond what its server may take (seconds).
 MARGIN = 30.0
 
-Entry = tuple[Mapping[str, Any], Report]
+Entry = tuple[Mapping[str, Any], HookReport]
 
 
-class WandbMirror:
+class WandbThread:
     """Hands rows to wandb in a thread of its own, so that a stalled server stalls nothing else.
 
     failure: what went wrong, if anything did, and what to do about it; never a reason to stop.
@@ -33,7 +33,7 @@ class WandbMirror:
             self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
             self._thread.start()
 
-    def log(self, row: Mapping[str, Any], report: Report) -> None:
+    def log(self, row: Mapping[str, Any], report: HookReport) -> None:
         """Queues one row; rows that wandb leaves no room for are lost to the mirror alone."""
         if self._thread is None or not self._thread.is_alive():
             return

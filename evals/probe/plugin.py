@@ -1,0 +1,180 @@
+"""The probe as a hook: its section of the configuration, its checks, its cost, and what builds it.
+
+Imports nothing heavy, so that a recipe is checked in an instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from evals.records.probe_dir import RECORDS, ProbeDir
+from evals.sampling.settings import ProbeConfig, ProbedTask, longest_completion, probe_config
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.schema import Config
+from rlvr.core.run_dir import RunDir
+from rlvr.hooks import CheckpointHook, HookFactory, RunContext
+from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks.sources import without_hub
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# The share of probe samples in all samples above which the probe is called expensive.
+EXPENSIVE = 0.2
+
+
+def probed_task(choice: ProbedTask) -> Task:
+    """The task with the problems that are probed as its test problems. Raises TaskError."""
+    task = build_task(choice.name, **choice.options)
+    if choice.split == "test":
+        return task
+    return replace(task, name=f"{task.name}/{choice.split}", test=task.train)
+
+
+def probed_tasks(config: Config) -> list[Task]:
+    """Every task of `probe.tasks`. Raises TaskError, and ConfigError where two are one task."""
+    tasks = [probed_task(choice) for choice in probe_config(config).tasks]
+    names = [task.name for task in tasks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        advice = "is one task under two names: give each task once"
+        raise ConfigError("the probe", [Mistake("probe.tasks", ", ".join(sorted(twice)), advice)])
+    return tasks
+
+
+def find_mistakes(config: Config) -> list[Mistake]:
+    """Mistakes between keys of the section `probe`."""
+    probe = probe_config(config)
+    names = [task.label for task in probe.tasks]
+    mistakes = []
+    if len(set(names)) < len(names):
+        mistakes.append(Mistake("probe.tasks", names, "each task once: its files are named after it"))
+    if "mixture" in names:
+        advice = "a mixture has no problems to test on: list its tasks"
+        mistakes.append(Mistake("probe.tasks", "mixture", advice))
+    return mistakes + settings_mistakes(probe, len(probe.tasks))
+
+
+def settings_mistakes(probe: ProbeConfig, tasks: int) -> list[Mistake]:
+    """Settings of a probe of so many tasks that contradict each other."""
+    mistakes = []
+    if tasks and probe.base_n < probe.k:
+        advice = f"the gap needs the base's pass@{probe.k}: give probe.k or more"
+        mistakes.append(Mistake("probe.base_n", probe.base_n, advice))
+    if probe.mode == "detached" and (probe.watch.stops or probe.watch.keep_best):
+        advice = "training does not see what a detached probe measures: set probe.mode=live"
+        mistakes.append(Mistake("probe.watch", "patience, max_coverage_lost or keep_best", advice))
+    watches_coverage = probe.watch.by == "coverage_lost" or probe.watch.max_coverage_lost is not None
+    if watches_coverage and min(probe.final_n, probe.k) != min(probe.n, probe.k):
+        advice = f"coverage is watched at one k: give probe.n, which is {probe.n}, or both {probe.k} or more"
+        mistakes.append(Mistake("probe.final_n", probe.final_n, advice))
+    if probe.watch.stops and not tasks:
+        mistakes.append(Mistake("probe.watch", "patience or max_coverage_lost", "needs probe.tasks"))
+    return mistakes
+
+
+def build(context: RunContext) -> CheckpointHook | None:
+    """The probe, or what leaves its work to another process; None where no task is probed."""
+    from evals.probe.detached import DetachedProbe
+    from evals.probe.hook import Probe
+    from evals.sampling.instrument import Instrument
+
+    config, run_dir = probe_config(context.config), ProbeDir(context.run_dir.path)
+    if not config.tasks:
+        return None
+    if config.mode == "detached":
+        return DetachedProbe(context.config, run_dir, context.console)
+    tokens = longest_completion(context.config)
+    return Probe(
+        instrument=Instrument(config, context.tokenizer, tokens, context.console),
+        tasks=context.tasks,
+        run_dir=run_dir,
+        base=context.base,
+        open_base=lambda: context.open_engine(context.base),
+        save_every=context.config.save_every,
+        begins_after=context.begins_after,
+    )
+
+
+def closing(run_dir: RunDir) -> list[RenderableType]:
+    """The gap table of a finished run, and how many checkpoints wait to be probed."""
+    from evals.probe.jobs import pending
+    from evals.records.gap_record import read_records
+    from evals.reports.gap_table import gap_table
+
+    here = ProbeDir(run_dir.path)
+    records = read_records(here.probe)
+    shown: list[RenderableType] = [gap_table(records)] if records else []
+    if waiting := len(pending(here)):
+        shown.append(f"{waiting} checkpoint(s) wait for: python -m evals probe run={here.path}")
+    return shown
+
+
+def plan(config: Config) -> str:
+    """How many samples the probe draws, and what share of all samples that is."""
+    probe = probe_config(config)
+    if not probe.tasks:
+        return "no probe: probe.tasks is empty"
+    checkpoints = -(-config.steps // config.save_every)
+    between = len([i for i in range(1, checkpoints) if i % probe.every == 0])
+    each = probe.base_n + between * probe.n + probe.final_n
+    lines, total, unknown = [], 0, False
+    for choice in probe.tasks:
+        count = _problems(probe, choice)
+        unknown |= count is None
+        total += (count or 0) * each
+        shown = "an unknown number of" if count is None else f"{count:,}"
+        lines.append(f"{choice.label}: {shown} problems x {each:,} samples")
+    lines.append(
+        f"samples per problem: base {probe.base_n} once, {between} checkpoint(s) x {probe.n}, "
+        f"the last {probe.final_n}"
+    )
+    if probe.stop_r or probe.base_stop_r:
+        lines.append("fewer where a problem stops at its r-th success (probe.stop_r, probe.base_stop_r)")
+    return "\n".join([*lines, *_share(config, total, "at least " if unknown else "")])
+
+
+def _share(config: Config, total: int, least: str) -> Sequence[str]:
+    """total: samples that the probe draws."""
+    trained = config.steps * config.rollouts.prompts * config.rollouts.group_size
+    share = total / (total + trained)
+    lines = [f"{least}{total:,} probe samples are {least}{share:.0%} of all samples"]
+    if share > EXPENSIVE:
+        lines.append(
+            f"warning: above {EXPENSIVE:.0%}; lower probe.final_n, probe.n or probe.max_problems, or "
+            "raise probe.every. The base's samples are drawn once and shared by all runs of it."
+        )
+    return lines
+
+
+def _problems(probe: ProbeConfig, choice: ProbedTask) -> int | None:
+    """Problems probed of a task; as published where its data is unavailable, None if unknown."""
+    try:
+        with without_hub():
+            count = len(probed_task(choice).test)
+    except TaskError:
+        from rlvr.tasks import code, math
+
+        published = (math.PUBLISHED_PROBLEMS | code.PUBLISHED_PROBLEMS).get(choice.label)
+        if published is None:
+            return probe.max_problems
+        count = published
+    return min(count, probe.max_problems or count)
+
+
+def _longest(config: Config) -> int:
+    return longest_completion(config) if probe_config(config).tasks else 0
+
+
+PROBE = HookFactory(
+    build=build,
+    name="probe",
+    section=ProbeConfig,
+    find_mistakes=find_mistakes,
+    tasks=probed_tasks,
+    longest=_longest,
+    plan=plan,
+    closing=closing,
+    records=(RECORDS,),
+)
