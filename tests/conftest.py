@@ -100,10 +100,10 @@ def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("offline")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     (directory / "noted.py").write_text(
-        "from rlvr.hooks import Report, Table\n"
-        "def factory(config):\n"
+        "from rlvr.hooks import HookReport, Table\n"
+        "def factory(context):\n"
         "    def hook(moment):\n"
-        "        return Report(tables={'notes': lambda: Table(('step',), [(moment.step,)])})\n"
+        "        return HookReport(tables={'notes': lambda: Table(('step',), [(moment.step,)])})\n"
         "    return hook\n"
     )
     path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])

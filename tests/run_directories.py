@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from evals.records.conditions import Conditions
 from evals.records.files import COUNTS, Origin, counts_file, stamped
-from rlvr.core.run_dir import RunDir, append_jsonl, write_json
+from evals.records.probe_dir import ProbeDir
+from rlvr.core.run_dir import append_jsonl, write_json
 from rlvr.planning.recipe import load_config
 from rlvr.runs.resume import mark_finished
 
@@ -57,7 +58,7 @@ def write_run(
     """
     settings = (f"run_dir={path}", "steps=4", "save_every=2", "probe.k=8", "probe.tasks=[countdown:3]")
     config = load_config([*settings, *arguments])
-    here = RunDir(path)
+    here = ProbeDir(path)
     here.path.mkdir(parents=True)
     write_json(here.config, config.model_dump(mode="json"))
     for step in range(1, trained + 1):

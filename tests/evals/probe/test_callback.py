@@ -14,7 +14,7 @@ from evals.sampling.settings import ProbeConfig, WatchConfig
 from rlvr.config.errors import ConfigError
 from rlvr.core.checkpoint import weight_hash
 from rlvr.core.run_dir import read_jsonl
-from rlvr.hooks import Moment, Report
+from rlvr.hooks import CheckpointEvent, HookReport
 from rlvr.tasks import build_task
 
 
@@ -39,9 +39,9 @@ def test_a_stop_is_followed_by_the_last_probe() -> None:
     callback = ProbeCallback([], "base", ProbeConfig(), max_new_tokens=8)
     asked: list[bool] = []
 
-    def probe(moment: Moment) -> Report:
+    def probe(event: CheckpointEvent) -> HookReport:
         asked.append(moment.last)
-        return Report(stop=None if moment.last else "no better", metrics={"probe/gap": 0.5})
+        return HookReport(stop=None if event.last else "no better", metrics={"probe/gap": 0.5})
 
     callback._probe = probe  # type: ignore[assignment]
     callback._engine = SimpleNamespace(load=lambda weights: None)  # type: ignore[assignment]

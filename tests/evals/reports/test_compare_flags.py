@@ -23,7 +23,9 @@ def test_algorithms_and_seeds_are_no_reason_for_a_warning(tmp_path: Path) -> Non
         for name in ("grpo", "rloo")
         for seed in (0, 1)
     ]
-    assert flags_of(*runs) == {}
+    ((text, own),) = flags_of(*runs).items()
+    assert text == "Settings that are not the algorithm's defaults"
+    assert own.values == [("kl.coefficient=0.0 (default 0.04)", "GRPO")]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from evals.records.gap_record import GapRecord
+from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import COLUMNS, curves, dashboard_report, some_samples, summary
-from rlvr.core.run_dir import RunDir
 from rlvr.graders import Status, StringVerifier
 from rlvr.tasks import Problem, Task
 
@@ -72,7 +72,7 @@ def test_a_small_probe_is_shown_whole(tmp_path: Path) -> None:
 
 
 def test_a_report_has_the_first_task_without_its_name_and_the_counts_up_to_its_step(tmp_path: Path) -> None:
-    run_dir = RunDir(tmp_path)
+    run_dir = ProbeDir(tmp_path)
     for step in (0, 50, 100):  # 100: of a part of the run that a resume cut off
         samples_of(run_dir.probes / f"step_{step:06d}" / "toy-2.samples.parquet", 4)
         (run_dir.probes / f"step_{step:06d}" / "toy-2.parquet").write_bytes(b"")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rlvr.config.schema import EngineConfig
+from rlvr.engines.sampler import open_model
 from rlvr.planning.recipe import load_config
 from rlvr.runs.provenance import run_card
 from rlvr.sandbox import choose
@@ -16,13 +18,16 @@ def test_tasks_on_the_card(untrained: Path, tmp_path: Path) -> None:
     (tmp_path / "amc23.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({"id": "2"}) + "\n")
     math = build_task("amc23", source=str(tmp_path), bad_rows="skip")
     countdown = build_task("countdown:3", test_problems=5)
-    card = run_card(load_config(["recipe=grpo_tiny"]), untrained, untrained, [math, countdown])
-    assert card["tasks"]["amc23"] == {
+    model = open_model(untrained, EngineConfig(), "cpu")
+    tasks = {"training": [countdown], "probe": [math, build_task("countdown:3", test_problems=9)]}
+    card = run_card(load_config(["recipe=grpo_tiny"]), model, model, tasks)
+    assert card["tasks"]["probe"]["amc23"] == {
         "data": math.data_hash(),
         "template": "r1_zero",
         "grader": "math-strict-1",
         "confinement": choose(allow_unsafe=True).name,
         "skipped": 1,
     }
-    assert card["tasks"]["countdown:3"]["confinement"] is None
+    trained, probed = (card["tasks"][user]["countdown:3"] for user in ("training", "probe"))
+    assert trained["confinement"] is None and trained["data"] != probed["data"]
     assert json.loads(json.dumps(card)) == card

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from rlvr.core.checkpoint import Checkpoint
 from rlvr.core.run_dir import RunDir, RunDirError, append_jsonl, read_jsonl, write_json
 from rlvr.planning.recipe import load_config
-from rlvr.runs.resume import cut_back_probes, find_start, prepare
+from rlvr.runs.resume import Start, find_start, prepare
 
 
 @pytest.fixture
@@ -41,11 +42,36 @@ def test_where_nothing_was_trained_anything_may_differ(begun: RunDir) -> None:
     assert find_start(other, begun).checkpoint is None
 
 
-def test_probes_of_later_steps_decide_nothing_any_more(begun: RunDir) -> None:
-    for step in (0, 10, 20):
-        append_jsonl(begun.probe, {"step": step})
-    begun.best.mkdir()
-    write_json(begun.best / "about.json", {"step": 20})
-    cut_back_probes(begun, 10)
-    assert [row["step"] for row in read_jsonl(begun.probe)] == [0, 10]
-    assert not begun.best.exists()
+def test_records_of_later_steps_are_dropped(begun: RunDir) -> None:
+    probe = begun.path / "probe.jsonl"
+    for step in (0, 1, 20):
+        append_jsonl(probe, {"step": step})
+    checkpoint = Checkpoint(1, begun.checkpoints / "step_000001")
+    prepare(load_config(["recipe=grpo_tiny"]), begun, Start(checkpoint, (), False))
+    assert [row["step"] for row in read_jsonl(probe)] == [0, 1]
+
+
+@pytest.mark.parametrize(("recipe", "name"), [("grpo_qwen7b", "grpo"), ("dapo_qwen7b", "dapo")])
+def test_a_run_with_a_preset_goes_on_under_the_algorithms_name(
+    tmp_path: Path, recipe: str, name: str
+) -> None:
+    config = load_config([f"recipe={recipe}"], 8)
+    run_dir = RunDir(tmp_path)
+    former = config.model_dump(mode="json")
+    former["algorithm"] |= {"name": name, "preset": "paper_era_verl"}
+    write_json(run_dir.config, former)
+    append_jsonl(run_dir.metrics, {"step": 1})
+    assert not find_start(config, run_dir).finished
+    other = load_config([f"recipe={recipe}", f"algorithm={name}"], 8)
+    with pytest.raises(RunDirError, match=r"algorithm\.name"):
+        find_start(other, run_dir)
+
+
+def test_a_run_without_a_preset_goes_on(tmp_path: Path) -> None:
+    config = load_config(["recipe=rloo_tiny"])
+    run_dir = RunDir(tmp_path)
+    former = config.model_dump(mode="json")
+    former["algorithm"]["preset"] = None
+    write_json(run_dir.config, former)
+    append_jsonl(run_dir.metrics, {"step": 1})
+    assert not find_start(config, run_dir).finished

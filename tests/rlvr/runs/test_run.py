@@ -273,12 +273,12 @@ def test_a_live_run_is_refused(train: Train, tmp_path: Path, base: Path) -> None
 def test_hooks_come_by_configuration(train: Train, tmp_path: Path, base: Path) -> None:
     (tmp_path / "my_hooks.py").write_text(
         "import json\n"
-        "from rlvr.hooks import Report\n"
-        "def factory(config):\n"
+        "from rlvr.hooks import HookReport\n"
+        "def factory(context):\n"
         "    def hook(moment):\n"
         "        row = [config.recipe, moment.step, moment.policy.name, moment.last]\n"
         "        open('hook.jsonl', 'a').write(json.dumps(row) + '\\n')\n"
-        "        return Report(stop='enough' if moment.step == 4 else None)\n"
+        "        return HookReport(stop='enough' if moment.step == 4 else None)\n"
         "    return hook\n"
     )
     arguments = [*SMALL, "steps=3", "run_dir=run", "probe.tasks=[]", "hooks=[my_hooks:factory]"]

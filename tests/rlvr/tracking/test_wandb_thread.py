@@ -17,12 +17,12 @@ from wandb_server import WandbServer
 
 from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
-from rlvr.hooks import Curves, Report, Table
+from rlvr.hooks import Curves, HookReport, Table
 from rlvr.planning.recipe import load_config
 from rlvr.tracking.wandb_run import AXES
 from rlvr.tracking.wandb_thread import WandbThread
 
-NOTHING = Report()
+NOTHING = HookReport()
 
 pytestmark = pytest.mark.usefixtures("wandb_session")
 
@@ -75,17 +75,17 @@ def sync(server: WandbServer, *arguments: Path | str) -> None:
 @pytest.fixture
 def reported(run_dir: RunDir) -> Recorded:
     """Two rows, the second with all that a hook can report, recorded offline and read back."""
-    counts = run_dir.probes / "step_000000" / "toy-1.parquet"
+    counts = run_dir.path / "probes" / "step_000000" / "toy-1.parquet"
     counts.parent.mkdir(parents=True)
     counts.write_bytes(b"counts")
-    run_dir.probe.write_text("{}\n")
-    report = Report(
+    (run_dir.path / "probe.jsonl").write_text("{}\n")
+    report = HookReport(
         metrics={"probe/gap": 0.5},
         summary={"gap": 0.5, "coverage_lost": None},
         tables={"samples/toy-1": lambda: Table(("problem", "extracted"), [("a", "7"), ("b", None)])},
         curves={"pass_at_k/toy-1": Curves("pass@k", "log2 k", {"base": ([0, 1], [0.1, 0.4]),
                                                                "policy": ([0], [0.3])})},
-        files=(run_dir.probe, counts),
+        files=(run_dir.path / "probe.jsonl", counts),
     )  # fmt: skip
     mirror = WandbThread(config("offline"), run_dir)
     mirror.log({"step": 1, "rollout/reward": 0.25}, NOTHING)
