@@ -23,6 +23,7 @@ from launch import machine, needs  # noqa: E402
 from launch.machine import Finding, Gpu  # noqa: E402
 from rlvr.config.errors import ConfigError  # noqa: E402
 from rlvr.config.schema import Config  # noqa: E402
+from rlvr.core.errors import exit_status  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
 from rlvr.planning.memory import GIB  # noqa: E402
 from rlvr.planning.recipe import load_config  # noqa: E402
@@ -32,6 +33,11 @@ STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0 the recipe can run here, 1 something would stop it."""
+    return exit_status(lambda: doctor(arguments))
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Looks, prints, and returns the exit status; a wrong recipe is one of the findings."""
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0

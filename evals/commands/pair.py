@@ -19,6 +19,7 @@ from evals.sampling.instrument import Instrument, LazyEngine, Reading, Subject
 from evals.sampling.measure import Plan
 from rlvr.config.schema import ProbeConfig
 from rlvr.core.checkpoint import config_hash, weight_hash
+from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines import Engine
 from rlvr.engines.build import local_engine
@@ -29,7 +30,7 @@ from rlvr.tasks import Task, build_task
 MOST_NEW_TOKENS = 16384
 
 
-class PairError(ValueError):
+class PairError(UserError):
     """The two models cannot be measured alike; the message says why."""
 
 

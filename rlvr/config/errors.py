@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from rlvr.config.schema import Choice
+from rlvr.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,10 @@ class Mistake:
         return f"  {self.key}{given}\n      {self.advice}"
 
 
-class ConfigError(Exception):
+class ConfigError(UserError):
     """The configuration cannot be used; the message lists every mistake."""
+
+    status = 2
 
     def __init__(self, where: str, mistakes: Sequence[Mistake]):
         self.mistakes = tuple(mistakes)

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlvr.core.errors import UserError
+
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial-"
 
 
-class CheckpointError(Exception):
+class CheckpointError(UserError):
     """A checkpoint could not be written or none can be read; the message says what is left."""
 
 

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.errors import UserError
 
-class RunDirError(Exception):
+
+class RunDirError(UserError):
     """The run directory cannot be used as asked; the message says why and what to do."""
 
 
