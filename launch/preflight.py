@@ -1,8 +1,8 @@
-"""make doctor ARGS="recipe=NAME [key=value ...]": whether this machine can run that recipe.
+"""rlvr doctor [recipe=NAME key=value ...]: whether this machine can run that recipe.
 
 Prints a table of what was found and what to do, and exits with 1 if anything would stop the run. Without a
 recipe the machine alone is looked at. Over the network it asks for nothing but what the recipe names, and
-waits no longer than 5 s for each. Run from the root of the checkout: python -m launch.preflight ...
+waits no longer than 5 s for each. The same: make doctor ARGS="...", python -m launch.preflight ...
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_recipe(arguments: Sequence[str], processes: int) -> tuple[Config | None
     try:
         config = load_config(arguments, processes)
     except ConfigError as error:
-        return None, Finding("recipe", "fault", str(error), "python rlvr/train.py --help lists every key")
+        return None, Finding("recipe", "fault", str(error), "rlvr train --help lists every key")
     try:
         check_support(config)
     except ConfigError as error:

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+import rlvr
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
@@ -35,7 +36,7 @@ from rlvr.planning.recipe import load_config
 
 ALGORITHMS = ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo")
 ABLATIONS = ("grpo_length", "grpo_rollouts8", "grpo_rollouts32", "grpo_kl")
-TRAINER = Path(__file__).resolve().parent.parent / "rlvr" / "train.py"
+TRAINER = Path(rlvr.__file__).with_name("train.py")
 POLL_SECONDS = 1.0
 
 

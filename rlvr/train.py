@@ -10,9 +10,13 @@ import sys
 from collections.abc import Sequence
 
 # A script's own directory comes first on sys.path, where a module of this package would replace one
-# of the same name elsewhere (rlvr/core/interrupts.py is safe, rlvr/queue.py would not be).
+# of the same name elsewhere (rlvr/core/interrupts.py is safe, rlvr/queue.py would not be). What holds the
+# package takes its place: a checkout trains with its own code, whatever is installed.
 _HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir) != _HERE]
+if _HERE in map(os.path.abspath, sys.path):
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]
+    if os.path.dirname(_HERE) not in sys.path:
+        sys.path.insert(0, os.path.dirname(_HERE))
 
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.errors import INTERRUPTED, exit_status  # noqa: E402
