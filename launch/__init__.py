@@ -1,1 +1,1 @@
-"""Launch files, Slurm scripts and the doctor; run from the root of the checkout."""
+"""What starts runs: the rlvr command, launch files, Slurm scripts, the study and the doctor."""

@@ -40,7 +40,9 @@ class Gpu:
 def check_python(version: Sequence[int] = sys.version_info) -> Finding:
     found = ".".join(map(str, version[:3]))
     if tuple(version[:2]) < (3, 11):
-        return Finding("python", "fault", found, "3.11 or 3.12 is needed: make PYTHON=python3.12")
+        return Finding(
+            "python", "fault", found, "3.11 or 3.12 is needed (in a checkout: make PYTHON=python3.12)"
+        )
     if tuple(version[:2]) > (3, 12):
         return Finding("python", "warning", found, "tested with 3.11 and 3.12")
     return Finding("python", "ok", found)
@@ -75,7 +77,10 @@ def check_gpus(gpus: Sequence[Gpu], driver: str) -> Finding:
         import torch
 
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "for the CPU alone"
-        advice = "make install-gpu VENV=.venv-gpu, or a newer driver; see CUDA_VISIBLE_DEVICES too"
+        advice = (
+            "a build of torch for CUDA (in a checkout: make install-gpu VENV=.venv-gpu), or a newer driver; "
+            "see CUDA_VISIBLE_DEVICES too"
+        )
         return Finding("gpus", "fault", f"torch, built {built}, cannot use {driver}", advice)
     if not gpus:
         return Finding("gpus", "ok", "none: runs on the CPU")

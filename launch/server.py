@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from rlvr.config.errors import ConfigError
 from rlvr.config.schema import Config
+from rlvr.core.errors import exit_status
 from rlvr.planning.recipe import load_config
 
 
@@ -35,13 +35,7 @@ def _model(name: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: 0, or 2 for a wrong configuration."""
-    try:
-        config = load_config(arguments)
-    except ConfigError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 2
-    print("\n".join(serve_command(config)))
-    return 0
+    return exit_status(lambda: print("\n".join(serve_command(load_config(arguments)))))
 
 
 if __name__ == "__main__":

@@ -27,14 +27,16 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+import rlvr
 from rlvr.config.errors import ConfigError, Mistake
+from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
 from rlvr.core.run_dir import RunDir, read_jsonl
 from rlvr.planning.recipe import load_config
 
 ALGORITHMS = ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo")
 ABLATIONS = ("grpo_length", "grpo_rollouts8", "grpo_rollouts32", "grpo_kl")
-TRAINER = Path(__file__).resolve().parent.parent / "rlvr" / "train.py"
+TRAINER = Path(rlvr.__file__).with_name("train.py")
 POLL_SECONDS = 1.0
 
 
@@ -87,17 +89,18 @@ class Run:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status."""
+    return exit_status(lambda: study(arguments))
+
+
+def study(arguments: Sequence[str]) -> int:
+    """Plans, trains and reports. Raises ConfigError."""
     keys = [argument for argument in arguments if re.match(r"[A-Za-z_][\w.]*=", argument)]
     chosen = parser().parse_args([argument for argument in arguments if argument not in keys])
     folder = chosen.runs or Path("runs") / ("study-ablations" if chosen.ablations else "study")
     names = ABLATIONS if chosen.ablations else ALGORITHMS
     jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
-    try:
-        check_own(keys)
-        runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
-    except ConfigError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 2
+    check_own(keys)
+    runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
     console = Console(stderr=True)
     try:
         with StopSignal().listening() as stop:
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             return report(runs, folder / "report")
     except (Interrupted, KeyboardInterrupt):
         console.print("stopped; the same command goes on from what is saved")
-        return 130
+        return INTERRUPTED
 
 
 def parser() -> argparse.ArgumentParser:

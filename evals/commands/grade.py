@@ -18,6 +18,7 @@ from typing import Any, Literal
 from evals.commands.arguments import read_with_task
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Choice, Section
+from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import write_text
 from rlvr.graders import Status, Verdict
@@ -28,8 +29,10 @@ from rlvr.tasks import Problem, Task, TaskError, build_task
 TOGETHER = 256
 
 
-class SamplesError(ValueError):
+class SamplesError(UserError):
     """A line of the samples cannot be graded; the message names file and line."""
+
+    status = 2
 
 
 class Grading(Section):

@@ -18,13 +18,14 @@ from evals.reports.gap_table import pair_table
 from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.measure import Plan
 from evals.sampling.settings import ProbeConfig
+from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
 from rlvr.tasks import Task, build_task
 
 
-class PairError(ValueError):
+class PairError(UserError):
     """The two models cannot be measured alike; the message says why."""
 
 

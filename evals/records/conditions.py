@@ -7,12 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
+from rlvr.core.errors import UserError
 from rlvr.engines import Sampling
 from rlvr.tasks import Problem, Task
 
 
-class ConditionsError(ValueError):
+class ConditionsError(UserError):
     """Two measurements cannot be compared; the message says in what they differ."""
+
+    status = 2
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.records.conditions import Conditions
+from rlvr.core.errors import UserError
 
 METADATA = b"rlvr"
 # Of a count.
@@ -50,8 +51,10 @@ SAMPLES = pa.schema(
 )
 
 
-class FileError(ValueError):
+class FileError(UserError):
     """A file does not hold what it should; the message names it and the row or column."""
+
+    status = 2
 
 
 @dataclass(frozen=True)

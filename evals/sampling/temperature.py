@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
+from rlvr.core.errors import UserError
+
 # Steps of the search; with the tolerances in use it needs fewer than ten.
 MOST_STEPS = 50
 
 
-class BracketError(ValueError):
+class BracketError(UserError):
     """No temperature in the bracket gives the entropy asked for; the message says how far it goes."""
 
 

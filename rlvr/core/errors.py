@@ -1,13 +1,55 @@
-"""What goes wrong for reasons that the user can act on."""
+"""Errors whose message is for whoever gave the command, and how every command ends."""
 
 from __future__ import annotations
 
+import os
+import select
+import sys
+from collections.abc import Callable
+
+INTERRUPTED = 130
+
 
 class UserError(Exception):
-    """Its message is all that a person needs: what is wrong, where, what is allowed, what to do.
+    """Something that whoever gave the command can put right; the message says what, where and how.
 
-    status: the exit status of a command that ends with it; 2 for what the command line or a recipe says,
-    1 for everything else.
+    status: the command's exit status: 1 something could not be had or done, 2 wrong arguments or files.
     """
 
     status = 1
+
+
+def exit_status(command: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Runs a command; the message of a UserError goes to stderr. interrupted: what Ctrl-C is answered with.
+
+    Exit status: what the command returns (None: 0), a UserError's own, 130 after Ctrl-C, 1 where nobody
+    reads stdout any more, as in `... | head`.
+    """
+    try:
+        status = command() or 0
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if _stdout_is_read():
+            raise
+        return 1
+
+
+def _stdout_is_read() -> bool:
+    """False, and then stdout is closed for good, where its reader is gone: other pipes break too."""
+    try:
+        stdout = sys.stdout.fileno()
+    except OSError:  # not a file, such as what a test puts in its place
+        return True
+    waiting = select.poll()
+    waiting.register(stdout, 0)
+    if not waiting.poll(0):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)  # Python flushes once more when it exits
+    return False

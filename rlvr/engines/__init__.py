@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from rlvr.core.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -46,7 +48,7 @@ class Completion:
     spans: tuple[tuple[int, int], ...] | None = None
 
 
-class EngineError(Exception):
+class EngineError(UserError):
     """An engine cannot generate or take weights; the message says where and what to do."""
 
 

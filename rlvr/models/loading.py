@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 from rlvr.config.schema import PolicyConfig
+from rlvr.core.errors import UserError
 from rlvr.models.lora import attach
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
@@ -30,7 +31,7 @@ GENERATED_CHECKED = 100
 disable_progress_bar()
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """A model cannot be had or does not suit the task; the message says what to do."""
 
 

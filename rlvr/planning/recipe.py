@@ -27,7 +27,9 @@ from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
 from rlvr.tasks import TASKS
 from rlvr.tasks.mixture import WeightedTask
 
-RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Inside the package as it is installed (setup.py), beside it in a checkout.
+RECIPES = (_PACKAGE if (_PACKAGE / "recipes").is_dir() else _PACKAGE.parent) / "recipes"
 TABLES: dict[str, Mapping[str, str]] = {"task": TASKS, "algorithm": ALGORITHMS}
 
 

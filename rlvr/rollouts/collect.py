@@ -13,6 +13,7 @@ from torch import Tensor
 from rlvr.algorithms.batch import Batch
 from rlvr.algorithms.bundle import Draws
 from rlvr.config.schema import RolloutConfig
+from rlvr.core.errors import UserError
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
@@ -49,7 +50,7 @@ class Group:
     greedy: Scored | None = None
 
 
-class DrawsError(Exception):
+class DrawsError(UserError):
     """Too few groups were worth training on; the message says what to do."""
 
 

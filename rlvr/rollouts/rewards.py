@@ -18,6 +18,7 @@ from typing import Any
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.registry import load
 from rlvr.config.schema import RewardConfig
+from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
 from rlvr.graders import Status, Verdict
 
@@ -30,7 +31,7 @@ LARGEST = 1e6
 MOST_EVIDENCE = 1000
 
 
-class RewardError(Exception):
+class RewardError(UserError):
     """A reward function gave no number; the message names it and where the evidence lies."""
 
 

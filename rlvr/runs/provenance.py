@@ -65,9 +65,13 @@ def _versions() -> dict[str, str]:
 
 def _git_revision() -> str | None:
     """The commit of the code, with + if the tree differs from it; None outside a git checkout."""
-    here = Path(__file__).resolve().parent
-    describe = ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+    here = Path(__file__).resolve()
+    git = ["git", "-C", str(here.parent)]
+    # An installed package may lie in a checkout of something else, such as a project with a .venv.
+    tracked = [*git, "ls-files", "--error-unmatch", here.name]
+    describe = [*git, "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
     try:
+        subprocess.run(tracked, capture_output=True, check=True)
         return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 
+from rlvr.core.errors import UserError
 from rlvr.sandbox.mechanisms import BUBBLEWRAP, LANDLOCK, UNSAFE, Confinement
 from rlvr.sandbox.selftest import faults
 
@@ -16,7 +17,7 @@ HOW_TO_GET_ONE = (
 )
 
 
-class ConfinementError(Exception):
+class ConfinementError(UserError):
     """Nothing here can confine a process; the message says what was tried and what to do."""
 
 

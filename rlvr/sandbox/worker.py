@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.errors import UserError
 from rlvr.sandbox.limits import Limits
 from rlvr.sandbox.mechanisms import Confinement, installed_packages, interpreter
 
@@ -52,7 +53,7 @@ class WorkerError(CallFailed):
     """The function raised; the message is the exception's type and text, which the call can forge."""
 
 
-class StartError(Exception):
+class StartError(UserError):
     """The worker never became ready; the message says why."""
 
 

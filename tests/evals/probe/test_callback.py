@@ -40,7 +40,7 @@ def test_a_stop_is_followed_by_the_last_probe() -> None:
     asked: list[bool] = []
 
     def probe(event: CheckpointEvent) -> HookReport:
-        asked.append(moment.last)
+        asked.append(event.last)
         return HookReport(stop=None if event.last else "no better", metrics={"probe/gap": 0.5})
 
     callback._probe = probe  # type: ignore[assignment]
