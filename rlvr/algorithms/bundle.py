@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlvr.algorithms.batch import Batch, Counts
+    from rlvr.algorithms.batch import CreditedBatch, ScoredBatch, StepCounts
 
 Coefficient = Annotated[float, Field(ge=0)]
 Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_length", "group_token_mean"]
@@ -29,7 +29,7 @@ class Settings(BaseModel):
 class Kl(Settings):
     """The penalty for leaving the reference model; with coefficient 0 there is no reference model.
 
-    estimator: see `formulas.losses.kl`. paid: added to the loss per token, or subtracted from the reward.
+    estimator: see `formulas.kl`. paid: added to the loss per token, or subtracted from the reward.
     by_ratio: in the loss, weighed by the ratio to the old policy, which makes k3's gradient that of the
     reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
     """
@@ -79,17 +79,18 @@ class Credit(NamedTuple):
 
 
 class PolicyLoss(Protocol):
-    """(logprobs [B, T], Batch) -> loss per token [B, T], unweighted.
+    """(logprobs [B, T], CreditedBatch) -> loss per token [B, T], unweighted.
 
     uses_ratio: compares with old log-probs, which allows several updates on one batch.
     diagnostics: numbers per token [B, T] whose means are logged as loss/*.
     """
 
-    uses_ratio: bool
+    @property
+    def uses_ratio(self) -> bool: ...
 
-    def __call__(self, logprobs: Tensor, batch: Batch) -> Tensor: ...
+    def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor: ...
 
-    def diagnostics(self, logprobs: Tensor, batch: Batch) -> dict[str, Tensor]: ...
+    def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -112,17 +113,17 @@ class Draws:
 class Algorithm:
     """An RLVR algorithm.
 
-    credit: Batch -> Credit, from the rewards of whole groups of one rank.
+    credit: ScoredBatch -> Credit, from the rewards of whole groups of one rank.
     whitening: done after it, over all ranks.
-    weights: (Batch, Counts) -> each token's share of the loss [B, T]; made once per optimizer step, so
-    the gradient does not depend on micro-batches, padding or the number of ranks.
+    weights: (CreditedBatch, StepCounts) -> each token's share of the loss [B, T]; made once per optimizer
+    step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions a problem that it needs.
     """
 
     name: str
-    credit: Callable[[Batch], Credit]
+    credit: Callable[[ScoredBatch], Credit]
     policy_loss: PolicyLoss
-    weights: Callable[[Batch, Counts], Tensor]
+    weights: Callable[[CreditedBatch, StepCounts], Tensor]
     kl: Kl = Kl()
     whitening: Whitening = Whitening(by="none")
     draws: Draws = Draws()

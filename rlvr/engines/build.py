@@ -19,7 +19,7 @@ def local_engine(
     """Holds the weights of a directory. longest: tokens of the longest prompt with its completion."""
     eos = models.eos_ids(weights, tokenizer)
     if config.name == "hf":
-        model = models.load_model(weights, config.dtype).to(device)
+        model = models.load_model(weights, config.dtype, device=device)
         return HFEngine(model, tokenizer, eos, config.batch_size)
     from rlvr.engines.vllm import VLLMEngine
 

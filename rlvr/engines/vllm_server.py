@@ -106,7 +106,8 @@ class VLLMServerEngine:
             free = asyncio.Semaphore(self.config.batch_size)
             answers = asyncio.gather(*(self._answer(client, free, request) for request in requests))
             try:
-                await asyncio.wait({watch, answers}, return_when=asyncio.FIRST_COMPLETED)
+                either: list[asyncio.Future[Any]] = [watch, answers]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not answers.done():
                     watch.result()  # raises
                 return await answers

@@ -45,9 +45,12 @@ class Verdict:
 
 
 class Verifier(Protocol):
-    """Decides whether a completion answers a problem. `version` changes whenever a verdict could."""
+    """Decides whether a completion answers a problem."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could."""
+        ...
 
     @property
     def confinement(self) -> str | None:
