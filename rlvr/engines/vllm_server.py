@@ -99,7 +99,7 @@ class VLLMServerEngine:
         return model["id"]
 
     async def _answers(self, requests: Sequence[Request]) -> list[Completion]:
-        """All completions, in order; gives up when the server no longer says that it is well."""
+        """All completions, in order; gives up when the server's health check fails."""
         limits = httpx.Limits(max_connections=self.config.batch_size + 1)
         async with httpx.AsyncClient(limits=limits, timeout=None) as client:
             watch = asyncio.create_task(self._watch(client))

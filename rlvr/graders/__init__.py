@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Status(StrEnum):
-    """The four things a verifier can say of one completion."""
+    """A verifier's four possible decisions on one completion."""
 
     CORRECT = "correct"
     WRONG = "wrong"

@@ -73,12 +73,12 @@ class ValueModel(nn.Module):
 def states_before(trunk: nn.Module, batch: TokenBatch) -> Tensor:
     """The trunk's last states [B, T, hidden] before each completion token.
 
-    The prompt of a group goes through the trunk once, and its rows go on from there, where that can be.
+    If the trunk can continue from a cache, the prompt of a group goes through it once for all its rows.
     """
     inputs = model_inputs(batch)
     prompt, depth = batch.prompt_width, batch.mask.shape[1]
     groups, row_group = batch.group.unique(return_inverse=True)
-    if len(groups) == len(batch) or not _goes_on(trunk):
+    if len(groups) == len(batch) or not _continues_from_cache(trunk):
         whole = trunk(**inputs, use_cache=False).last_hidden_state
         return whole[:, prompt - 1 : prompt - 1 + depth]
     rows = torch.arange(len(batch), device=row_group.device)
@@ -88,7 +88,7 @@ def states_before(trunk: nn.Module, batch: TokenBatch) -> Tensor:
     last = trunk(**prompts, past_key_values=cache, use_cache=True).last_hidden_state[:, -1:]
     if depth == 1:
         return last.index_select(0, row_group)
-    layer: Any  # transformers has kinds of layers without keys, which `_goes_on` rules out
+    layer: Any  # transformers has kinds of layers without keys, which were ruled out above
     for layer in cache.layers:  # indexing's own backward pass adds in no fixed order
         layer.keys = layer.keys.index_select(0, row_group)
         layer.values = layer.values.index_select(0, row_group)
@@ -98,11 +98,11 @@ def states_before(trunk: nn.Module, batch: TokenBatch) -> Tensor:
     return torch.cat([last.index_select(0, row_group), rest], 1)
 
 
-def _goes_on(trunk: nn.Module) -> bool:
-    """Whether the trunk can go on from a cache of keys and values, with a gradient.
+def _continues_from_cache(trunk: nn.Module) -> bool:
+    """Whether the trunk can continue from a cache of keys and values, with a gradient.
 
-    Not if it recomputes activations, or forgets what lies far back; nor where its weights are sharded, for
-    then all ranks must call it equally often.
+    Not with gradient checkpointing or a sliding window; nor with sharded weights, since all ranks must
+    then call it equally often.
     """
     recomputes = trunk.training and trunk.is_gradient_checkpointing
     layers = getattr(trunk.config, "layer_types", None) or ["full_attention"]

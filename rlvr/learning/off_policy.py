@@ -1,4 +1,4 @@
-"""Engine and trainer give one token different log-probs: how far apart, and what to do about it.
+"""The mismatch of engine and trainer, which give a token different log-probs: its size and correction.
 
 Formulas on torch alone. [B, T] where not said otherwise.
 """
@@ -25,7 +25,7 @@ def difference(batch: ScoredBatch, logprobs: Tensor) -> Tensor:
 
 
 def correction_factor(batch: ScoredBatch, logprobs: Tensor, correction: Correction) -> Tensor:
-    """What each token's policy loss is multiplied by; denominators stay.
+    """What each token's policy loss is multiplied by; the denominators of the loss stay as they are.
 
     With the ratio pi_trainer / pi_engine of the token, or of the whole completion: truncate gives
     min(ratio, cap), truncated importance sampling (Ionides 2008); mask 0 outside 1 / cap .. cap, else 1.

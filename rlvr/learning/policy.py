@@ -27,10 +27,7 @@ POLICY_FILE = "policy.pt"
 
 
 class Objective(NamedTuple):
-    """A micro-batch's share of an optimizer step.
-
-    loss and sums add up over shares, of peaks the largest counts.
-    """
+    """A micro-batch's share of an optimizer step: loss and sums add up, of peaks the largest counts."""
 
     loss: Tensor
     sums: Mapping[str, Tensor]
@@ -48,7 +45,7 @@ class Policy:
     """The trained model with its optimizer; every rank holds one.
 
     temperature: logits are divided by it, so that log-probs are those of the sampled distribution.
-    adapters: what holds `model`, where only adapters in it are trained.
+    adapters: the wrapper of `model`, if only adapters in it are trained.
     """
 
     def __init__(
@@ -153,12 +150,12 @@ class Policy:
         self.parallel.save(trainer)
 
     def restore(self, trainer: Path) -> None:
-        """Takes back what `save` left beside the policy, whose weights are loaded by the caller."""
+        """Restores what `save` wrote beside the policy; the caller loads the policy's weights."""
         self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
         self.parallel.restore(trainer)
 
     def _trained(self) -> Iterator[tuple[str, Tensor]]:
-        """What a checkpoint holds: every weight, or the adapters alone."""
+        """What a checkpoint holds: every weight, or only the adapters."""
         if self.adapters is None:
             yield from self.weights()
             return
@@ -187,7 +184,7 @@ class Policy:
         return pieces + [empty] * self._idle_passes(pieces)
 
     def _idle_passes(self, pieces: Sequence[Any]) -> int:
-        """How many more passes some other rank makes; where weights are sharded, all must take part."""
+        """How many passes the busiest rank makes more than this one; with sharded weights all take part."""
         count = torch.tensor([len(pieces)], device=self.accelerator.device)
         return int(self.accelerator.gather(count).max()) - len(pieces)
 

@@ -25,7 +25,7 @@ from rlvr.tasks.streams import Stream
 class Scored:
     """A completion with its verdict and reward.
 
-    components: what the reward is the sum of, by name. bad: whether a reward function gave no number.
+    components: the terms of the reward, by name. bad: whether a reward function gave no number.
     """
 
     completion: Completion
@@ -50,7 +50,7 @@ class Group:
 
 
 class DrawsError(Exception):
-    """Too few groups were worth training on; the message says what to do."""
+    """Too few groups can be trained on; the message says what to do."""
 
 
 @dataclass(frozen=True)
