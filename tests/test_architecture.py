@@ -76,7 +76,8 @@ def test_floors_name_only_what_exists() -> None:
     [
         ("rlvr.planning.recipe", "torch transformers accelerate vllm deepspeed trl"),
         ("rlvr.algorithms.formulas.advantages", "transformers accelerate vllm deepspeed trl"),
-        ("rlvr.algorithms.formulas.losses", "transformers accelerate vllm deepspeed trl"),
+        ("rlvr.algorithms.losses", "transformers accelerate vllm deepspeed trl"),
+        ("rlvr.algorithms.batch", "torch transformers"),
         ("rlvr.learning.off_policy", "transformers accelerate vllm deepspeed trl"),
         ("rlvr.graders.countdown", "torch transformers"),
         ("rlvr.graders.math.grader", "torch transformers sympy math_verify"),

@@ -13,7 +13,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ReadyBatch
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
 from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig
@@ -90,7 +90,7 @@ def toy_learner(
 
 def learn(
     learner: Learner,
-    batch: Batch,
+    batch: ReadyBatch,
     step: int = 1,
     read: Callable[[nn.Module], dict[str, Tensor]] | None = None,
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
@@ -117,7 +117,7 @@ def gradient(model: nn.Module) -> dict[str, Tensor]:
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def toy_batch(groups: list[Group] | None = None) -> Batch:
+def toy_batch(groups: list[Group] | None = None) -> ReadyBatch:
     return to_batch(groups or toy_groups())
 
 

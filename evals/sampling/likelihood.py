@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from evals.records.files import FileError
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import TokenBatch, padded
 from rlvr.core.progress import Display
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.learning.micro_batches import micro_batch_rows
-from rlvr.rollouts.collect import padded
 
 # Responses whose tokens are laid out, and sorted by length, together.
 TOGETHER = 512
@@ -73,23 +72,18 @@ def token_logprobs(
     return found
 
 
-def _batch(responses: Sequence[Response], device: torch.device) -> Batch:
+def _batch(responses: Sequence[Response], device: torch.device) -> TokenBatch:
     """The responses as rows; equal prompts are one group, so that they are computed once."""
     tokens, prompt, length = padded([r.prompt_ids for r in responses], [r.token_ids for r in responses])
     groups = {ids: i for i, ids in enumerate(dict.fromkeys(r.prompt_ids for r in responses))}
     depth = tokens.shape[1] - int(prompt.max())
-    unused = torch.zeros(len(responses))
-    batch = {
-        "tokens": tokens,
-        "prompt_len": prompt,
-        "completion_len": length,
-        "mask": (torch.arange(depth) < length[:, None]).float(),
-        "group": torch.tensor([groups[r.prompt_ids] for r in responses]),
-        "truncated": unused.bool(),
-        "correct": unused.bool(),
-        "rewards": unused,
-    }
-    return Batch(**{name: value.to(device) for name, value in batch.items()})
+    return TokenBatch(
+        tokens=tokens.to(device),
+        prompt_len=prompt.to(device),
+        completion_len=length.to(device),
+        mask=(torch.arange(depth) < length[:, None]).float().to(device),
+        group=torch.tensor([groups[r.prompt_ids] for r in responses], device=device),
+    )
 
 
 def read_responses(path: Path, prompts: Mapping[str, tuple[int, ...]], n: int) -> list[Response]:

@@ -1,6 +1,6 @@
-"""What an algorithm is: the bundle of functions and data that the one training loop asks for.
+"""What an algorithm is: the functions and settings that the training loop asks for.
 
-Nothing here runs torch, so a configuration is checked before torch is loaded.
+Nothing here loads torch, so a configuration is checked before torch is loaded.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlvr.algorithms.batch import Batch, Counts
+    from rlvr.algorithms.batch import CreditedBatch, ScoredBatch, StepCounts
 
 Coefficient = Annotated[float, Field(ge=0)]
 Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_length", "group_token_mean"]
 
 
 class Settings(BaseModel):
-    """A group of an algorithm's settings; what a recipe leaves out keeps the builder's default."""
+    """A group of an algorithm's settings; a key that a recipe omits keeps the builder's default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,8 +29,8 @@ class Settings(BaseModel):
 class Kl(Settings):
     """The penalty for leaving the reference model; with coefficient 0 there is no reference model.
 
-    estimator: see `formulas.losses.kl`. paid: added to the loss per token, or subtracted from the reward.
-    by_ratio: in the loss, weighed by the ratio to the old policy, which makes k3's gradient that of the
+    estimator: see `formulas.kl`. paid: added to the loss per token, or subtracted from the reward.
+    by_ratio: in the loss, weighted by the ratio to the old policy, which makes k3's gradient that of the
     reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
     """
 
@@ -41,8 +41,8 @@ class Kl(Settings):
 
 
 class Clip(Settings):
-    """PPO's clip range, 1 - low to 1 + high. dual: where the advantage is negative the loss is bounded
-    by dual times it (arXiv 1912.09729, eq. 5); None is off."""
+    """PPO's clip range, 1 - low to 1 + high. dual: where the advantage A is negative, the loss is at most
+    -dual A (arXiv 1912.09729, eq. 5); None is off."""
 
     low: Annotated[float, Field(gt=0, lt=1)] = 0.2
     high: Annotated[float, Field(gt=0)] = 0.2
@@ -50,8 +50,8 @@ class Clip(Settings):
 
 
 class Whitening(Settings):
-    """Advantages to mean 0 and standard deviation 1 over all ranks, each token or each completion
-    counting once. `by` none leaves them as they are."""
+    """Scales advantages to mean 0 and standard deviation 1 over all ranks. by: whether each token or each
+    completion counts once; none is off."""
 
     by: Literal["tokens", "completions", "none"] = "tokens"
     ddof: Literal[0, 1] = 1
@@ -60,8 +60,8 @@ class Whitening(Settings):
 class Critic(Settings):
     """The value model. trunk: a copy of the policy's, or the policy's own with a head on it.
 
-    warmup_steps: training steps in which only the critic learns. value_clip: how far a value may move
-    from the old one before its loss stops to fall; None is off.
+    warmup_steps: training steps in which only the critic learns. value_clip: how far from its old value a
+    value may move before its loss stops falling; None is off.
     """
 
     lr: Annotated[float, Field(gt=0)] = 1e-5
@@ -79,26 +79,27 @@ class Credit(NamedTuple):
 
 
 class PolicyLoss(Protocol):
-    """(logprobs [B, T], Batch) -> loss per token [B, T], unweighted.
+    """(logprobs [B, T], CreditedBatch) -> loss per token [B, T], unweighted.
 
-    uses_ratio: compares with old log-probs, which allows several updates on one batch.
+    uses_ratio: whether it compares with old log-probs, which allows several updates on one batch.
     diagnostics: numbers per token [B, T] whose means are logged as loss/*.
     """
 
-    uses_ratio: bool
+    @property
+    def uses_ratio(self) -> bool: ...
 
-    def __call__(self, logprobs: Tensor, batch: Batch) -> Tensor: ...
+    def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor: ...
 
-    def diagnostics(self, logprobs: Tensor, batch: Batch) -> dict[str, Tensor]: ...
+    def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Draws:
-    """What is sampled for a step besides group_size completions a problem.
+    """What is sampled for a step besides group_size completions per problem.
 
-    greedy: one greedy completion more for each problem.
-    keep: whether a group, given which of its completions are correct, is trained on; where groups are
-    turned down, more problems are drawn, at most max_draws times, and then the run stops or trains on
+    greedy: one greedy completion per problem as well.
+    keep: whether a group is trained on, given which of its completions are correct; if groups are
+    dropped, more problems are drawn, at most max_draws times, and then the run stops or trains on
     what it has.
     """
 
@@ -112,17 +113,17 @@ class Draws:
 class Algorithm:
     """An RLVR algorithm.
 
-    credit: Batch -> Credit, from the rewards of whole groups of one rank.
+    credit: ScoredBatch -> Credit, from the rewards of whole groups of one rank.
     whitening: done after it, over all ranks.
-    weights: (Batch, Counts) -> each token's share of the loss [B, T]; made once per optimizer step, so
-    the gradient does not depend on micro-batches, padding or the number of ranks.
-    smallest_group: completions a problem that it needs.
+    weights: (CreditedBatch, StepCounts) -> each token's share of the loss [B, T]; made once per optimizer
+    step, so the gradient does not depend on micro-batches, padding or the number of ranks.
+    smallest_group: the fewest completions per problem that it works with.
     """
 
     name: str
-    credit: Callable[[Batch], Credit]
+    credit: Callable[[ScoredBatch], Credit]
     policy_loss: PolicyLoss
-    weights: Callable[[Batch, Counts], Tensor]
+    weights: Callable[[CreditedBatch, StepCounts], Tensor]
     kl: Kl = Kl()
     whitening: Whitening = Whitening(by="none")
     draws: Draws = Draws()

@@ -26,7 +26,8 @@ def dapo(
     then over prompts (group_token_mean); verl's code and this default take it over the whole step.
     Its rewards, +1 / -1 and the overlong shaping of eq. 13, are the recipe's `rewards.*`.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
     return Algorithm(
         name="dapo",

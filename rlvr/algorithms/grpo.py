@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
 
 
@@ -25,9 +25,10 @@ def grpo(
     TRL: eps 1e-4, token mean by default ("dapo"). Dr. GRPO (arXiv 2503.20783): scale_by_std false,
     normalisation fixed_length.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
-    def credit(b: Batch) -> Credit:
+    def credit(b: ScoredBatch) -> Credit:
         rewards = advantages.sequence_rewards(b)
         if scale_by_std:
             advantage = advantages.group_normalised(rewards, b.group, eps, std_ddof)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
 
 
@@ -19,12 +19,13 @@ def passk(
     """A completion's advantage is its share in the pass@k of its group, by verdicts: `rewards.*` do not
     matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO, which the paper trains with.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
     if kl.coefficient and kl.paid == "reward":
         raise ValueError("passk takes no rewards, so KL cannot be paid in them: set algorithm.kl.paid=loss")
 
-    def credit(b: Batch) -> Credit:
+    def credit(b: ScoredBatch) -> Credit:
         advantage = advantages.pass_at_k_advantage(b.correct, b.group, k)
         return Credit(advantage.to(b.mask.dtype)[:, None] * b.mask)
 

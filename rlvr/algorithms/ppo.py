@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Kl, Normalisation, Whitening
 
 Discount = Annotated[float, Field(ge=0, le=1)]
@@ -26,9 +26,10 @@ def ppo(
     gamma = lambda = 1, critic learning rate 1e-5, value clip 0.5 and factor 1/2 are what RLVR practice
     and verl use (`ppo_verl` adds dual clip 3); the PPO paper has neither value clip nor whitening.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
-    def credit(b: Batch) -> Credit:
+    def credit(b: ScoredBatch) -> Credit:
         token_rewards = advantages.rewards_at_end(b.rewards, b.mask, b.kl_rewards)
         return Credit(*advantages.gae(token_rewards, b.values, b.mask, gamma, lam))
 

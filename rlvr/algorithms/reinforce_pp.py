@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation, Whitening
 
 
@@ -24,9 +24,10 @@ def reinforce_pp(
     of the return, whitened likewise; the paper pays its KL as k2 in the loss (kl.estimator=k2 kl.paid=loss).
     verl whitens tokens with ddof 1, OpenRLHF with ddof 0; the paper does not say.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
-    def credit(b: Batch) -> Credit:
+    def credit(b: ScoredBatch) -> Credit:
         if baseline:
             return Credit(advantages.group_centred(advantages.sequence_rewards(b), b.group)[:, None] * b.mask)
         token_rewards = advantages.rewards_at_end(b.rewards, b.mask, b.kl_rewards)

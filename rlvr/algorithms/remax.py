@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
 
 
@@ -20,11 +20,11 @@ def remax(
     tokens. The authors' code takes the token mean. verl: the n samples of a prompt share its greedy
     response, as here, and the loss is PPO's clip (`remax_verl`).
     """
-    from rlvr.algorithms.formulas import losses
+    from rlvr.algorithms import losses
 
-    def credit(b: Batch) -> Credit:
+    def credit(b: ScoredBatch) -> Credit:
         advantage = (b.rewards - b.greedy_rewards)[:, None] * b.mask
-        return Credit(advantage if b.kl_rewards is None else advantage + b.kl_rewards * b.mask)
+        return Credit(advantage + b.kl_rewards * b.mask)
 
     return Algorithm(
         name="remax",

@@ -19,7 +19,8 @@ def rloo(
     (`rloo_verl`). OpenRLHF: leave-one-out on the raw rewards, KL added after.
     TRL: a sequence-level ratio with a clip, which is 1 in a single update; KL coefficient 0.05.
     """
-    from rlvr.algorithms.formulas import advantages, losses
+    from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas import advantages
 
     return Algorithm(
         name="rloo",

@@ -55,8 +55,11 @@ class EngineError(UserError):
 class Engine(Protocol):
     """Draws completions. `name` and `dtype` are part of the key under which samples are stored."""
 
-    name: str
-    dtype: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """Yields (index of the request, completion) as completions become ready."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -36,7 +36,7 @@ def grouped_attention(
     return out.reshape(rows, 1, heads, -1), None
 
 
-def use_grouped_attention(model: nn.Module) -> None:
+def use_grouped_attention(model: PreTrainedModel) -> None:
     """Switches a transformers model that uses `sdpa`; others keep what they have."""
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(NAME)

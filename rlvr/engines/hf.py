@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from rlvr.core.seeds import uniforms
@@ -41,7 +42,7 @@ class HFEngine:
 
     name = "hf"
 
-    def __init__(self, model: nn.Module, tokenizer: Any, eos_ids: Iterable[int], batch_size: int = 512):
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, eos_ids: Iterable[int], batch_size: int = 512):
         self.model = model.eval().requires_grad_(False)
         use_grouped_attention(self.model)
         self.tokenizer = tokenizer

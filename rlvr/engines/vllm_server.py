@@ -99,14 +99,15 @@ class VLLMServerEngine:
         return model["id"]
 
     async def _answers(self, requests: Sequence[Request]) -> list[Completion]:
-        """All completions, in order; gives up when the server no longer says that it is well."""
+        """All completions, in order; gives up when the server's health check fails."""
         limits = httpx.Limits(max_connections=self.config.batch_size + 1)
         async with httpx.AsyncClient(limits=limits, timeout=None) as client:
             watch = asyncio.create_task(self._watch(client))
             free = asyncio.Semaphore(self.config.batch_size)
             answers = asyncio.gather(*(self._answer(client, free, request) for request in requests))
             try:
-                await asyncio.wait({watch, answers}, return_when=asyncio.FIRST_COMPLETED)
+                either: list[asyncio.Future[Any]] = [watch, answers]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not answers.done():
                     watch.result()  # raises
                 return await answers

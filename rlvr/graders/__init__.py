@@ -12,7 +12,7 @@ from rlvr.config.registry import source_version
 
 
 class Status(StrEnum):
-    """The four things a verifier can say of one completion."""
+    """A verifier's four possible decisions on one completion."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -47,9 +47,12 @@ class Verdict:
 
 
 class Verifier(Protocol):
-    """Decides whether a completion answers a problem. `version` changes whenever a verdict could."""
+    """Decides whether a completion answers a problem."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """Changes whenever a verdict could."""
+        ...
 
     @property
     def confinement(self) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from contextlib import nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import TokenBatch
 from rlvr.algorithms.bundle import Critic
 from rlvr.learning.chunked_logprobs import TokenHead
 
@@ -29,7 +30,7 @@ class ActorCritic(nn.Module):
     temperature: logits are divided by it.
     """
 
-    def __init__(self, policy: nn.Module, temperature: float, critic: Critic | None = None):
+    def __init__(self, policy: PreTrainedModel, temperature: float, critic: Critic | None = None):
         super().__init__()
         self.policy = policy
         self.head = TokenHead(policy.get_output_embeddings(), temperature)
@@ -42,7 +43,7 @@ class ActorCritic(nn.Module):
             return []
         return [parameter for parameter in self.critic.parameters() if parameter.requires_grad]
 
-    def forward(self, batch: Batch, critic_only: bool = False) -> Scores:
+    def forward(self, batch: TokenBatch, critic_only: bool = False) -> Scores:
         """critic_only: no gradient reaches the policy, nor its trunk where the critic shares it."""
         with torch.no_grad() if critic_only else nullcontext():
             hidden = states_before(self.policy.get_decoder(), batch)
@@ -54,7 +55,7 @@ class ActorCritic(nn.Module):
 class ValueModel(nn.Module):
     """A linear value head, zero at first, on a copy of the policy's trunk or on the policy's own."""
 
-    def __init__(self, policy: nn.Module, own_trunk: bool):
+    def __init__(self, policy: PreTrainedModel, own_trunk: bool):
         super().__init__()
         self.trunk = copy.deepcopy(policy.get_decoder()) if own_trunk else None
         weight = policy.get_output_embeddings().weight
@@ -62,22 +63,22 @@ class ValueModel(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Batch, hidden: Tensor) -> Tensor:
+    def forward(self, batch: TokenBatch, hidden: Tensor) -> Tensor:
         """hidden: the policy's [B, T, hidden] before each completion token. Returns values [B, T]."""
         if self.trunk is not None:
             hidden = states_before(self.trunk, batch)
         return full_precision(self.head(hidden)[..., 0])
 
 
-def states_before(trunk: nn.Module, batch: Batch) -> Tensor:
+def states_before(trunk: nn.Module, batch: TokenBatch) -> Tensor:
     """The trunk's last states [B, T, hidden] before each completion token.
 
-    The prompt of a group goes through the trunk once, and its rows go on from there, where that can be.
+    If the trunk can continue from a cache, the prompt of a group goes through it once for all its rows.
     """
     inputs = model_inputs(batch)
     prompt, depth = batch.prompt_width, batch.mask.shape[1]
     groups, row_group = batch.group.unique(return_inverse=True)
-    if len(groups) == len(batch) or not _goes_on(trunk):
+    if len(groups) == len(batch) or not _continues_from_cache(trunk):
         whole = trunk(**inputs, use_cache=False).last_hidden_state
         return whole[:, prompt - 1 : prompt - 1 + depth]
     rows = torch.arange(len(batch), device=row_group.device)
@@ -87,6 +88,7 @@ def states_before(trunk: nn.Module, batch: Batch) -> Tensor:
     last = trunk(**prompts, past_key_values=cache, use_cache=True).last_hidden_state[:, -1:]
     if depth == 1:
         return last.index_select(0, row_group)
+    layer: Any  # transformers has kinds of layers without keys, which were ruled out above
     for layer in cache.layers:  # indexing's own backward pass adds in no fixed order
         layer.keys = layer.keys.index_select(0, row_group)
         layer.values = layer.values.index_select(0, row_group)
@@ -96,11 +98,11 @@ def states_before(trunk: nn.Module, batch: Batch) -> Tensor:
     return torch.cat([last.index_select(0, row_group), rest], 1)
 
 
-def _goes_on(trunk: nn.Module) -> bool:
-    """Whether the trunk can go on from a cache of keys and values, with a gradient.
+def _continues_from_cache(trunk: nn.Module) -> bool:
+    """Whether the trunk can continue from a cache of keys and values, with a gradient.
 
-    Not if it recomputes activations, or forgets what lies far back; nor where its weights are sharded, for
-    then all ranks must call it equally often.
+    Not with gradient checkpointing or a sliding window; nor with sharded weights, since all ranks must
+    then call it equally often.
     """
     recomputes = trunk.training and trunk.is_gradient_checkpointing
     layers = getattr(trunk.config, "layer_types", None) or ["full_attention"]
@@ -113,7 +115,7 @@ def full_precision(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def model_inputs(batch: Batch) -> dict[str, Tensor]:
+def model_inputs(batch: TokenBatch) -> dict[str, Tensor]:
     """input_ids, attention_mask and position_ids, [B, P+T] each, for a batch padded on both sides."""
     place = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
     prompt = batch.prompt_width

@@ -17,9 +17,9 @@ CHUNK_ELEMENTS = 2**26
 
 
 class TokenHead(nn.Module):
-    """What an LM head says of given tokens. temperature: logits are divided by it.
+    """Log-probs and entropies of given tokens by an LM head. temperature: logits are divided by it.
 
-    The head stays where it is in its model; this module has no parameters of its own.
+    The head stays part of its model; this module has no parameters of its own.
     """
 
     def __init__(self, head: nn.Linear, temperature: float):

@@ -9,13 +9,23 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from rlvr.algorithms.batch import Batch, Counts
+from rlvr.algorithms.batch import (
+    CreditedBatch,
+    ReadyBatch,
+    ScoredBatch,
+    StepCounts,
+    TokenBatch,
+    WeightedBatch,
+)
 from rlvr.algorithms.bundle import Algorithm
-from rlvr.algorithms.formulas import advantages, losses
+from rlvr.algorithms.formulas import advantages
+from rlvr.algorithms.formulas.kl import kl_estimate
+from rlvr.algorithms.formulas.normalisation import sequence_mean
 from rlvr.config.schema import OptimConfig, RolloutConfig
 from rlvr.core.seeds import derive_seed
 from rlvr.learning.actor_critic import Scores
-from rlvr.learning.off_policy import correction_factor, mismatch_metrics, mismatch_peaks, mismatch_sums
+from rlvr.learning.objective import Term, kl_term, policy_term, value_term
+from rlvr.learning.off_policy import mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.learning.policy import Objective, Policy
 
 
@@ -38,34 +48,47 @@ class Learner:
         self.rollouts = rollouts
         self.seed = seed
 
-    def score(self, batch: Batch) -> Batch:
-        """Fills the log-probs and values that credit and update need besides the update's own."""
+    def score(self, batch: ReadyBatch) -> ScoredBatch:
+        """Adds what the models say of the tokens, as far as credit and update need it."""
         kl, critic = self.algorithm.kl, self.algorithm.critic
-        pay = kl.coefficient > 0 and kl.paid == "reward"
-        old = pay or self.optim.mini_batches * self.optim.epochs > 1  # otherwise the ratio is 1
-        if old or critic is not None:
+        in_reward = kl.coefficient > 0 and kl.paid == "reward"
+        old_logprobs = ref_logprobs = values = None
+        several = self.optim.mini_batches * self.optim.epochs > 1  # otherwise the ratio is 1
+        if in_reward or several or critic is not None:
             scores = self.policy.scores(batch)
-            batch = batch.with_(old_logprobs=scores.logprobs if old else None, values=scores.values)
+            values = scores.values
+            if in_reward or several:
+                old_logprobs = scores.logprobs
         if kl.coefficient > 0:
-            batch = batch.with_(ref_logprobs=self.policy.ref_logprobs(batch))
-        if pay:
-            penalty = losses.kl(_filled(batch.old_logprobs), _filled(batch.ref_logprobs), kl.estimator)
-            batch = batch.with_(kl_rewards=-kl.coefficient * penalty * batch.mask)
-        return batch
+            ref_logprobs = self.policy.ref_logprobs(batch)
+        kl_rewards = torch.zeros_like(batch.mask)
+        if in_reward and old_logprobs is not None and ref_logprobs is not None:
+            kl_rewards = -kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator) * batch.mask
+        return batch.with_scores(
+            old_logprobs=old_logprobs, ref_logprobs=ref_logprobs, kl_rewards=kl_rewards, values=values
+        )
 
-    def credit(self, batch: Batch) -> Batch:
-        """Fills advantages and returns; whitening is over all ranks."""
-        credit = self.algorithm.credit(batch)
-        whitening, values = self.algorithm.whitening, credit.advantages
+    def credit(self, batch: ScoredBatch) -> CreditedBatch:
+        """Adds advantages and returns; whitening is over all ranks. Raises ValueError for credit that does
+        not suit the algorithm's critic."""
+        algorithm = self.algorithm
+        credit = algorithm.credit(batch)
+        if (credit.returns is None) != (algorithm.critic is None):
+            has, gives = ("no critic", "") if algorithm.critic is None else ("a critic", "no ")
+            raise ValueError(
+                f"algorithm {algorithm.name} has {has}, but its credit gives {gives}returns: returns are the "
+                "critic's targets, so an algorithm has both or neither"
+            )
+        whitening, values = algorithm.whitening, credit.advantages
         if whitening.by != "none":
             share = batch.mask
             if whitening.by == "completions":
-                share = losses.sequence_mean(batch.mask, completions=1.0)
+                share = sequence_mean(batch.mask, completions=1.0)
             total = self.accelerator.reduce(advantages.moments(values, share), reduction="sum")
             values = advantages.whitened(values, batch.mask, total, whitening.ddof)
-        return batch.with_(advantages=values, returns=credit.returns)
+        return batch.with_credit(advantages=values, returns=credit.returns)
 
-    def update(self, batch: Batch, step: int) -> tuple[dict[str, float], bool]:
+    def update(self, batch: CreditedBatch, step: int) -> tuple[dict[str, float], bool]:
         """Every optimizer step of one rollout batch; returns metrics and whether any step was skipped.
 
         Losses are means over the steps; entropy and mismatch are means over the first epoch.
@@ -77,9 +100,9 @@ class Learner:
         for epoch in range(self.optim.epochs):
             for mini in self._mini_batches(batch, step, epoch):
                 counts = self._counts(mini)
-                mini = mini.with_(weights=self.algorithm.weights(mini, counts))
+                weighted = mini.with_weights(self.algorithm.weights(mini, counts))
                 objective = partial(self._objective, counts, critic_only)
-                update = self.policy.update(mini, objective, critic_only)
+                update = self.policy.update(weighted, objective, critic_only)
                 rows.append(update.metrics)
                 skipped += update.skipped
         first = _means(rows[: len(rows) // self.optim.epochs])
@@ -88,46 +111,42 @@ class Learner:
             "rollout/entropy": first["rollout/entropy"],
             "mismatch/max": max(row["mismatch/max"] for row in rows),
             **mismatch_metrics(first),
-            **self._explained(batch),
+            **self._explained_variance(batch),
             "loss/skipped": skipped / len(rows),
         }
         return metrics, skipped > 0
 
-    def _objective(self, counts: Counts, critic_only: bool, scores: Scores, batch: Batch) -> Objective:
+    def _objective(
+        self, counts: StepCounts, critic_only: bool, scores: Scores, batch: WeightedBatch
+    ) -> Objective:
         """The loss of one micro-batch, and metrics that add up over micro-batches."""
-        weights, share = _filled(batch.weights), batch.mask / counts.tokens
+        share = batch.mask / counts.tokens
+        loss = scores.logprobs.sum() * 0.0
         metrics = {
             "rollout/entropy": (share * scores.entropies).sum(),
             **mismatch_sums(batch, scores.logprobs, share),
         }
-        loss = scores.logprobs.sum() * 0.0
-        if not critic_only:
-            factor = correction_factor(batch, scores.logprobs, self.rollouts.correction)
-            per_token = factor * self.algorithm.policy_loss(scores.logprobs, batch)
-            metrics["loss/policy"] = (weights * per_token).sum()
-            loss = loss + metrics["loss/policy"]
-            metrics |= {
-                f"loss/{name}": (share * value).sum()
-                for name, value in self.algorithm.policy_loss.diagnostics(scores.logprobs, batch).items()
-            }
-        kl = self.algorithm.kl
-        if kl.coefficient > 0:
-            per_token = losses.kl(scores.logprobs, _filled(batch.ref_logprobs), kl.estimator)
-            metrics["loss/kl"] = (share * per_token).sum()
-            if kl.by_ratio:
-                per_token = per_token * losses.ratio(scores.logprobs, batch.old_logprobs)
-            if kl.paid == "loss" and not critic_only:
-                loss = loss + kl.coefficient * (weights * per_token).sum()
-        critic = self.algorithm.critic
-        if critic is not None:
-            error = losses.value_loss(
-                _filled(scores.values), _filled(batch.values), _filled(batch.returns), critic.value_clip
-            )
-            metrics["critic/loss"] = (weights * error).sum()
-            loss = loss + critic.coefficient * metrics["critic/loss"]
+        for term in self._terms(critic_only, scores, batch, share):
+            loss = loss if term.loss is None else loss + term.loss
+            metrics.update(term.metrics)
         return Objective(loss, metrics, mismatch_peaks(batch, scores.logprobs))
 
-    def _mini_batches(self, batch: Batch, step: int, epoch: int) -> Iterator[Batch]:
+    def _terms(
+        self, critic_only: bool, scores: Scores, batch: WeightedBatch, share: Tensor
+    ) -> Iterator[Term]:
+        """What the loss is the sum of."""
+        algorithm, logprobs = self.algorithm, scores.logprobs
+        if not critic_only:
+            yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+        if batch.ref_logprobs is not None:
+            yield kl_term(algorithm.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
+        critic, values = algorithm.critic, scores.values
+        if not (critic is None or values is None or batch.values is None or batch.returns is None):
+            yield value_term(
+                critic.coefficient, critic.value_clip, batch, values, batch.values, batch.returns
+            )
+
+    def _mini_batches(self, batch: CreditedBatch, step: int, epoch: int) -> Iterator[CreditedBatch]:
         """The rank's groups cut into mini-batches, in a new order each epoch; every rank makes as many."""
         labels = batch.group.unique()
         parts = min(self.optim.mini_batches, len(labels))
@@ -139,20 +158,20 @@ class Learner:
         for chosen in labels[order.to(labels.device)].tensor_split(parts):
             yield batch.select(torch.isin(batch.group, chosen).nonzero()[:, 0])
 
-    def _counts(self, batch: Batch) -> Counts:
+    def _counts(self, batch: TokenBatch) -> StepCounts:
         trained = batch.mask.any(1)
         groups = batch.group[trained].unique().numel()
         own = [batch.mask.sum().item(), trained.sum().item(), groups]
         total = torch.tensor(own, dtype=torch.float64, device=self.accelerator.device)
         tokens, completions, groups = self.accelerator.reduce(total, reduction="sum").tolist()
-        return Counts(
+        return StepCounts(
             tokens=max(tokens, 1.0),
             completions=max(completions, 1.0),
             groups=max(groups, 1.0),
-            longest=self.rollouts.max_new_tokens,
+            max_new_tokens=self.rollouts.max_new_tokens,
         )
 
-    def _explained(self, batch: Batch) -> dict[str, float]:
+    def _explained_variance(self, batch: CreditedBatch) -> dict[str, float]:
         """1 - Var(returns - values) / Var(returns) over all trained tokens; 0 where returns do not vary."""
         if batch.values is None or batch.returns is None:
             return {}
@@ -164,9 +183,3 @@ class Learner:
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
-
-
-def _filled(value: Tensor | None) -> Tensor:
-    if value is None:
-        raise ValueError("a field of the batch that this algorithm needs was not filled")
-    return value

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import TokenBatch
+
+B = TypeVar("B", bound=TokenBatch)
 
 # What a micro-batch costs beside its tokens, as a share of the budget: a pass over all weights.
 PASS_SHARE = 1 / 16
 
 
-def micro_batch_rows(batch: Batch, max_tokens: int) -> list[Tensor]:
+def micro_batch_rows(batch: TokenBatch, max_tokens: int) -> list[Tensor]:
     """Row indices of micro-batches, each of at most max_tokens with its padding, unless it is a single row.
 
     Rows are sorted by completion length and cut where tokens, padding included, and passes cost least.
@@ -24,7 +28,7 @@ def micro_batch_rows(batch: Batch, max_tokens: int) -> list[Tensor]:
     return [torch.from_numpy(rows).to(batch.tokens.device) for rows in np.split(order, ends)]
 
 
-def micro_batches(batch: Batch, max_tokens: int) -> list[Batch]:
+def micro_batches(batch: B, max_tokens: int) -> list[B]:
     """The batch cut into micro-batches, which together hold every row once."""
     return [batch.select(rows) for rows in micro_batch_rows(batch, max_tokens)]
 

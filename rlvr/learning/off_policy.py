@@ -1,4 +1,4 @@
-"""Engine and trainer give one token different log-probs: how far apart, and what to do about it.
+"""The mismatch of engine and trainer, which give a token different log-probs: its size and correction.
 
 Formulas on torch alone. [B, T] where not said otherwise.
 """
@@ -10,37 +10,38 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
+from rlvr.algorithms.formulas.ratio import before_update, log_ratio, sequence_log_ratio
 from rlvr.config.schema import Correction
 
 
-def difference(batch: Batch, logprobs: Tensor) -> Tensor:
+def difference(batch: ScoredBatch, logprobs: Tensor) -> Tensor:
     """Trainer's minus engine's log-prob of each trained token, 0 elsewhere.
 
     logprobs: the trainer's, taken where the batch has no old ones.
     """
-    trainer = logprobs.detach() if batch.old_logprobs is None else batch.old_logprobs
-    return (trainer - batch.engine_logprobs) * batch.mask
+    trainer = before_update(logprobs, batch.old_logprobs)
+    return log_ratio(trainer, batch.engine_logprobs) * batch.mask
 
 
-def correction_factor(batch: Batch, logprobs: Tensor, correction: Correction) -> Tensor:
-    """What each token's policy loss is multiplied by; denominators stay.
+def correction_factor(batch: ScoredBatch, logprobs: Tensor, correction: Correction) -> Tensor:
+    """What each token's policy loss is multiplied by; the denominators of the loss stay as they are.
 
     With the ratio pi_trainer / pi_engine of the token, or of the whole completion: truncate gives
     min(ratio, cap), truncated importance sampling (Ionides 2008); mask 0 outside 1 / cap .. cap, else 1.
     """
     if correction.by == "none":
         return torch.ones_like(batch.mask)
-    log_ratio = difference(batch, logprobs)
+    apart = difference(batch, logprobs)
     if correction.level == "sequence":
-        log_ratio = log_ratio.sum(1, keepdim=True).expand_as(log_ratio)
-    ratio = log_ratio.exp()
+        apart = sequence_log_ratio(apart)
+    ratio = apart.exp()
     if correction.by == "truncate":
         return ratio.clamp(max=correction.cap)
     return ((ratio <= correction.cap) & (ratio >= 1 / correction.cap)).to(ratio.dtype)
 
 
-def mismatch_sums(batch: Batch, logprobs: Tensor, share: Tensor) -> dict[str, Tensor]:
+def mismatch_sums(batch: ScoredBatch, logprobs: Tensor, share: Tensor) -> dict[str, Tensor]:
     """Sums that `mismatch_metrics` turns into metrics; their names have no area, so they are not logged.
 
     share: each trained token's share of 1.
@@ -54,7 +55,7 @@ def mismatch_sums(batch: Batch, logprobs: Tensor, share: Tensor) -> dict[str, Te
     }
 
 
-def mismatch_peaks(batch: Batch, logprobs: Tensor) -> dict[str, Tensor]:
+def mismatch_peaks(batch: ScoredBatch, logprobs: Tensor) -> dict[str, Tensor]:
     return {"mismatch/max": difference(batch, logprobs).abs().max()}
 
 

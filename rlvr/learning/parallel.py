@@ -1,6 +1,7 @@
 """How training is spread over processes: the protocol, and replicas (DDP). Shards: `rlvr.learning.zero`.
 
-These two modules alone know what Accelerate, DDP and DeepSpeed do to losses, gradients and steps.
+Losses, gradients and steps go through these two modules, which know what Accelerate, DDP and DeepSpeed
+do to them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Parallel(Protocol):
         ...
 
     def synced(self, last: bool) -> AbstractContextManager[Any]:
-        """To be held around forward and backward pass of a micro-batch. last: of this optimizer step."""
+        """Context for the forward and backward pass of a micro-batch. last: of this optimizer step."""
         ...
 
     def backward(self, loss: Tensor) -> None:
@@ -54,11 +55,11 @@ class Parallel(Protocol):
         ...
 
     def whole(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
-        """While it is held, the parameters can be read in full. All ranks enter it together."""
+        """Context in which the parameters can be read in full. All ranks enter it together."""
         ...
 
     def frozen(self, model: ActorCritic) -> Callable[..., Any]:
-        """Another model, held and computed with like the trained one."""
+        """Another model, placed and run like the trained one, but never trained."""
         ...
 
     def save(self, directory: Path) -> None:
@@ -66,7 +67,7 @@ class Parallel(Protocol):
         ...
 
     def restore(self, directory: Path) -> None:
-        """Takes back what `save` wrote with the same number of processes."""
+        """Restores what `save` wrote, with the same number of processes."""
         ...
 
 
@@ -131,7 +132,7 @@ class Replicas:
             self.plain.critic.load_state_dict({**self.plain.critic.state_dict(), **state["critic"]})
 
     def _critic_state(self) -> dict[str, Tensor]:
-        """What is trained of it; the rest is as it was made."""
+        """Its trained parameters; the others are made again from the policy."""
         critic = self.plain.critic
         named = () if critic is None else critic.named_parameters()
         return {name: value.detach() for name, value in named if value.requires_grad}

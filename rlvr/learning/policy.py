@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from peft import PeftModel
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import TokenBatch, WeightedBatch
 from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.actor_critic import ActorCritic, Scores
@@ -25,10 +27,7 @@ POLICY_FILE = "policy.pt"
 
 
 class Objective(NamedTuple):
-    """A micro-batch's share of an optimizer step.
-
-    loss and sums add up over shares, of peaks the largest counts.
-    """
+    """A micro-batch's share of an optimizer step: loss and sums add up, of peaks the largest counts."""
 
     loss: Tensor
     sums: Mapping[str, Tensor]
@@ -46,17 +45,17 @@ class Policy:
     """The trained model with its optimizer; every rank holds one.
 
     temperature: logits are divided by it, so that log-probs are those of the sampled distribution.
-    adapters: what holds `model`, where only adapters in it are trained.
+    adapters: the wrapper of `model`, if only adapters in it are trained.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         config: PolicyConfig,
         optim: OptimConfig,
         accelerator: Accelerator,
         temperature: float,
-        reference: nn.Module | None = None,
+        reference: PreTrainedModel | None = None,
         critic: Critic | None = None,
         adapters: PeftModel | None = None,
     ):
@@ -66,7 +65,9 @@ class Policy:
         if config.gradient_checkpointing:
             without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
-        groups = [{"params": [p for p in model.parameters() if p.requires_grad], "lr": optim.lr}]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in model.parameters() if p.requires_grad], "lr": optim.lr}
+        ]
         if critic is not None:
             groups.append({"params": together.critic_parameters(), "lr": critic.lr})
         self._rates = [group["lr"] for group in groups]
@@ -92,31 +93,31 @@ class Policy:
         """The policy's current weights, adapters merged, for an engine's `load`. All ranks iterate it."""
         return merged_weights(self.plain.policy, self.parallel.whole)
 
-    def scores(self, batch: Batch) -> Scores:
+    def scores(self, batch: TokenBatch) -> Scores:
         """Log-probs, entropies and values by the current weights, [B, T] each."""
-        return self._scored(self.parallel.model, batch)
+        return self._score(self.parallel.model, batch)
 
-    def ref_logprobs(self, batch: Batch) -> Tensor:
+    def ref_logprobs(self, batch: TokenBatch) -> Tensor:
         """[B, T], by the reference: a model of its own, or the policy with its adapters switched off."""
         if self.reference is not None:
-            return self._scored(self.reference, batch).logprobs
+            return self._score(self.reference, batch).logprobs
         if self.adapters is None:
             raise RuntimeError("the policy was built without a reference model")
         with self.adapters.disable_adapter():
-            return self._scored(self.parallel.model, batch).logprobs
+            return self._score(self.parallel.model, batch).logprobs
 
     def update(
         self,
-        batch: Batch,
-        objective: Callable[[Scores, Batch], Objective],
+        batch: WeightedBatch,
+        objective: Callable[[Scores, WeightedBatch], Objective],
         critic_only: bool = False,
     ) -> Update:
-        """One optimizer step on a mini-batch whose `weights` are filled.
+        """One optimizer step on a mini-batch.
 
         objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. All ranks
         skip the step together if anything is not finite on one of them.
         """
-        pieces = self._even(micro_batches(batch, self.optim.micro_batch_tokens))
+        pieces = self._with_idle_passes(micro_batches(batch, self.optim.micro_batch_tokens))
         sums: dict[str, float] = {}
         peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
@@ -144,17 +145,17 @@ class Policy:
                 weights[name] = value.cpu()
         if self.accelerator.is_main_process:
             saved = self.adapters or self.plain.policy
-            saved.save_pretrained(policy, state_dict=weights, safe_serialization=True)
+            saved.save_pretrained(str(policy), state_dict=weights, safe_serialization=True)
             torch.save({"updates": self.updates}, trainer / POLICY_FILE)
         self.parallel.save(trainer)
 
     def restore(self, trainer: Path) -> None:
-        """Takes back what `save` left beside the policy, whose weights are loaded by the caller."""
+        """Restores what `save` wrote beside the policy; the caller loads the policy's weights."""
         self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
         self.parallel.restore(trainer)
 
     def _trained(self) -> Iterator[tuple[str, Tensor]]:
-        """What a checkpoint holds: every weight, or the adapters alone."""
+        """What a checkpoint holds: every weight, or only the adapters."""
         if self.adapters is None:
             yield from self.weights()
             return
@@ -164,11 +165,11 @@ class Policy:
                     yield name, parameter.detach()
 
     @torch.no_grad()
-    def _scored(self, model: Callable[..., Scores], batch: Batch) -> Scores:
+    def _score(self, model: Callable[..., Scores], batch: TokenBatch) -> Scores:
         """Scores of the whole batch, computed in micro-batches."""
         filled: dict[str, Tensor] = {}
         pieces = micro_batch_rows(batch, self.optim.micro_batch_tokens)
-        for rows in pieces + [pieces[-1]] * self._lacking(pieces):
+        for rows in pieces + [pieces[-1]] * self._idle_passes(pieces):
             scores = model(batch.select(rows))
             for name, values in scores._asdict().items():
                 if values is not None:
@@ -176,14 +177,14 @@ class Policy:
                     whole[rows, : values.shape[1]] = values
         return Scores(**{"values": None, **filled})  # type: ignore[arg-type]
 
-    def _even(self, pieces: list[Batch]) -> list[Batch]:
-        """Every rank runs as many backward passes as the busiest: weightless copies fill up."""
+    def _with_idle_passes(self, pieces: list[WeightedBatch]) -> list[WeightedBatch]:
+        """Copies without weight added, so that every rank runs as many backward passes as the busiest."""
         last = pieces[-1]
-        empty = last.with_(weights=torch.zeros_like(last.mask), mask=last.mask * 0)
-        return pieces + [empty] * self._lacking(pieces)
+        empty = replace(last, weights=torch.zeros_like(last.mask), mask=last.mask * 0)
+        return pieces + [empty] * self._idle_passes(pieces)
 
-    def _lacking(self, pieces: Sequence[Any]) -> int:
-        """How many more passes some other rank makes; where weights are sharded, all must take part."""
+    def _idle_passes(self, pieces: Sequence[Any]) -> int:
+        """How many passes the busiest rank makes more than this one; with sharded weights all take part."""
         count = torch.tensor([len(pieces)], device=self.accelerator.device)
         return int(self.accelerator.gather(count).max()) - len(pieces)
 

@@ -16,6 +16,7 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     GenerationConfig,
+    PreTrainedModel,
 )
 from transformers.utils.logging import disable_progress_bar
 
@@ -56,11 +57,13 @@ def model_directory(name: str) -> Path:
         ) from error
 
 
-def load_model(directory: Path, dtype: str, quantized: bool = False) -> nn.Module:
+def load_model(
+    directory: Path, dtype: str, quantized: bool = False, device: torch.device | None = None
+) -> PreTrainedModel:
     """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ.
 
     dtype: a torch dtype's name, or auto for that of the files. quantized: in 4 bits (NF4), on the current
-    GPU.
+    GPU. device: where the model goes, else it stays where it was loaded.
     Raises ModelError for a model that changes its logits after the head: `rlvr.learning` does not.
     """
     options: dict[str, Any] = {"dtype": dtype}
@@ -71,16 +74,16 @@ def load_model(directory: Path, dtype: str, quantized: bool = False) -> nn.Modul
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
         options["device_map"] = {"": torch.cuda.current_device()}
-    model = AutoModelForCausalLM.from_pretrained(directory, **options).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(directory, **options).eval()
     for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, key, None) not in (None, 1.0):
             raise ModelError(f"{directory}: models with {key} are not supported")
-    return model
+    return model if device is None else model.to(device)
 
 
 def load_policy(
     model: Path, config: PolicyConfig, saved: Path | None = None
-) -> tuple[nn.Module, PeftModel | None]:
+) -> tuple[PreTrainedModel, PeftModel | None]:
     """The model to train, and what holds its adapters where only they are trained.
 
     saved: a checkpoint's policy to go on from. Weights that train in bfloat16 are held in float32, by
@@ -90,7 +93,8 @@ def load_policy(
     if lora is None:
         return load_model(saved or model, weights_dtype(config)), None
     adapters = attach(load_model(model, config.dtype, lora.quantized), lora, saved)
-    return adapters.get_base_model(), adapters
+    inner: Any = adapters.get_base_model()
+    return inner, adapters
 
 
 def merge_adapters(policy: Path, out: Path, base: str | None = None, dtype: str = "auto") -> None:
@@ -109,8 +113,9 @@ def weights_dtype(config: PolicyConfig) -> str:
     return config.dtype if config.zero else "float32"
 
 
-def without_dropout(model: nn.Module) -> nn.Module:
+def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
     """The model in training mode, which gradient checkpointing needs, with every dropout set to 0."""
+    module: Any
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -43,7 +43,7 @@ def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor
     adapted = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, LoraLayer))
     for prefix, module in model.named_modules():
         if isinstance(module, LoraLayer):
-            yield from _adapted(prefix, module, whole)
+            yield from _merge(prefix, module, whole)
         elif not f"{prefix}.".startswith(adapted):
             for name, parameter in module.named_parameters(prefix, recurse=False):
                 if id(parameter) not in seen:  # tied weights come once
@@ -52,7 +52,7 @@ def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor
                         yield name, parameter.detach()
 
 
-def _adapted(prefix: str, module: Any, whole: Whole) -> Iterator[tuple[str, Tensor]]:
+def _merge(prefix: str, module: Any, whole: Whole) -> Iterator[tuple[str, Tensor]]:
     frozen = module.get_base_layer()
     with whole(list(module.parameters())), torch.no_grad():
         weight = dequantize_module_weight(frozen)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ReadyBatch, padded
 from rlvr.algorithms.bundle import Draws
 from rlvr.config.schema import RolloutConfig
 from rlvr.core.errors import UserError
@@ -26,7 +26,7 @@ from rlvr.tasks.streams import Stream
 class Scored:
     """A completion with its verdict and reward.
 
-    components: what the reward is the sum of, by name. bad: whether a reward function gave no number.
+    components: the terms of the reward, by name. bad: whether a reward function gave no number.
     """
 
     completion: Completion
@@ -51,7 +51,7 @@ class Group:
 
 
 class DrawsError(UserError):
-    """Too few groups were worth training on; the message says what to do."""
+    """Too few groups can be trained on; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Rollouts:
 
 def to_batch(
     groups: Sequence[Group], device: torch.device | str = "cpu", mask_truncated: bool = False
-) -> Batch:
+) -> ReadyBatch:
     """Pads the groups' completions into one batch (shapes: see `rlvr.algorithms.batch`)."""
     rows = [(group, scored) for group in groups for scored in group.scored]
     completions = [scored.completion for _, scored in rows]
@@ -202,31 +202,16 @@ def to_batch(
         masked = mask_truncated and completion.finish_reason == "length"
         for first, last in completion.spans or ((0, len(completion.token_ids)),):
             mask[i, first:last] = not masked
-    fields: dict[str, Tensor] = {
-        "tokens": tokens,
-        "prompt_len": prompt,
-        "completion_len": length,
-        "mask": mask,
-        "group": torch.tensor([group.position for group, _ in rows]),
-        "truncated": torch.tensor([c.finish_reason == "length" for c in completions]),
-        "correct": torch.tensor([scored.verdict.correct for _, scored in rows]),
-        "rewards": torch.tensor([scored.reward for _, scored in rows], dtype=torch.float32),
-        "engine_logprobs": logprobs,
-    }
-    if all(group.greedy for group in groups):
-        greedy = [group.greedy.reward for group, _ in rows if group.greedy]
-        fields["greedy_rewards"] = torch.tensor(greedy, dtype=torch.float32)
-    return Batch(**{name: value.to(device) for name, value in fields.items()})
-
-
-def padded(
-    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """tokens [B, P+T], prompt_len [B] and completion_len [B] of rows of token ids (see `Batch`)."""
-    prompt = torch.tensor([len(ids) for ids in prompts])
-    length = torch.tensor([len(ids) for ids in completions])
-    width, depth = int(prompt.max()), max(1, int(length.max()))
-    tokens = torch.zeros(len(prompts), width + depth, dtype=torch.int64)
-    for i, (first, rest) in enumerate(zip(prompts, completions, strict=True)):
-        tokens[i, width - len(first) : width + len(rest)] = torch.tensor([*first, *rest])
-    return tokens, prompt, length
+    greedy = [math.nan if group.greedy is None else group.greedy.reward for group, _ in rows]
+    return ReadyBatch(
+        tokens=tokens.to(device),
+        prompt_len=prompt.to(device),
+        completion_len=length.to(device),
+        mask=mask.to(device),
+        group=torch.tensor([group.position for group, _ in rows], device=device),
+        truncated=torch.tensor([c.finish_reason == "length" for c in completions], device=device),
+        correct=torch.tensor([scored.verdict.correct for _, scored in rows], device=device),
+        rewards=torch.tensor([scored.reward for _, scored in rows], dtype=torch.float32, device=device),
+        greedy_rewards=torch.tensor(greedy, dtype=torch.float32, device=device),
+        engine_logprobs=logprobs.to(device),
+    )

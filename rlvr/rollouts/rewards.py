@@ -1,7 +1,7 @@
 """Rewards: what a completion is worth, a sum of components that are logged one by one.
 
 outcome: the verdict's score between `rewards.wrong` and `rewards.correct`. format: for an answer that
-stands where the prompt asks for it. overlong: DAPO's price of the last tokens before the limit. After
+stands where the prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After
 these, the functions of `rewards.extra`, each under its own name and times its weight.
 """
 
@@ -37,9 +37,9 @@ class RewardError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What one completion is worth.
+    """The reward of one completion.
 
-    verdict: as it counts from here on; wrong where a reward function gave no number.
+    verdict: the grader's, or wrong where a reward function gave no number.
     components: what each adds, weights included. bad: whether a reward function gave no number.
     """
 
@@ -111,7 +111,7 @@ class RewardMix:
             did = f"raised {row['raised']}" if raised else f"returned {row['returned']}"
             raise RewardError(
                 f"reward {name}, problem {problem}: the function {did}; allowed are numbers that, times the "
-                f"weight, lie within {LARGEST:g} of 0. The completion lies in {self.evidence}. Mend the "
+                f"weight, lie within {LARGEST:g} of 0. The completion lies in {self.evidence}. Fix the "
                 "function and give the same command to go on from the last checkpoint, or set "
                 "rewards.bad=wrong to score such completions as wrong."
             )

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import CreditedBatch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.core.interrupts import StopSignal
@@ -107,8 +107,8 @@ class Trainer:
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
-        batch = self.learner.score(to_batch(collected.used, self.accelerator.device, mask_truncated))
-        batch = self.learner.credit(batch)
+        ready = to_batch(collected.used, self.accelerator.device, mask_truncated)
+        batch = self.learner.credit(self.learner.score(ready))
         scored = time.perf_counter()
         report = self._shown(collected.used, batch)
         shown = time.perf_counter()
@@ -134,7 +134,7 @@ class Trainer:
         }
         return metrics, report
 
-    def _shown(self, groups: Sequence[Group], batch: Batch) -> HookReport:
+    def _shown(self, groups: Sequence[Group], batch: CreditedBatch) -> HookReport:
         """For dashboards, where a checkpoint follows: rollouts to read. All ranks score, one is shown."""
         if self.config.monitor.wandb == "disabled" or not self._on_schedule():
             return HookReport()
@@ -184,7 +184,7 @@ class Trainer:
                 "or start a new run with model=<run>/checkpoints/<step>/policy"
             )
 
-    def _keep_evidence(self, batch: Batch) -> None:
+    def _keep_evidence(self, batch: CreditedBatch) -> None:
         self.run_dir.evidence.mkdir(exist_ok=True)
         rank = self.accelerator.process_index
         torch.save(vars(batch), self.run_dir.evidence / f"{step_folder(self.step)}-rank{rank}.pt")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ScoredBatch
 from rlvr.hooks import Table
 from rlvr.learning.off_policy import difference
 from rlvr.rollouts.collect import Group
@@ -27,12 +27,12 @@ COLUMNS = (
 )
 
 
-def shown_rows(batch: Batch) -> Batch:
+def shown_rows(batch: ScoredBatch) -> ScoredBatch:
     """The part of a rank's batch that the table shows."""
     return batch.select(torch.arange(min(SHOWN, len(batch)), device=batch.group.device))
 
 
-def rollout_table(groups: Sequence[Group], batch: Batch, logprobs: Tensor) -> Table:
+def rollout_table(groups: Sequence[Group], batch: ScoredBatch, logprobs: Tensor) -> Table:
     """The completions behind `shown_rows(batch)`, in the order of the groups.
 
     logprobs: [rows, T] by the trainer before the update. `logprob` is the engine's, summed over the

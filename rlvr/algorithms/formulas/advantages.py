@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from rlvr.algorithms.batch import Batch
+    from rlvr.algorithms.batch import ScoredBatch
 
 
 class GroupStats(NamedTuple):
@@ -91,18 +91,16 @@ def pass_at_k_advantage(correct: Tensor, group: Tensor, k: int) -> Tensor:
     return advantage.to(correct.device)
 
 
-def sequence_rewards(batch: Batch) -> Tensor:
-    """[B]: each completion's reward with the KL that is paid in it, as if it were one action."""
-    if batch.kl_rewards is None:
-        return batch.rewards
+def sequence_rewards(batch: ScoredBatch) -> Tensor:
+    """[B]: each completion's reward with the KL that is part of it, as if it were one action."""
     return batch.rewards + (batch.kl_rewards * batch.mask).sum(1)
 
 
-def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor | None = None) -> Tensor:
-    """Token rewards [B, T]: each completion's reward on its last trained token, plus kl_rewards."""
+def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor) -> Tensor:
+    """Token rewards [B, T]: a completion's reward [B] on its last trained token, plus kl_rewards [B, T]."""
     after = mask.flip(1).cumsum(1).flip(1)
     token_rewards = torch.where((mask > 0) & (after == 1), rewards[:, None].to(mask.dtype), 0.0)
-    return token_rewards if kl_rewards is None else token_rewards + kl_rewards * mask
+    return token_rewards + kl_rewards * mask
 
 
 def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Tensor:
@@ -110,17 +108,19 @@ def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Ten
 
     REINFORCE++, arXiv 2501.03262, eq. 4: the return from t on.
     """
-    advantages, _ = gae(token_rewards, torch.zeros_like(mask), mask, gamma, 1.0)
+    advantages, _ = gae(token_rewards, None, mask, gamma, 1.0)
     return advantages
 
 
 def gae(
-    token_rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 1.0
+    token_rewards: Tensor, values: Tensor | None, mask: Tensor, gamma: float = 1.0, lam: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation, arXiv 1506.02438, eq. 16, over the trained tokens alone.
 
-    All [B, T]; returns (advantages, returns = advantages + values), 0 where the mask is 0.
+    values: None, without a critic, is a baseline of 0. All [B, T]; returns (advantages, returns = advantages
+    + values), 0 where the mask is 0.
     """
+    values = torch.zeros_like(mask) if values is None else values
     advantages = torch.zeros_like(mask)
     running = mask.new_zeros(len(mask))
     next_value = mask.new_zeros(len(mask))

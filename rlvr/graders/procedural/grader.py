@@ -62,7 +62,7 @@ class ProceduralVerifier:
         answer = extract_answer(completion, self.whole_text)
         status, score = Status.UNPARSED, 0.0
         if answer is not None and self.scores(answer):
-            status, score = self._scored(answer, reference["entry"])
+            status, score = self._score(answer, reference["entry"])
         return Verdict(status, score, answer, time.perf_counter() - start)
 
     def grade(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
@@ -78,7 +78,7 @@ class ProceduralVerifier:
         """The encoded entry at an index, the same on every machine. Raises CallFailed."""
         return self.pool.call("draw", self.name, self.settings, index, seconds=DRAW_SECONDS)
 
-    def _scored(self, answer: str, entry: Any) -> tuple[Status, float]:
+    def _score(self, answer: str, entry: Any) -> tuple[Status, float]:
         try:
             score = self.pool.call("score", self.name, self.settings, entry, answer)
         except TimedOut:

@@ -22,7 +22,8 @@ from toys import (
 )
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
+from rlvr.algorithms.bundle import Credit
 from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
 from rlvr.rollouts.collect import Group, to_batch
@@ -46,7 +47,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def run(case: str, batch: Batch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+def run(case: str, batch: ReadyBatch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """One step of a case on a batch, from the same weights each time."""
     name, options = CASES[case]
     algorithm = toy_algorithm(name, **options)
@@ -58,10 +59,11 @@ def run(case: str, batch: Batch, **settings: Any) -> tuple[dict[str, float], dic
     return learn(learner, batch)
 
 
-def widen(batch: Batch, left: int, right: int) -> Batch:
+def widen(batch: ReadyBatch, left: int, right: int) -> ReadyBatch:
     """The same rows with more padding on both sides."""
     pad = torch.nn.functional.pad
-    return batch.with_(
+    return replace(
+        batch,
         tokens=pad(batch.tokens, (left, right), value=1),
         mask=pad(batch.mask, (0, right)),
         engine_logprobs=pad(batch.engine_logprobs, (0, right), value=-7.0),
@@ -133,7 +135,7 @@ def test_edge_groups_have_a_defined_result(case: str) -> None:
 @pytest.mark.parametrize("name", ["grpo", "rloo", "dapo", "passk"])
 def test_groups_of_equal_rewards_give_no_gradient(name: str) -> None:
     batch = toy_batch()
-    equal = batch.with_(rewards=torch.full((16,), 0.7), correct=torch.ones(16, dtype=torch.bool))
+    equal = replace(batch, rewards=torch.full((16,), 0.7), correct=torch.ones(16, dtype=torch.bool))
     algorithm = toy_algorithm(name, kl={"coefficient": 0.0})
     _, found = learn(toy_learner(algorithm, toy_model()), equal)
     assert all(g.abs().max() == 0 for g in found.values())
@@ -146,7 +148,7 @@ def test_a_reward_that_is_no_number_never_reaches_the_weights(value: float) -> N
     rewards[5] = value
     learner = toy_learner(toy_algorithm("grpo"), toy_model(), reference=toy_model(1), lr=0.1)
     before = copy.deepcopy(learner.policy.plain.state_dict())
-    metrics, skipped = learner.update(learner.credit(learner.score(batch.with_(rewards=rewards))), 1)
+    metrics, skipped = learner.update(learner.credit(learner.score(replace(batch, rewards=rewards))), 1)
     assert skipped and metrics["loss/skipped"] == 1
     for key, tensor in learner.policy.plain.state_dict().items():
         assert torch.equal(tensor, before[key])
@@ -155,7 +157,7 @@ def test_a_reward_that_is_no_number_never_reaches_the_weights(value: float) -> N
 @pytest.mark.parametrize("case", CASES)
 def test_a_batch_without_trained_tokens_moves_nothing(case: str) -> None:
     batch = toy_batch()
-    metrics, found = run(case, batch.with_(mask=torch.zeros_like(batch.mask)))
+    metrics, found = run(case, replace(batch, mask=torch.zeros_like(batch.mask)))
     assert all(math.isfinite(v) for v in metrics.values())
     assert all(g.abs().max() == 0 for g in found.values())
 
@@ -166,10 +168,10 @@ def test_masked_truncated_rows_leave_the_denominator_and_stay_in_the_statistics(
     assert 0 < int((~batch.mask.any(1)).sum()) == int(batch.truncated.sum()) < 16
     algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
     learner = toy_learner(algorithm, toy_model())
-    credited = learner.credit(batch)
-    whole = learner.credit(to_batch(groups))
+    credited = learner.credit(learner.score(batch))
+    whole = learner.credit(learner.score(to_batch(groups)))
     torch.testing.assert_close(credited.advantages, whole.advantages * batch.mask)
-    weights = algorithm.weights(batch, learner._counts(batch))
+    weights = algorithm.weights(credited, learner._counts(batch))
     assert weights.sum().item() == pytest.approx(1.0)
 
 
@@ -190,6 +192,20 @@ def test_gradient_checkpointing_changes_nothing_but_is_done() -> None:
 
 
 class TestCritic:
+    @pytest.mark.parametrize(
+        ("name", "has", "gives"), [("ppo", "a critic", "no returns"), ("grpo", "no critic", "returns")]
+    )
+    def test_targets_come_with_a_critic_and_never_without(self, name: str, has: str, gives: str) -> None:
+        algorithm = toy_algorithm(name)
+
+        def other_half(batch: ScoredBatch) -> Credit:
+            credit = algorithm.credit(batch)
+            return Credit(credit.advantages, None if name == "ppo" else credit.advantages)
+
+        learner = toy_learner(replace(algorithm, credit=other_half), toy_model(), reference=toy_model(1))
+        with pytest.raises(ValueError, match=f"algorithm {name} has {has}, but its credit gives {gives}: "):
+            learner.credit(learner.score(toy_batch()))
+
     def test_warm_up_leaves_the_policy_alone(self) -> None:
         for trunk in ("copy", "shared"):
             algorithm = toy_algorithm("ppo", critic={"warmup_steps": 1, "trunk": trunk})
@@ -261,10 +277,12 @@ class TestMismatch:
     def test_factors_by_hand(self) -> None:
         from rlvr.learning.off_policy import correction_factor
 
-        batch = toy_batch().select(torch.tensor([0]))
-        width = batch.mask.shape[1]
-        trainer = batch.engine_logprobs + torch.tensor([math.log(3.0), -math.log(5.0)] + [0.0] * (width - 2))
-        batch = batch.with_(old_logprobs=trainer, mask=torch.ones_like(batch.mask))
+        ready = toy_batch().select(torch.tensor([0]))
+        width = ready.mask.shape[1]
+        trainer = ready.engine_logprobs + torch.tensor([math.log(3.0), -math.log(5.0)] + [0.0] * (width - 2))
+        batch = replace(ready, mask=torch.ones_like(ready.mask)).with_scores(
+            old_logprobs=trainer, ref_logprobs=None, kl_rewards=torch.zeros_like(trainer), values=None
+        )
 
         def factor(by: str, level: str) -> list[float]:
             return correction_factor(batch, trainer, Correction(by=by, level=level, cap=2.0))[0].tolist()  # type: ignore[arg-type]

@@ -9,7 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.algorithms.formulas import advantages, losses
+from rlvr.algorithms.formulas import advantages, normalisation, policy_loss
+from rlvr.algorithms.formulas.kl import kl_estimate
+from rlvr.algorithms.formulas.ratio import log_ratio, ratio, sequence_log_ratio
+from rlvr.algorithms.formulas.value_loss import value_loss
 from rlvr.rollouts.rewards import overlong_penalty
 
 REWARDS = torch.tensor([1.0, 0, 0, 1, 0, 0, 0, 1])
@@ -115,7 +118,7 @@ class TestPassAtK:
 class TestTokenRewards:
     @pytest.mark.parametrize(("ddof", "high", "low"), [(1, 1.430194, -0.667424), (0, 1.46385, -0.68313)])
     def test_reinforce_pp(self, ddof: int, high: float, low: float) -> None:
-        rewards = advantages.rewards_at_end(REWARDS, COMPLETIONS)
+        rewards = advantages.rewards_at_end(REWARDS, COMPLETIONS, torch.zeros(8, 4))
         result = whiten(advantages.return_to_go(rewards, COMPLETIONS), COMPLETIONS, ddof)
         close(result[:, 0], [high, low, low, high, low, low, low, high])
         assert torch.equal(result * (1 - COMPLETIONS), torch.zeros_like(result))
@@ -135,7 +138,7 @@ class TestTokenRewards:
         values = torch.zeros(8, 4)
         values[0, :2] = torch.tensor([0.5, 0.6])
         values[2] = torch.tensor([0.1, 0.2, 0.3, 0.4])
-        rewards = advantages.rewards_at_end(REWARDS, COMPLETIONS)
+        rewards = advantages.rewards_at_end(REWARDS, COMPLETIONS, torch.zeros(8, 4))
         advantage, returns = advantages.gae(rewards, values, COMPLETIONS, 1.0, 1.0)
         close(advantage[0, :2], [0.5, 0.4])
         close(advantage[2], [-0.1, -0.2, -0.3, -0.4])
@@ -147,7 +150,7 @@ class TestTokenRewards:
 
     def test_without_values_gae_is_the_return_to_go(self) -> None:
         rewards = torch.rand(8, 4, generator=torch.Generator().manual_seed(0)) * COMPLETIONS
-        advantage, _ = advantages.gae(rewards, torch.zeros(8, 4), COMPLETIONS)
+        advantage, _ = advantages.gae(rewards, None, COMPLETIONS)
         by_hand = rewards.flip(1).cumsum(1).flip(1) * COMPLETIONS
         torch.testing.assert_close(advantage, by_hand)
         torch.testing.assert_close(advantages.return_to_go(rewards, COMPLETIONS), by_hand)
@@ -156,7 +159,7 @@ class TestTokenRewards:
         gap = torch.tensor([[1.0, 0, 0, 1]])
         values = torch.tensor([[0.1, 9.0, 9.0, 0.4]])
         advantage, returns = advantages.gae(
-            advantages.rewards_at_end(torch.tensor([1.0]), gap), values, gap, 1.0, 0.95
+            advantages.rewards_at_end(torch.tensor([1.0]), gap, torch.zeros(1, 4)), values, gap, 1.0, 0.95
         )
         whole, _ = advantages.gae(
             torch.tensor([[0.0, 1.0]]), torch.tensor([[0.1, 0.4]]), torch.ones(1, 2), 1.0, 0.95
@@ -171,7 +174,7 @@ class TestTokenRewards:
     def test_whitening_by_completions_counts_each_once(self) -> None:
         mask = torch.tensor([[1.0, 0, 0], [1, 1, 1]])
         values = torch.tensor([[3.0, 0, 0], [1, 1, 1]])
-        total = advantages.moments(values, losses.sequence_mean(mask, 1.0))
+        total = advantages.moments(values, normalisation.sequence_mean(mask, 1.0))
         close(total, [2.0, 4.0, 10.0])
         close(advantages.whitened(values, mask, total, 0), [1.0, 0, 0, -1, -1, -1])
 
@@ -179,6 +182,21 @@ class TestTokenRewards:
         parts = [advantages.moments(REWARDS[:4, None], FULL[:1, :1].expand(4, 1)) for _ in range(1)]
         parts.append(advantages.moments(REWARDS[4:, None], torch.ones(4, 1)))
         torch.testing.assert_close(sum(parts), advantages.moments(REWARDS[:, None], torch.ones(8, 1)))
+
+
+class TestRatio:
+    def test_by_hand(self) -> None:
+        close(ratio(NEW, OLD), [1.349859, 0.606531, 0.740818, 7.389056])
+        close(log_ratio(NEW, OLD), [0.3, -0.5, -0.3, 2.0])
+
+    def test_without_old_logprobs_it_is_1_with_the_gradient_of_the_logprobs(self) -> None:
+        new = NEW.clone().requires_grad_()
+        value = ratio(new, None)
+        value.sum().backward()
+        assert torch.equal(value, FULL) and torch.equal(new.grad, FULL)
+
+    def test_of_a_completion_at_each_of_its_tokens(self) -> None:
+        close(sequence_log_ratio(log_ratio(NEW, OLD) * MASK), [-0.2, -0.2, -0.3, -0.3])
 
 
 class TestPolicyLosses:
@@ -189,13 +207,13 @@ class TestPolicyLosses:
     def test_ppo_clip(
         self, high: float, mean: float, by_sequence: float, by_sum: float, by_length: float
     ) -> None:
-        per_token = losses.ppo_clip(NEW, OLD, ADVANTAGES, 0.2, high)
+        per_token = policy_loss.ppo_clip(ratio(NEW, OLD), ADVANTAGES, 0.2, high)
         for weights, value in [
-            (losses.token_mean(MASK, 3), mean),
-            (losses.sequence_mean(MASK, 2), by_sequence),
-            (losses.sequence_sum(MASK, 2), by_sum),
-            (losses.fixed_length(MASK, 2, 2), by_length),
-            (losses.group_token_mean(MASK, torch.tensor([0, 0]), 1), mean),
+            (normalisation.token_mean(MASK, 3), mean),
+            (normalisation.sequence_mean(MASK, 2), by_sequence),
+            (normalisation.sequence_sum(MASK, 2), by_sum),
+            (normalisation.fixed_length(MASK, 2, 2), by_length),
+            (normalisation.group_token_mean(MASK, torch.tensor([0, 0]), 1), mean),
         ]:
             assert (weights * per_token).sum().item() == pytest.approx(value, abs=1e-6)
 
@@ -204,41 +222,39 @@ class TestPolicyLosses:
         [(0.2, 3.0, 0.498367), (0.2, None, 1.595631), (0.28, 3.0, 0.478367), (0.28, None, 1.575631)],
     )
     def test_dual_clip(self, high: float, dual: float | None, value: float) -> None:
-        per_token = losses.ppo_clip(NEW, OLD, ADVANTAGES, 0.2, high, dual)
+        per_token = policy_loss.ppo_clip(ratio(NEW, OLD), ADVANTAGES, 0.2, high, dual)
         assert per_token.mean().item() == pytest.approx(value, abs=1e-6)
 
     def test_group_token_mean_weighs_groups_alike(self) -> None:
         mask = torch.tensor([[1.0, 1, 1], [1, 0, 0], [1, 1, 0]])
-        weights = losses.group_token_mean(mask, torch.tensor([7, 7, 2]), groups=2)
+        weights = normalisation.group_token_mean(mask, torch.tensor([7, 7, 2]), groups=2)
         close(weights, [1 / 8, 1 / 8, 1 / 8, 1 / 8, 0, 0, 1 / 4, 1 / 4, 0])
 
     def test_clipped_share(self) -> None:
-        share = losses.clipped_share(NEW, OLD, ADVANTAGES)
-        assert (losses.token_mean(MASK, 3) * share).sum().item() == pytest.approx(2 / 3, abs=1e-6)
+        share = policy_loss.clipped_share(ratio(NEW, OLD), ADVANTAGES)
+        assert (normalisation.token_mean(MASK, 3) * share).sum().item() == pytest.approx(2 / 3, abs=1e-6)
 
     def test_one_update_does_not_depend_on_the_clip_range(self) -> None:
         for low, high, dual in [(0.2, 0.2, None), (0.01, 5.0, 3.0)]:
             new = NEW.clone().requires_grad_()
-            losses.ppo_clip(new, None, ADVANTAGES, low, high, dual).sum().backward()
+            policy_loss.ppo_clip(ratio(new, None), ADVANTAGES, low, high, dual).sum().backward()
             torch.testing.assert_close(new.grad, -ADVANTAGES)
 
     def test_reinforce_has_the_gradient_of_ppo_on_policy(self) -> None:
-        gradients = []
-        for loss in (losses.reinforce(a := NEW.clone().requires_grad_(), ADVANTAGES).sum(),
-                     losses.ppo_clip(b := NEW.clone().requires_grad_(), NEW, ADVANTAGES).sum()):  # fmt: skip
-            loss.backward()
-        gradients = [a.grad, b.grad]
-        torch.testing.assert_close(gradients[0], gradients[1])
+        one, other = NEW.clone().requires_grad_(), NEW.clone().requires_grad_()
+        policy_loss.reinforce(one, ADVANTAGES).sum().backward()
+        policy_loss.ppo_clip(ratio(other, NEW), ADVANTAGES).sum().backward()
+        torch.testing.assert_close(one.grad, other.grad)
 
     def test_untrained_rows_leave_the_weights(self) -> None:
         mask = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
-        close(losses.sequence_mean(mask, completions=1), [0.5, 0.5, 0.0, 0.0])
+        close(normalisation.sequence_mean(mask, completions=1), [0.5, 0.5, 0.0, 0.0])
 
 
 def test_kl_estimators() -> None:
-    close(losses.kl(NEW, OLD, "k1"), [0.3, -0.5, -0.3, 2.0])
-    close(losses.kl(NEW, OLD, "k2"), [0.045, 0.125, 0.045, 2.0])
-    close(losses.kl(NEW, OLD, "k3"), [0.040818, 0.148721, 0.049859, 1.135335])
+    close(kl_estimate(NEW, OLD, "k1"), [0.3, -0.5, -0.3, 2.0])
+    close(kl_estimate(NEW, OLD, "k2"), [0.045, 0.125, 0.045, 2.0])
+    close(kl_estimate(NEW, OLD, "k3"), [0.040818, 0.148721, 0.049859, 1.135335])
 
 
 def test_kl_estimators_as_losses_have_the_gradients_that_are_said_of_them() -> None:
@@ -252,7 +268,7 @@ def test_kl_estimators_as_losses_have_the_gradients_that_are_said_of_them() -> N
     for estimator in ("k1", "k2", "k3"):
         own = logits.clone().requires_grad_()
         policy = own.log_softmax(-1)
-        (policy.exp().detach() * losses.kl(policy, reference, estimator)).sum().backward()  # type: ignore[arg-type]
+        (policy.exp().detach() * kl_estimate(policy, reference, estimator)).sum().backward()  # type: ignore[arg-type]
         found[estimator] = own.grad
     torch.testing.assert_close(found["k1"], torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
     torch.testing.assert_close(found["k2"], true.grad)
@@ -266,7 +282,7 @@ def test_value_loss(clip: float, value: float) -> None:
         torch.tensor([[0.2, 0.1]]),
         torch.tensor([[1.0, 0.0]]),
     )
-    assert losses.value_loss(predicted, old, returns, clip).mean().item() == pytest.approx(value, abs=1e-7)
+    assert value_loss(predicted, old, returns, clip).mean().item() == pytest.approx(value, abs=1e-7)
 
 
 @pytest.mark.parametrize(

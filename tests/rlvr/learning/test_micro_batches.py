@@ -8,27 +8,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.batch import TokenBatch
 from rlvr.learning.micro_batches import PASS_SHARE, micro_batch_rows, micro_batches
 
 
-def batch_of(prompts: list[int], completions: list[int]) -> Batch:
+def batch_of(prompts: list[int], completions: list[int]) -> TokenBatch:
     """Rows of these lengths; the tokens are the row's number, so that a row can be told."""
     rows, width, depth = len(prompts), max(prompts), max(completions)
-    flags = torch.zeros(rows, dtype=torch.bool)
-    return Batch(
+    return TokenBatch(
         tokens=torch.arange(rows)[:, None].expand(rows, width + depth),
         prompt_len=torch.tensor(prompts),
         completion_len=torch.tensor(completions),
         mask=torch.zeros(rows, depth),
         group=torch.zeros(rows, dtype=torch.int64),
-        truncated=flags,
-        correct=flags,
-        rewards=torch.zeros(rows),
     )
 
 
-def computed(pieces: list[Batch]) -> int:
+def computed(pieces: list[TokenBatch]) -> int:
     """Tokens that go through the model, padding included."""
     return sum(piece.tokens.numel() for piece in pieces)
 

@@ -1,0 +1,64 @@
+"""What an `Algorithm` is put together from: policy losses, and the weights that normalise them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rlvr.algorithms.formulas import normalisation, policy_loss
+from rlvr.algorithms.formulas.ratio import ratio
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlvr.algorithms.batch import CreditedBatch, StepCounts, TokenBatch
+    from rlvr.algorithms.bundle import Clip, Normalisation
+
+
+@dataclass(frozen=True)
+class PpoClip:
+    """The policy loss `ppo_clip` with the ratio of each token."""
+
+    clip: Clip
+    uses_ratio: ClassVar[bool] = True
+
+    def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor:
+        r, c = ratio(logprobs, batch.old_logprobs), self.clip
+        return policy_loss.ppo_clip(r, batch.advantages, c.low, c.high, c.dual)
+
+    def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]:
+        r, c = ratio(logprobs.detach(), batch.old_logprobs), self.clip
+        return {"clip_fraction": policy_loss.clipped_share(r, batch.advantages, c.low, c.high), "ratio": r}
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """The policy loss `reinforce`: one update per batch, since it takes no ratio."""
+
+    uses_ratio: ClassVar[bool] = False
+
+    def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor:
+        return policy_loss.reinforce(logprobs, batch.advantages)
+
+    def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A normalisation by its name; the constant of `fixed_length` is the token limit."""
+
+    normalisation: Normalisation
+
+    def __call__(self, batch: TokenBatch, counts: StepCounts) -> Tensor:
+        match self.normalisation:
+            case "sequence_mean":
+                return normalisation.sequence_mean(batch.mask, counts.completions)
+            case "sequence_sum":
+                return normalisation.sequence_sum(batch.mask, counts.completions)
+            case "token_mean":
+                return normalisation.token_mean(batch.mask, counts.tokens)
+            case "fixed_length":
+                return normalisation.fixed_length(batch.mask, counts.completions, counts.max_new_tokens)
+            case "group_token_mean":
+                return normalisation.group_token_mean(batch.mask, batch.group, counts.groups)

@@ -1,0 +1,70 @@
+"""The terms that the loss of one micro-batch is the sum of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from rlvr.algorithms.batch import WeightedBatch
+from rlvr.algorithms.bundle import Kl, PolicyLoss
+from rlvr.algorithms.formulas.kl import kl_estimate
+from rlvr.algorithms.formulas.ratio import ratio
+from rlvr.algorithms.formulas.value_loss import value_loss
+from rlvr.config.schema import Correction
+from rlvr.learning.off_policy import correction_factor
+
+
+class Term(NamedTuple):
+    """One term of the loss of a micro-batch."""
+
+    loss: Tensor | None
+    """scalar; None where the term is measured only"""
+    metrics: Mapping[str, Tensor]
+    """scalars by the name under which they are logged; they add up over micro-batches"""
+
+
+def policy_term(
+    policy_loss: PolicyLoss, correction: Correction, batch: WeightedBatch, logprobs: Tensor, share: Tensor
+) -> Term:
+    """The algorithm's policy loss, corrected for the mismatch of engine and trainer.
+
+    logprobs: [B, T], by the current weights. share: [B, T], each trained token's share of 1.
+    """
+    factor = correction_factor(batch, logprobs, correction)
+    loss = (batch.weights * (factor * policy_loss(logprobs, batch))).sum()
+    diagnostics = policy_loss.diagnostics(logprobs, batch)
+    return Term(
+        loss,
+        {
+            "loss/policy": loss,
+            **{f"loss/{name}": (share * value).sum() for name, value in diagnostics.items()},
+        },
+    )
+
+
+def kl_term(
+    settings: Kl, trains: bool, batch: WeightedBatch, logprobs: Tensor, ref_logprobs: Tensor, share: Tensor
+) -> Term:
+    """The KL from the reference, in the loss if the settings put it there and the policy `trains`."""
+    per_token = kl_estimate(logprobs, ref_logprobs, settings.estimator)
+    metrics = {"loss/kl": (share * per_token).sum()}
+    if settings.paid == "reward" or not trains:
+        return Term(None, metrics)
+    if settings.by_ratio:
+        per_token = per_token * ratio(logprobs, batch.old_logprobs)
+    return Term(settings.coefficient * (batch.weights * per_token).sum(), metrics)
+
+
+def value_term(
+    coefficient: float,
+    clip: float | None,
+    batch: WeightedBatch,
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+) -> Term:
+    """The critic's loss. values: by the current weights; all [B, T]."""
+    loss = (batch.weights * value_loss(values, old_values, returns, clip)).sum()
+    return Term(coefficient * loss, {"critic/loss": loss})
