@@ -39,10 +39,9 @@ class Gpu:
 
 def check_python(version: Sequence[int] = sys.version_info) -> Finding:
     found = ".".join(map(str, version[:3]))
-    if tuple(version[:2]) < (3, 11):
-        return Finding("python", "fault", found, "3.11 or 3.12 is needed: make PYTHON=python3.12")
-    if tuple(version[:2]) > (3, 12):
-        return Finding("python", "warning", found, "tested with 3.11 and 3.12")
+    if not (3, 11) <= tuple(version[:2]) <= (3, 13):
+        advice = "3.11, 3.12 or 3.13 is needed: make PYTHON=python3.13"
+        return Finding("python", "fault", found, advice)
     return Finding("python", "ok", found)
 
 
