@@ -1,11 +1,13 @@
-# Fresh clone, Python 3.11 or later with venv: `make run` and `make test` install what they need.
+# Fresh clone, Python 3.11 to 3.13 with venv: `make run` and `make test` install what they need.
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 ARGS ?=
 
 BIN := $(abspath $(VENV))/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
+# Wheels alone, so that no installation needs a compiler. These have none and are pure Python.
+WHEELS := --only-binary=:all: --no-binary=cellpylib --no-binary=deepspeed --no-binary=zss
+PIP := $(BIN)/python -m pip --disable-pip-version-check install $(WHEELS)
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/cpu.in)
 EDITABLE := $(PIP) --quiet --no-deps --no-build-isolation -e .
 # Every value that accelerate would otherwise fill in and warn about. It takes a GPU where there is one.
@@ -15,7 +17,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow bench bench-verifiers lint format lock clean
+.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-gpu has-gpu bench bench-verifiers lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -44,6 +46,13 @@ test: install-test ## the fast tests (ARGS="pytest options")
 test-slow: install-test ## the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
 
+test-gpu: has-gpu install-gpu ## the tests that need an NVIDIA GPU, and two for NCCL (VENV=.venv-gpu)
+	RLVR_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)
+
+has-gpu:
+	@nvidia-smi -L 2>/dev/null | grep -q '^GPU' || \
+	  { echo "error: no NVIDIA GPU here (nvidia-smi -L names none): make test and make test-slow need none" >&2; exit 1; }
+
 bench: install-test ## a training step held against TRL's, see benchmarks/README.md (ARGS="--pairs 3")
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/against_trl.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/peak_memory.py
@@ -64,9 +73,9 @@ clean: ## remove caches and installation stamps; keeps the environment and runs/
 # --- installation: exact locks, each repeated only when it changed -------------------------------
 
 $(VENV)/.stamp-venv:
-	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python 3.11 or later, or: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: Python 3.11 or later is needed, '$(PYTHON)' is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "error: '$(PYTHON)' not found; install Python 3.11, 3.12 or 3.13, or: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "error: Python 3.11, 3.12 or 3.13 is needed, '$(PYTHON)' is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "error: '$(PYTHON)' has no venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -93,13 +102,23 @@ $(VENV)/.stamp-gpu: requirements/gpu.txt pyproject.toml | $(VENV)/.stamp-venv
 
 # --- maintenance: the locks, made from the *.in files (needs uv; pins in the .txt are kept, delete it to upgrade) ---
 
-UV := uv pip compile --quiet --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_31
+UV := uv pip compile --quiet --no-annotate --python-platform x86_64-manylinux_2_31 $(WHEELS)
 UV_CPU := $(UV) --no-emit-package torch --excludes requirements/cpu-exclude.txt --overrides requirements/cpu-override.txt
+# One lock for every Python: made for the oldest, and held against what the others resolve to.
+# $(1): the command; $(2): the lock's name; $(3): more options.
+define locked
+$(1) --python-version 3.11 requirements/$(2).in $(3) -o requirements/$(2).txt >/dev/null
+@for version in 3.12 3.13; do \
+  diff <(grep -v '^#' requirements/$(2).txt) \
+    <($(1) --python-version $$version requirements/$(2).in $(3) -c requirements/$(2).txt | grep -v '^#') || exit 1; \
+done
+endef
 
+lock: SHELL := bash
 lock: ## make requirements/*.txt from the .in files (needs uv)
-	$(UV_CPU) requirements/cpu-test.in -o requirements/cpu-test.txt >/dev/null
-	$(UV_CPU) requirements/cpu.in -c requirements/cpu-test.txt -o requirements/cpu.txt >/dev/null
-	$(UV) requirements/gpu.in -c requirements/cpu.txt -o requirements/gpu.txt >/dev/null
+	$(call locked,$(UV_CPU),cpu-test)
+	$(call locked,$(UV_CPU),cpu,-c requirements/cpu-test.txt)
+	$(call locked,$(UV),gpu,-c requirements/cpu.txt)
 
 format: install-test ## let ruff format the code
 	$(BIN)/ruff format .

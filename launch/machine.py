@@ -40,11 +40,10 @@ class Gpu:
 def check_python(version: Sequence[int] = sys.version_info) -> Finding:
     found = ".".join(map(str, version[:3]))
     if tuple(version[:2]) < (3, 11):
-        return Finding(
-            "python", "fault", found, "3.11 or 3.12 is needed (in a checkout: make PYTHON=python3.12)"
-        )
-    if tuple(version[:2]) > (3, 12):
-        return Finding("python", "warning", found, "tested with 3.11 and 3.12")
+        advice = "3.11, 3.12 or 3.13 is needed (in a checkout: make PYTHON=python3.13)"
+        return Finding("python", "fault", found, advice)
+    if tuple(version[:2]) > (3, 13):
+        return Finding("python", "warning", found, "tested with 3.11 to 3.13")
     return Finding("python", "ok", found)
 
 

@@ -42,7 +42,7 @@ class Sampler:
         self.path = path
         self.tokenizer = tokenizer
         self.config = config
-        self.device = device
+        self.device = torch.device(device)
         self.longest = 0
         self._server_names = server_names
         self._exchange = exchange
@@ -80,7 +80,7 @@ class Sampler:
             names, place = self._server_names, self._exchange
             return VLLMServerEngine(self.config, names, self.tokenizer, eos, self.longest, place)
         if self.config.name == "hf":
-            model = models.load_model(self.path, self.config.dtype).to(self.device)
+            model = models.load_model(self.path, self.config.dtype, device=self.device)
             return HFEngine(model, self.tokenizer, eos, self.config.batch_size)
         from rlvr.engines.vllm import VLLMEngine
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from rlvr.graders.plain_data import decode
 from rlvr.graders.procedural.grader import ProceduralVerifier
+from rlvr.graders.procedural.library import load
 from rlvr.sandbox import CallFailed
 from rlvr.tasks import GeneratedProblems, Problem, Task, TaskError
 from rlvr.tasks.templates import TemplateName, render
@@ -98,16 +99,16 @@ def reasoning_gym(
 def _checked_settings(name: str, settings: Mapping[str, Any]) -> str:
     """The settings as JSON. Raises TaskError for a data set that cannot be made of them."""
     try:
-        import reasoning_gym
-        from reasoning_gym.factory import DATASETS
+        library = load()
     except ImportError:
         raise TaskError(
             "task reasoning_gym needs the package of that name: pip install 'rlvr[reasoning-gym]'"
         ) from None
-    if name not in DATASETS:
-        raise TaskError(f"reasoning_gym:{name}: no such data set; there are {', '.join(sorted(DATASETS))}")
+    known = library.factory.DATASETS
+    if name not in known:
+        raise TaskError(f"reasoning_gym:{name}: no such data set; there are {', '.join(sorted(known))}")
     try:
-        reasoning_gym.create_dataset(name, **settings)
+        library.create_dataset(name, **settings)
     except (TypeError, ValueError, AssertionError) as error:
         raise TaskError(f"reasoning_gym:{name}: task.parameters do not fit: {error}") from None
     return json.dumps(settings, sort_keys=True)

@@ -39,8 +39,9 @@ def holds(finding: Finding, state: str, *parts: str) -> None:
 
 def test_python() -> None:
     holds(machine.check_python((3, 11, 7)), "ok", "3.11.7")
-    holds(machine.check_python((3, 10, 1)), "fault", "3.11 or 3.12 is needed")
-    holds(machine.check_python((3, 13, 0)), "warning", "tested with 3.11 and 3.12")
+    holds(machine.check_python((3, 13, 0)), "ok", "3.13.0")
+    for other in ((3, 10, 1), (3, 14, 0)):
+        holds(machine.check_python(other), "fault", "3.11, 3.12 or 3.13 is needed")
 
 
 def test_versions(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from rlvr.graders.plain_data import decode, encode
+from rlvr.graders.procedural.library import load
 
 
 def run(what: str, name: str, settings: str, *arguments: Any) -> Any:
@@ -29,6 +30,4 @@ def run(what: str, name: str, settings: str, *arguments: Any) -> Any:
 
 @functools.cache
 def _data_set(name: str, settings: str) -> Any:
-    import reasoning_gym
-
-    return reasoning_gym.create_dataset(name, **json.loads(settings))
+    return load().create_dataset(name, **json.loads(settings))

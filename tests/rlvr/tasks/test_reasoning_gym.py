@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from rlvr.graders.procedural.grader import ProceduralVerifier, extract_answer
 from rlvr.sandbox import Confinement
 from rlvr.tasks import Problem, Task, TaskError, build_task
 
-pytest.importorskip("reasoning_gym")
+pytestmark = pytest.mark.skipif(
+    find_spec("reasoning_gym") is None, reason="needs reasoning-gym (make install-test)"
+)
 
 NAMES = ["chain_sum", "countdown", "simple_integration", "polynomial_multiplication"]
 SECONDS = 0.5
@@ -110,6 +113,36 @@ def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(TaskError, match=r"pip install 'rlvr\[reasoning-gym\]'"):
         task_of("chain_sum")
+
+
+WITHOUT_PYCOSAT = """
+import sys
+sys.modules["pycosat"] = None  # importing it fails
+from rlvr.graders.procedural.library import load
+from sympy import satisfiable
+from sympy.abc import x
+library = load()
+print(len(library.create_dataset("chain_sum", seed=0)[0]["answer"]) > 0, satisfiable(x))
+try:
+    library.create_dataset("zebra_puzzles", seed=0)[0]
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_pycosat_zebra_puzzles_alone_are_missing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYCOSAT], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[0] == "True {x: True}"
+    assert "pip install pycosat" in done.stdout.splitlines()[1]
+
+
+@pytest.mark.skipif(find_spec("pycosat") is not None, reason="about environments without pycosat")
+def test_a_task_of_zebra_puzzles_says_what_it_needs() -> None:
+    with pytest.raises(TaskError, match="zebra_puzzles needs pycosat"):
+        task_of("zebra_puzzles")
 
 
 HOSTILE = [
