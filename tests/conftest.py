@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Before torch is imported: threads that wait for each other spin, and tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
+from forked import Forked, finished
 from hypothesis import settings
 
 from rlvr.sandbox import Confinement
@@ -113,27 +115,23 @@ def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "RLVR_STORE": str(directory / "store"),
     }
     for steps in (2, 4):
-        command = [sys.executable, str(ROOT / "rlvr" / "train.py"), *OFFLINE, f"steps={steps}"]
-        done = subprocess.run(
-            command, cwd=directory, env=environment | places, capture_output=True, text=True, timeout=300
-        )
+        command = [str(ROOT / "rlvr" / "train.py"), *OFFLINE, f"steps={steps}"]
+        done = finished(command, directory, environment | places)
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr
     return directory / "run"
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def train(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
     """Starts the trainer as a process of its own, in a directory of its own."""
+    started: list[Forked] = []
 
-    def start(*arguments: str, **environment: Any) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "rlvr" / "train.py"), *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(*arguments: str, **environment: Any) -> Forked:
+        program = [str(ROOT / "rlvr" / "train.py"), *arguments]
+        started.append(Forked(program, tmp_path, os.environ | environment))
+        return started[-1]
 
-    return start
+    yield start
+    for process in started:
+        process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from math import comb
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forked
 from run_directories import BASE, POLICY, N, write_run
 
 from evals.commands import compare as command
@@ -260,7 +260,7 @@ def test_points_have_a_true_minus_and_no_minus_zero() -> None:
 
 @pytest.mark.slow
 def test_runs_of_the_trainer_are_compared(
-    folder: Path, train: Callable[..., subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
+    folder: Path, train: Callable[..., Forked], capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = (
         "model=embedded:countdown-untrained", "steps=2", "save_every=1", "rollouts.prompts=2", "probe.n=4",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import ranks
 from torch import Tensor
 from toys import assert_equal_gradients
 
@@ -18,17 +16,10 @@ from rlvr.algorithms import ALGORITHMS
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 
 
-def gradients(ranks: int, zero: int, target: Path) -> dict[str, tuple[dict[str, float], dict[str, Tensor]]]:
+def gradients(count: int, zero: int, target: Path) -> dict[str, tuple[dict[str, float], dict[str, Tensor]]]:
     """Of each algorithm: metrics and gradient of one training step by so many processes."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), str(target), str(zero)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    for done in ranks(count, [str(SCRIPT), str(target), str(zero)]):
+        assert done.returncode == 0, done.stderr
     return torch.load(target)
 
 

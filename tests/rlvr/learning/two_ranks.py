@@ -1,4 +1,4 @@
-"""Run by torchrun: one training step of every algorithm on this rank's groups; rank 0 saves the gradients.
+"""Run by every rank: one training step of every algorithm on this rank's groups; rank 0 saves the gradients.
 
 Arguments: the file to write, the ZeRO stage.
 """

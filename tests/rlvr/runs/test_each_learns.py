@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from forked import Forked
 
 from rlvr.algorithms import ALGORITHMS
 
@@ -15,7 +15,7 @@ from rlvr.algorithms import ALGORITHMS
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_it_learns_in_forty_steps(
-    algorithm: str, train: Callable[..., subprocess.Popen[str]], tmp_path: Path, base: Path
+    algorithm: str, train: Callable[..., Forked], tmp_path: Path, base: Path
 ) -> None:
     arguments = [
         f"recipe={algorithm}_tiny",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import random
 import shutil
 import signal
@@ -19,11 +18,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from forked import Forked, ranks
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlvr.core.run_dir import read_jsonl
 
-Train = Callable[..., "subprocess.Popen[str]"]
+TRAINER = Path(__file__).resolve().parents[3] / "rlvr" / "train.py"
+Train = Callable[..., Forked]
 
 # A run with everything in it that a resume could get wrong, in a few seconds a step.
 SMALL = (
@@ -45,7 +46,7 @@ SMALL = (
 )
 
 
-def finish(process: subprocess.Popen[str], status: int = 0) -> str:
+def finish(process: Forked, status: int = 0) -> str:
     """Waits for the end, checks the exit status, returns stderr."""
     _, errors = process.communicate(timeout=300)
     assert process.returncode == status, errors
@@ -70,7 +71,7 @@ def contents(checkpoint: Path) -> dict[str, Any]:
     return found | {"trainer/state.pt": state, "manifest.json": hashes}
 
 
-def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_steps(run: Path, count: int, process: Forked) -> None:
     deadline = time.monotonic() + 240
     while len(read_jsonl(run / "metrics.jsonl")) < count:
         assert process.poll() is None, process.communicate()[1]
@@ -80,10 +81,9 @@ def wait_for_steps(run: Path, count: int, process: subprocess.Popen[str]) -> Non
 
 @pytest.fixture(scope="module")
 def whole(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run that nothing interrupted, and what it printed."""
+    """A run that nothing interrupted, started as a user starts it, and what it printed."""
     directory = tmp_path_factory.mktemp("whole")
-    train = Path(__file__).resolve().parents[3] / "rlvr" / "train.py"
-    command = [sys.executable, str(train), *SMALL, "run_dir=run"]
+    command = [sys.executable, str(TRAINER), *SMALL, "run_dir=run"]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return directory / "run", done.stderr
@@ -229,18 +229,10 @@ def test_ppo_goes_on_with_its_critic_to_the_bit(train: Train, tmp_path: Path, ba
 def test_two_processes_train_and_probe_as_one_does(train: Train, tmp_path: Path, base: Path) -> None:
     arguments = [*SMALL, "steps=2", "save_every=1", "optim.epochs=1", "optim.mini_batches=1"]
     finish(train(*arguments, "run_dir=one", RLVR_STORE=str(tmp_path / "store-one")))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = str(Path(__file__).resolve().parents[3] / "rlvr" / "train.py")
-    done = subprocess.run(
-        [sys.executable, *launcher, script, *arguments, "run_dir=two"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("finished: 2 steps") == 1
+    done = ranks(2, [str(TRAINER), *arguments, "run_dir=two"], tmp_path)
+    shown = "".join(process.stderr for process in done)
+    assert [process.returncode for process in done] == [0, 0], shown
+    assert shown.count("finished: 2 steps") == 1
     one, two = (pd.DataFrame(steps(tmp_path / run)) for run in ("one", "two"))
     same = ["step", "rollout/reward", "rollout/correct", "rollout/length", "total/samples", "total/tokens"]
     pd.testing.assert_frame_equal(one[same], two[same])

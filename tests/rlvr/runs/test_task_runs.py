@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 
 from rlvr.core.run_dir import read_jsonl
 from rlvr.sandbox import choose
 
 pytestmark = pytest.mark.slow
 
-Train = Callable[..., "subprocess.Popen[str]"]
+Train = Callable[..., Forked]
 
 SMALL = (
     "recipe=grpo_tiny", "model=embedded:countdown-untrained", "steps=2", "rollouts.prompts=4",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import Forked
 
 from rlvr.config.errors import ConfigError
 from rlvr.core.run_dir import read_jsonl
@@ -158,9 +158,7 @@ def test_the_configuration_fills_defaults_and_names_every_mistake() -> None:
 
 
 @pytest.mark.slow
-def test_a_resumed_curriculum_is_the_uninterrupted_one(
-    train: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_a_resumed_curriculum_is_the_uninterrupted_one(train: Callable[..., Forked], tmp_path: Path) -> None:
     stages = (
         "[{until: 1, tasks: [countdown:3]}, {until: 3, tasks: [{name: countdown:3, weight: 3}, countdown:4]},"
         " {tasks: [countdown:4]}]"

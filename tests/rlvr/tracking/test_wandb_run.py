@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from forked import Forked
 from wandb_files import Recorded, recorded, the_file
 
 from rlvr.core.run_dir import read_jsonl
 from rlvr.tracking.wandb_run import AXES
 
-Train = Callable[..., "subprocess.Popen[str]"]
+Train = Callable[..., Forked]
 
 
 @pytest.fixture(scope="module")
