@@ -1,8 +1,8 @@
-"""The documents: links lead somewhere, commands exist, the quickstart's algorithm trains."""
+"""The documents: links lead somewhere, commands exist, the files of users that they show train."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import shlex
 import subprocess
@@ -80,10 +80,22 @@ def test_commands_exist(page: Path) -> None:
             assert set(named) <= targets, f"{words}: no such target"
         if words[:3] == ["python", "-m", "evals"]:
             assert words[3] in (*COMMANDS, "NAME", "COMMAND"), f"{words}: no such command"
-        own = "recipe=mine.yaml" in words  # made in the quickstart
+        own = {"recipe=mine.yaml", "recipe=own.yaml"} & {*words}  # made in the page
         if "rlvr/train.py" in words and not own:
             given = words[words.index("rlvr/train.py") + 1 :]
             load_config([word for word in given if not word.startswith("--")])
+
+
+def python_files(page: Path) -> dict[str, str]:
+    """The complete files of a page, by the name in their first line."""
+    blocks = [block for language, block in FENCE.findall(page.read_text()) if language == "python"]
+    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks}
+
+
+def trained(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A run in a directory that holds the user's own files."""
+    command = [sys.executable, str(ROOT / "rlvr" / "train.py"), *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True)
 
 
 def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:
@@ -92,20 +104,49 @@ def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:
     (recipe,) = [block for language, block in blocks if language == "yaml"]
     (tmp_path / "raft.py").write_text(algorithm)
     (tmp_path / "mine.yaml").write_text(recipe)
-    (tmp_path / "start.py").write_text(
-        "import sys\n"
-        "from rlvr.algorithms import ALGORITHMS\n"
-        "ALGORITHMS['raft'] = 'raft:raft'\n"
-        "from rlvr.train import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
     small = (
         "steps=2", "save_every=2", "rollouts.prompts=8", "probe.max_problems=4", "probe.n=4",
         "probe.base_n=4", "probe.final_n=4", "probe.k=4",
     )  # fmt: skip
-    command = [sys.executable, "start.py", "recipe=mine.yaml", "algorithm=raft", *small]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    done = trained(tmp_path, "recipe=mine.yaml", "algorithm=raft:raft", *small)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "mine-s0" / "probe.jsonl").exists()
+
+
+def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "plugins.md"
+    files = python_files(page)
+    assert files.keys() == {"my_task.py", "my_algorithm.py", "my_reward.py", "my_hook.py"}
+    for name, source in files.items():
+        assert len(source.splitlines()) < 40
+        (tmp_path / name).write_text(source)
+    (recipe,) = [block for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
+    (tmp_path / "own.yaml").write_text(recipe)
+    planned = trained(tmp_path, "recipe=own.yaml", "--dry-run")
+    assert planned.returncode == 0 and "my_task:sums: 4 problems" in planned.stdout, planned.stderr
+    assert not (tmp_path / "runs").exists()
+    done = trained(tmp_path, "recipe=own.yaml", "task.largest=8")
+    assert done.returncode == 0, done.stderr
+    assert "step 4: '" in done.stderr  # the hook
+    run = tmp_path / "runs" / "own-s0"
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(metrics) == 4 and "reward/short" in metrics[0]
+    card = json.loads((run / "card.json").read_text())
+    task = card["tasks"]["training"]["sums"]
+    assert task["template"].startswith("my_task-") and task["grader"] == task["template"]
+    assert (run / "probes" / "step_000004" / "sums.parquet").exists()
+
+
+def test_an_edited_plugin_has_another_version(tmp_path: Path) -> None:
+    source = python_files(ROOT / "docs" / "plugins.md")["my_task.py"]
+    versions = set()
+    for edited in (source, source + "\n# edited\n"):
+        (tmp_path / "my_task.py").write_text(edited)
+        code = (
+            "from rlvr.tasks import build_task; t = build_task('my_task:sums'); print(t.template, t.grader)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        versions.add(done.stdout)
+    assert len(versions) == 2

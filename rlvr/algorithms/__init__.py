@@ -34,7 +34,7 @@ def build_algorithm(choice: Choice) -> Algorithm:
     algorithm = registry.build(ALGORITHMS, choice.name, choice.options)
     if not isinstance(algorithm, Algorithm):
         kind = type(algorithm).__name__
-        raise PluginError(f"{choice.name} returned a {kind}, not an rlvr.algorithms.bundle.Algorithm")
+        raise PluginError(f"{choice.name} returned {kind}; it has to return rlvr.algorithms.bundle.Algorithm")
     return algorithm
 
 

@@ -41,7 +41,7 @@ def load(path: str) -> Callable[..., Any]:
         where = getattr(imported, "__file__", module)
         raise PluginError(f"{path}: {where} defines no {name}")
     if not callable(found):
-        raise PluginError(f"{path}: {name} is a {type(found).__name__}, not a function")
+        raise PluginError(f"{path}: {name} is of type {type(found).__name__}, not a function")
     return found
 
 
@@ -49,9 +49,8 @@ def located(error: Exception) -> str:
     """The error with the file and line that raised it: 'ValueError: no rows (tasks.py, line 12)'."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
     if isinstance(error, SyntaxError):
-        where = f" ({error.filename}, line {error.lineno})"
-    else:
-        where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
+        return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if len(frames) > 1 else ""
     return f"{type(error).__name__}: {error}{where}"
 
 

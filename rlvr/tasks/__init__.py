@@ -119,6 +119,6 @@ def build_task(name: str, **options: Any) -> Task:
     if not registry.is_plugin(TASKS, name):
         return task
     if not isinstance(task, Task):
-        raise PluginError(f"{name} returned a {type(task).__name__}; it has to return rlvr.tasks.Task")
+        raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = registry.source_version(registry.load(name))
     return task if task.template else replace(task, template=version)
