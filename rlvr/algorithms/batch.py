@@ -58,7 +58,10 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBatch(Stage):
-    """Prompts with completions: what a model needs to give their log-probs."""
+    """Prompts with completions: what a model needs to give their log-probs.
+
+    Raises ValueError for a tensor whose size on one of the axes B, T and P+T is another than the batch's.
+    """
 
     tokens: Tensor = field(metadata=shape("B,P+T"))
     """int64"""
@@ -70,6 +73,21 @@ class TokenBatch(Stage):
     """float32, 1 where a token is trained on"""
     group: Tensor = field(metadata=shape("B"))
     """int64, equal for completions of one problem; unique over all ranks"""
+
+    def __post_init__(self) -> None:
+        sizes = {"B": len(self), "T": self.mask.shape[1], "P+T": self.tokens.shape[1]}
+        for f in fields(self):
+            value, axes = getattr(self, f.name), f.metadata["shape"].split(",")
+            if value is None:
+                continue
+            expected = [sizes.get(axis, "any") for axis in axes]
+            if len(value.shape) != len(axes) or any(
+                size not in ("any", own) for size, own in zip(expected, value.shape, strict=True)
+            ):
+                raise ValueError(
+                    f"{type(self).__name__}.{f.name} has the shape {list(value.shape)}, not "
+                    f"{expected} ({f.metadata['shape']})"
+                )
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -119,6 +137,7 @@ class ReadyBatch(TokenBatch):
         kl_rewards: Tensor,
         values: Tensor | None,
     ) -> ScoredBatch:
+        """The next stage."""
         return ScoredBatch(
             **self._fields(),
             old_logprobs=old_logprobs,
@@ -142,6 +161,7 @@ class ScoredBatch(ReadyBatch):
     """by the critic, of the state before each token; None without one"""
 
     def with_credit(self, *, advantages: Tensor, returns: Tensor | None) -> CreditedBatch:
+        """The next stage."""
         return CreditedBatch(**self._fields(), advantages=advantages, returns=returns)
 
 
@@ -155,6 +175,7 @@ class CreditedBatch(ScoredBatch):
     """the critic's targets; None without one"""
 
     def with_weights(self, weights: Tensor) -> WeightedBatch:
+        """The next stage."""
         return WeightedBatch(**self._fields(), weights=weights)
 
 

@@ -95,6 +95,17 @@ def test_a_field_without_a_known_shape_is_refused_where_the_class_is_made(declar
         type("Images", (TokenBatch,), body if declared is None else {**body, "image": declared})
 
 
+@pytest.mark.parametrize(("width", "shown"), [(None, r"\[16\]"), (8, r"\[16, 8\]")])
+def test_a_tensor_of_another_size_is_refused(width: int | None, shown: str) -> None:
+    """Advantages per completion would be broadcast where a batch is as long as it is wide."""
+    ready = toy_batch()
+    number = torch.zeros_like(ready.mask)
+    scored = ready.with_scores(old_logprobs=None, ref_logprobs=None, kl_rewards=number, values=None)
+    wrong = torch.zeros(16) if width is None else torch.zeros(16, width)
+    with pytest.raises(ValueError, match=rf"CreditedBatch.advantages has the shape {shown}, not \[16, 9\]"):
+        scored.with_credit(advantages=wrong, returns=None)
+
+
 def test_a_field_of_another_shape_joins_with_an_entry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patches of images: any number for each row, found by the row that they belong to."""
 
@@ -106,13 +117,13 @@ def test_a_field_of_another_shape_joins_with_an_entry_of_its_own(monkeypatch: py
         return torch.cat([torch.full_like(value[value == row], i) for i, row in enumerate(cut.rows)])
 
     monkeypatch.setitem(SHAPES, "N,D", patches_of_rows)
-    monkeypatch.setitem(SHAPES, "row of N", new_rows)
+    monkeypatch.setitem(SHAPES, "N", new_rows)
     monkeypatch.setitem(SHAPES, "B,T,K", SHAPES["B,T"])
 
     @dataclass(frozen=True, kw_only=True)
     class Images(TokenBatch):
         patches: Tensor = field(metadata=shape("N,D"))
-        patch_row: Tensor = field(metadata=shape("row of N"))
+        patch_row: Tensor = field(metadata=shape("N"))
         top_logprobs: Tensor = field(metadata=shape("B,T,K"))
 
     batch = Images(
