@@ -71,7 +71,8 @@ def engine(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         from rlvr.engines.vllm_server import VLLMServerEngine
 
         nccl = KIND == "server-nccl"
-        with served(directory, gpu="1" if nccl else None) as url:
+        gpus = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0,1").split(",")
+        with served(directory, gpu=gpus[1] if nccl else None) as url:
             config = EngineConfig(
                 name="vllm", mode="server", batch_size=64, url=url, timeout=180,
                 transfer="nccl" if nccl else "files", nccl_port=free_port(),
