@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from torch import Tensor, nn
 from toys import assert_equal_gradients, gradient, toy_groups, toy_model
 
-from rlvr.algorithms.batch import Batch
 from rlvr.algorithms.bundle import Critic
 from rlvr.learning import chunked_logprobs
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.learning.chunked_logprobs import TokenHead
 from rlvr.rollouts.collect import to_batch
+
+if TYPE_CHECKING:
+    from rlvr.algorithms.batch import ReadyBatch
 
 ROWS, LENGTH, HIDDEN, VOCABULARY = 3, 40, 64, 4000
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 2e-2}
@@ -50,7 +55,7 @@ def test_the_token_head_says_what_full_logits_say(
         assert relative(one, other) < TOLERANCE[dtype]
 
 
-def learned(model: ActorCritic, batch: Batch) -> tuple[Tensor, Tensor]:
+def learned(model: ActorCritic, batch: ReadyBatch) -> tuple[Tensor, Tensor]:
     """Log-probs and values of the batch, where tokens are, with the gradient of their sum left behind."""
     model.zero_grad()
     scores = model(batch)
@@ -73,7 +78,10 @@ def test_a_shared_prompt_gives_what_whole_rows_give(
         lambda _, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     together, shared = learned(model, batch), gradient(model)
-    alone, whole = learned(model, batch.with_(group=torch.arange(len(batch), device=device))), gradient(model)
+    alone, whole = (
+        learned(model, replace(batch, group=torch.arange(len(batch), device=device))),
+        gradient(model),
+    )
     prompts, rest, rows = seen
     assert prompts + rest < rows == batch.tokens.numel()
     for one, other in zip(together, alone, strict=True):

@@ -6,6 +6,7 @@ import gc
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor
 from toys import shaped_model
 
 from rlvr.algorithms import build_algorithm
-from rlvr.algorithms.batch import Batch
 from rlvr.config.schema import Config, PolicyConfig, Shape
 from rlvr.engines import Completion
 from rlvr.graders import Status, Verdict
@@ -26,6 +26,9 @@ from rlvr.planning.memory import GIB, HEAD_CHUNK, estimate
 from rlvr.planning.recipe import load_config
 from rlvr.rollouts.collect import Group, Scored, to_batch
 from rlvr.tasks import Problem
+
+if TYPE_CHECKING:
+    from rlvr.algorithms.batch import ReadyBatch
 
 # The peak lies within this factor of the estimate, which leaves out prompts and what adapters add.
 FACTOR = 1.25
@@ -58,7 +61,7 @@ def configured(device: torch.device, *arguments: str) -> Config:
     )  # fmt: skip
 
 
-def batch_of(device: torch.device) -> Batch:
+def batch_of(device: torch.device) -> ReadyBatch:
     """Random completions of full length, half of each group right."""
     rng, length = random.Random(0), COMPLETION[device.type]
 
