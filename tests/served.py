@@ -19,12 +19,12 @@ from rlvr.models.tiny_base import embedded_base
 LONGEST = 224
 
 
-def random_model(seed: int) -> Qwen2ForCausalLM:
+def random_model(seed: int, intermediate: int = 96) -> Qwen2ForCausalLM:
     """Weights large enough that every prompt has an answer of its own."""
     torch.manual_seed(seed)
     config = Qwen2Config(
-        vocab_size=320, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=False,
+        vocab_size=320, hidden_size=64, intermediate_size=intermediate, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=False,
     )  # fmt: skip
     model = Qwen2ForCausalLM(config).eval()
     with torch.no_grad():
@@ -33,19 +33,23 @@ def random_model(seed: int) -> Qwen2ForCausalLM:
     return model
 
 
-def saved_model(path: Path) -> Path:
+def saved_model(path: Path, intermediate: int = 96) -> Path:
     """The random model with the embedded base's tokenizer, in a directory."""
-    random_model(0).save_pretrained(path)
+    random_model(0, intermediate).save_pretrained(path)
     load_tokenizer(embedded_base("countdown-untrained")).save_pretrained(path)
     return path
 
 
-@contextmanager
-def served(directory: Path) -> Iterator[str]:
-    """A vLLM server of the model on a free port, for the block."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextmanager
+def served(directory: Path, gpu: str | None = None) -> Iterator[str]:
+    """A vLLM server of the model on a free port, for the block. gpu: of its own, and weights over NCCL."""
+    port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
                "--model", directory, "--dtype", "float32",
                "--max-model-len", str(LONGEST), "--max-num-seqs", "64", "--enforce-eager",
@@ -55,6 +59,13 @@ def served(directory: Path) -> Iterator[str]:
         **os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1",
         "TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }  # fmt: skip
+    if gpu is not None:
+        command += ["--weight-transfer-config", '{"backend": "nccl"}']
+        environment["CUDA_VISIBLE_DEVICES"] = gpu
+    if torch.cuda.is_available():
+        command += ["--gpu-memory-utilization", "0.3"]  # beside the trainer
+    else:  # as in rlvr.engines.vllm
+        command += ["--no-enable-chunked-prefill"]
     with open(directory / "server.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

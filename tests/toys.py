@@ -16,7 +16,7 @@ from rlvr.algorithms import ALGORITHMS
 from rlvr.algorithms.batch import ReadyBatch
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
-from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig
+from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig, Shape
 from rlvr.engines import Completion
 from rlvr.graders import Status, Verdict
 from rlvr.learning.learner import Learner
@@ -45,6 +45,21 @@ def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return model.to(dtype)
+
+
+def shaped_model(shape: Shape) -> nn.Module:
+    """A Qwen2 of that shape, with random weights."""
+    return Qwen2ForCausalLM(
+        Qwen2Config(
+            vocab_size=shape.vocab,
+            hidden_size=shape.hidden,
+            intermediate_size=shape.intermediate,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            num_key_value_heads=shape.kv_heads,
+            tie_word_embeddings=shape.tied,
+        )
+    )
 
 
 def toy_groups(groups: int = 4, size: int = 4, seed: int = 0) -> list[Group]:

@@ -1,6 +1,7 @@
-"""What every engine must do, whichever it is: $RLVR_CONTRACT names the one that these tests ask.
+"""What every engine must do, whichever it is: $RLVR_CONTRACT names the one that these tests ask, and
+$RLVR_CONTRACT_DEVICE where the trainer is.
 
-test_engine_contract.py runs this file once for each, in a process of its own.
+`contracts.keep_the_contract` runs this file once for each, in a process of its own.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from served import LONGEST, random_model, saved_model, served
+from served import LONGEST, free_port, random_model, saved_model, served
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
@@ -26,10 +27,27 @@ from rlvr.models.loading import load_tokenizer
 from rlvr.rollouts.collect import Group, Scored, to_batch
 from rlvr.tasks import Problem
 
-KIND = os.environ.get("RLVR_CONTRACT", "hf")
+KIND = os.environ.get("RLVR_CONTRACT", "hf")  # hf, vllm, server (takes weights as files) or server-nccl
+DEVICE = torch.device(os.environ.get("RLVR_CONTRACT_DEVICE", "cpu"))
+SERVER = KIND.startswith("server")
 EOS = (7, 11)
 PROMPTS = ((20, 21, 22, 23), (30, 31), tuple(range(40, 60)))
 GREEDY = Sampling(temperature=0.0, max_new_tokens=12)
+
+
+class Tolerance(NamedTuple):
+    """How far an engine's log-probs may lie from the trainer's, and how many tokens its nucleus may differ.
+
+    In float32 on a GPU vLLM's attention multiplies in TF32. Emulated on the CPU, with these models, that
+    moves log-probs by 2e-3 on average and by 1e-2 at most, and one greedy choice in 600.
+    """
+
+    mean: float
+    largest: float
+    nucleus: int
+
+
+NEAR = Tolerance(1e-4, 1e-3, 0) if DEVICE.type == "cpu" or KIND == "hf" else Tolerance(5e-3, 3e-2, 2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +59,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     tokenizer = load_tokenizer(directory)
     if KIND == "hf":
-        yield HFEngine(random_model(0), tokenizer, EOS)
+        yield HFEngine(model_of(0), tokenizer, EOS)
     elif KIND == "vllm":
         from rlvr.engines.vllm import VLLMEngine
 
@@ -52,14 +70,22 @@ def engine(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     else:
         from rlvr.engines.vllm_server import VLLMServerEngine
 
-        with served(directory) as url:
-            config = server_config(url, timeout=180)
+        nccl = KIND == "server-nccl"
+        gpus = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0,1").split(",")
+        with served(directory, gpu=gpus[1] if nccl else None) as url:
+            config = EngineConfig(
+                name="vllm", mode="server", batch_size=64, url=url, timeout=180,
+                transfer="nccl" if nccl else "files", nccl_port=free_port(),
+            )  # fmt: skip
             exchange = tmp_path_factory.mktemp("exchange")
-            yield VLLMServerEngine(config, [str(directory)], tokenizer, EOS, LONGEST, exchange)
+            engine = VLLMServerEngine(config, [str(directory)], tokenizer, EOS, LONGEST, exchange)
+            yield engine
+            engine.close()
 
 
-def server_config(url: str, timeout: float) -> EngineConfig:
-    return EngineConfig(name="vllm", mode="server", batch_size=64, url=url, transfer="files", timeout=timeout)
+def model_of(seed: int) -> Qwen2ForCausalLM:
+    """What the trainer holds."""
+    return random_model(seed).to(DEVICE)
 
 
 def ask(engine: Engine, requests: list[Request]) -> list[Completion]:
@@ -68,15 +94,15 @@ def ask(engine: Engine, requests: list[Request]) -> list[Completion]:
     return [done[i] for i in range(len(requests))]
 
 
-def greedy_by_hand(model: Qwen2ForCausalLM, prompt: tuple[int, ...]) -> tuple[int, ...]:
-    """One full forward pass a token."""
-    ids = list(prompt)
-    for _ in range(GREEDY.max_new_tokens):
-        with torch.no_grad():
-            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-        if ids[-1] in EOS:
-            break
-    return tuple(ids[len(prompt) :])
+def assert_greedy(model: Qwen2ForCausalLM, prompt: tuple[int, ...], completion: Completion) -> None:
+    """Every token is the model's first choice after what precedes it, and the first end token is the last."""
+    ids = completion.token_ids
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + ids], device=DEVICE)).logits[0, len(prompt) - 1 : -1]
+    chosen = logits.gather(-1, torch.tensor(ids, device=DEVICE)[:, None])[:, 0]
+    assert (logits.amax(-1) - chosen).max() <= NEAR.largest
+    assert not set(ids[:-1]) & set(EOS)
+    assert len(ids) == GREEDY.max_new_tokens or ids[-1] in EOS
 
 
 def trainer_logprobs(
@@ -88,7 +114,7 @@ def trainer_logprobs(
         Group(Problem(str(i), "", None), i, prompt, (Scored(completion, verdict, 0.0),))
         for i, (prompt, completion) in enumerate(rows)
     ]
-    batch = to_batch(groups)
+    batch = to_batch(groups, DEVICE)
     with torch.no_grad():
         return (ActorCritic(model, temperature)(batch).logprobs - batch.engine_logprobs).abs()[
             batch.mask.bool()
@@ -96,51 +122,80 @@ def trainer_logprobs(
 
 
 def test_greedy_is_deterministic_and_in_order(engine: Engine) -> None:
-    model = random_model(0)
+    model = model_of(0)
     engine.load(model.named_parameters())
     requests = [Request(prompt, GREEDY, seed) for seed, prompt in enumerate(PROMPTS * 4)]
     first, second = ask(engine, requests), ask(engine, requests)
-    assert first == second
-    for request, completion in zip(requests, first, strict=True):
-        assert completion.token_ids == greedy_by_hand(model, request.prompt_ids)
+    for request, one, other in zip(requests, first, second, strict=True):
+        assert one.token_ids == other.token_ids
+        # On a GPU a prompt that is cached goes through other kernels.
+        exact = DEVICE.type == "cpu"
+        assert one.logprobs == (other.logprobs if exact else pytest.approx(other.logprobs, abs=NEAR.largest))
+        assert_greedy(model, request.prompt_ids, one)
 
 
 @pytest.mark.parametrize("sampling", [Sampling(1.0, 1.0, 48), Sampling(0.6, 1.0, 48), GREEDY])
 def test_log_probs_are_the_trainers(engine: Engine, sampling: Sampling) -> None:
-    model = random_model(0)
+    model = model_of(0)
     engine.load(model.named_parameters())
     requests = [Request(PROMPTS[i % 3], sampling, i) for i in range(24)]
     completions = ask(engine, requests)
     rows = [(r.prompt_ids, c) for r, c in zip(requests, completions, strict=True)]
     apart = trainer_logprobs(model, sampling.temperature or 1.0, rows)
-    assert apart.mean() < 1e-4 and apart.max() < 1e-3
+    assert apart.mean() < NEAR.mean and apart.max() < NEAR.largest
 
 
 def test_log_probs_are_those_of_the_nucleus(engine: Engine) -> None:
-    model = random_model(0)
+    model = model_of(0)
     engine.load(model.named_parameters())
     sampling = Sampling(0.6, 0.9, 1)
     with torch.no_grad():
-        logits = model(torch.tensor([PROMPTS[0]])).logits[0, -1] / sampling.temperature
+        logits = model(torch.tensor([PROMPTS[0]], device=DEVICE)).logits[0, -1] / sampling.temperature
     ordered, order = logits.softmax(-1).sort(descending=True)
-    kept = order[: int((ordered.cumsum(0) < sampling.top_p).sum()) + 1].tolist()
-    renormalised = logits[kept].log_softmax(-1).tolist()
+    count = int((ordered.cumsum(0) < sampling.top_p).sum()) + 1
+    kept = order[: count + NEAR.nucleus].tolist()
+    renormalised = (logits[kept] - logits[kept[:count]].logsumexp(-1)).tolist()
     for completion in ask(engine, [Request(PROMPTS[0], sampling, i) for i in range(64)]):
         (token,), (logprob,) = completion.token_ids, completion.logprobs
-        assert logprob == pytest.approx(renormalised[kept.index(token)], abs=1e-3)
+        assert logprob == pytest.approx(renormalised[kept.index(token)], abs=NEAR.largest)
 
 
 def test_new_weights_change_the_output_and_stay(engine: Engine) -> None:
     requests = [Request(prompt, GREEDY, 0) for prompt in PROMPTS]
     seen = []
     for seed in (1, 2, 1):
-        model = random_model(seed)
+        model = model_of(seed)
         engine.load(model.named_parameters())
         for _ in range(2):
-            found = [c.token_ids for c in ask(engine, requests)]
-            assert found == [greedy_by_hand(model, prompt) for prompt in PROMPTS]
-        seen.append(found)
+            found = ask(engine, requests)
+            for prompt, completion in zip(PROMPTS, found, strict=True):
+                assert_greedy(model, prompt, completion)
+        seen.append([c.token_ids for c in found])
     assert seen[0] != seen[1] and seen[0] == seen[2]
+
+
+def test_after_sleep_it_draws_with_the_weights_that_are_loaded(engine: Engine) -> None:
+    requests = [Request(prompt, GREEDY, 0) for prompt in PROMPTS]
+    for seed in (3, 4):
+        engine.sleep()
+        engine.sleep()  # once more changes nothing
+        model = model_of(seed)
+        engine.load(model.named_parameters())
+        for prompt, completion in zip(PROMPTS, ask(engine, requests), strict=True):
+            assert_greedy(model, prompt, completion)
+
+
+@pytest.mark.skipif(KIND != "vllm" or DEVICE.type == "cpu", reason="vLLM sleeps on a GPU alone")
+def test_asleep_it_leaves_the_gpu_and_draws_nothing(engine: Any) -> None:
+    engine.load(model_of(0).named_parameters())
+    awake, total = torch.cuda.mem_get_info()
+    engine.sleep()
+    asleep, _ = torch.cuda.mem_get_info()
+    assert asleep - awake > 0.7 * EngineConfig().memory_share * total
+    with pytest.raises(RuntimeError, match="sleeps"):
+        next(engine.generate([Request(PROMPTS[0], GREEDY, 0)]))
+    engine.load(model_of(0).named_parameters())
+    assert torch.cuda.mem_get_info()[0] < awake + 0.1 * (asleep - awake)
 
 
 def test_every_samples_seed_is_its_own(engine: Engine) -> None:
@@ -173,14 +228,11 @@ def test_a_caller_may_stop_listening(engine: Engine) -> None:
 
 
 def test_more_prompts_than_are_prefilled_at_once(engine: Engine) -> None:
-    requests = [
-        Request((20 + i % 200,) * 200, Sampling(1.0, 1.0, 2), i)
-        for i in range(128 if KIND != "server" else 16)
-    ]
+    requests = [Request((20 + i % 200,) * 200, Sampling(1.0, 1.0, 2), i) for i in range(128)]
     assert len(ask(engine, requests)) == len(requests)
 
 
-@pytest.mark.skipif(KIND != "vllm", reason="counts by what vLLM reports; the HF engine: test_hf_engine.py")
+@pytest.mark.skipif(KIND != "vllm", reason="counts by what vLLM reports; the HF engine: test_hf.py")
 def test_samples_of_one_prompt_share_its_prefill(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cached: list[int] = []
     step = engine.llm.llm_engine.step
@@ -196,14 +248,14 @@ def test_samples_of_one_prompt_share_its_prefill(engine: Any, monkeypatch: pytes
     assert sorted(cached)[0] == 0 and sum(tokens >= 128 for tokens in cached) >= 7
 
 
-@pytest.mark.skipif(KIND != "server", reason="about servers")
+@pytest.mark.skipif(not SERVER, reason="about servers")
 class TestServer:
     def connect(self, directory: Path, engine: Any, **changed: Any) -> None:
         from rlvr.engines.vllm_server import VLLMServerEngine
 
         names = changed.pop("names", [str(directory)])
         longest = changed.pop("longest", LONGEST)
-        config = engine.config.model_copy(update={"timeout": 3.0, **changed})
+        config = engine.config.model_copy(update={"timeout": 3.0, "transfer": "files", **changed})
         VLLMServerEngine(config, names, engine.tokenizer, EOS, longest, directory)
 
     def test_none_there(self, directory: Path, engine: Any) -> None:

@@ -1,15 +1,9 @@
-"""One contract, held by every engine, each in a process of its own: vLLM changes the one that it runs in."""
+"""One contract, held by every engine, on the CPU; on a GPU: tests/gpu/test_engines.py."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-CONTRACT = Path(__file__).with_name("engine_contract.py")
+from contracts import keep_the_contract
 
 
 @pytest.mark.parametrize(
@@ -23,12 +17,4 @@ CONTRACT = Path(__file__).with_name("engine_contract.py")
 def test_engine_keeps_the_contract(kind: str) -> None:
     if kind != "hf":
         pytest.importorskip("vllm", reason="needs vLLM (make install-test)")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CONTRACT)],
-        capture_output=True,
-        text=True,
-        timeout=540,
-        env={**os.environ, "RLVR_CONTRACT": kind, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    keep_the_contract(kind, "cpu", timeout=540)

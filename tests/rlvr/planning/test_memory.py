@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from toys import shaped_model
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.config.errors import ConfigError
@@ -38,21 +38,6 @@ HALF_B = Shape(
 TOY = Shape(layers=2, hidden=64, intermediate=160, heads=4, kv_heads=2, head_dim=16, vocab=50)
 
 
-def qwen2(shape: Shape) -> nn.Module:
-    """A Qwen2 of that shape, with random weights."""
-    return Qwen2ForCausalLM(
-        Qwen2Config(
-            vocab_size=shape.vocab,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.intermediate,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.kv_heads,
-            tie_word_embeddings=shape.tied,
-        )
-    )
-
-
 def configured(*arguments: str, shape: Shape = SEVEN_B, recipe: str = "grpo_qwen7b") -> Config:
     numbers = ",".join(f"{key}: {str(value).lower()}" for key, value in shape.model_dump().items())
     return load_config([f"recipe={recipe}", f"policy.shape={{{numbers}}}", *arguments])
@@ -66,7 +51,7 @@ def size(tensors: Iterable[Tensor | None]) -> float:
 @pytest.mark.parametrize("shape", [SEVEN_B, HALF_B, TOY], ids=["7B", "0.5B tied", "toy"])
 def test_parameters_are_those_of_the_model(shape: Shape) -> None:
     with torch.device("meta"):
-        model = qwen2(shape)
+        model = shaped_model(shape)
         critic = ValueModel(model, own_trunk=True)
     assert parameters(shape) == sum(p.numel() for p in model.parameters())
     assert critic_parameters(shape) == sum(p.numel() for p in critic.parameters())
@@ -79,7 +64,7 @@ def test_weights_gradients_and_optimizer_are_the_bytes_of_real_tensors(lora: boo
     config = configured(
         "policy.zero=0", "policy.dtype=float32", *(["policy.lora.rank=4"] if lora else []), shape=TOY
     )
-    model: nn.Module = qwen2(TOY)
+    model: nn.Module = shaped_model(TOY)
     if lora:
         model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -101,7 +86,7 @@ def test_a_layers_activations_are_what_autograd_keeps(weights: str, autocast: bo
     wide = TOY.model_copy(update={"hidden": 256, "intermediate": 1024, "head_dim": 64})
 
     def saved(layers: int, tokens: int) -> int:
-        model = qwen2(wide.model_copy(update={"layers": layers})).to(getattr(torch, weights))
+        model = shaped_model(wide.model_copy(update={"layers": layers})).to(getattr(torch, weights))
         own = {p.untyped_storage().data_ptr() for p in model.parameters()}
         kept: dict[int, Tensor] = {}
 
@@ -163,7 +148,7 @@ def test_a_reference_and_a_critic_are_counted() -> None:
 
 def test_the_critic_of_adapters_trains_a_copy_of_them() -> None:
     """As the model that is built: its trunk is a copy, frozen but for the adapters."""
-    model = qwen2(TOY)
+    model = shaped_model(TOY)
     held = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
     critic = ValueModel(held.base_model.model, own_trunk=True)
     trained = sum(p.numel() for p in critic.parameters() if p.requires_grad)
