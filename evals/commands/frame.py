@@ -116,8 +116,7 @@ def _no_parent(out: Path) -> list[Mistake]:
 def _given(
     section: type[Section], arguments: Sequence[str], positional: str, mistakes: list[Mistake]
 ) -> dict[str, Any]:
-    """The arguments by key. What a text or a path is given stays as it stands: not every one made of
-    digits is a number."""
+    """The arguments by key. Texts and paths are taken as they are written: a directory 2024 is no number."""
     many = bool(positional) and _is_many(section, positional)
     bare = [a for a in arguments if "=" not in a or (many and Path(a).exists())]
     keyed = [a for a in arguments if a not in bare]
@@ -125,6 +124,8 @@ def _given(
     given = parse_arguments(keyed)
     for name, field in section.model_fields.items():
         value = given.get(name)
+        if name not in written:
+            continue  # not given, or by its parts: name.key=value
         kinds = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}
         if kinds <= {str, Path} and not isinstance(value, str | NoneType):
             given[name] = written[name]

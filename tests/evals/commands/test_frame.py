@@ -105,6 +105,7 @@ def reading(section: type[Section], **how: object) -> tuple[Callable[..., int], 
         (["a", "n=x"], None),
         (["a", "b"], None),
         (["a", "path=b"], None),
+        (["a", "name.x=1"], None),
         ([], None),
     ],
 )
