@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from rlvr.config import registry
+from rlvr.config.dispatch import dispatch
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, which returns the exit status
 COMMANDS = {
@@ -22,15 +23,11 @@ COMMANDS = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit status: that of the command; 2 where there is no such command."""
-    asked_for_help = bool({"-h", "--help"} & set(arguments[:1]))
-    if asked_for_help or not arguments or arguments[0] not in COMMANDS:
-        listed = "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
-        usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
-        print(usage, file=sys.stdout if asked_for_help else sys.stderr)
-        return 0 if asked_for_help else 2
-    return registry.load(f"evals.commands.{arguments[0]}:main")(arguments[1:])
+    listed = "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
+    usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
+    return dispatch({name: f"evals.commands.{name}:main" for name in COMMANDS}, usage, arguments)
 
 
 if __name__ == "__main__":

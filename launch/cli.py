@@ -15,9 +15,7 @@ import sys
 from collections.abc import Sequence
 
 import rlvr
-from rlvr.config.errors import nearest
-from rlvr.config.registry import load
-from rlvr.core.errors import exit_status
+from rlvr.config.dispatch import dispatch
 
 # name -> module:function that takes the arguments after the name and returns the exit status
 COMMANDS = {
@@ -30,14 +28,11 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status: that of the command; 2 where there is no such command."""
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
-    if name in COMMANDS:
-        return load(COMMANDS[name])(rest)
-    if name in ("-h", "--help", "--version"):
-        return exit_status(lambda: print(f"rlvr {rlvr.__version__}" if name == "--version" else __doc__))
-    asked = f"no command {name!r}; {nearest(name, list(COMMANDS), 'commands')}" if name else __doc__
-    print(asked, file=sys.stderr)
-    return 2
+    given = sys.argv[1:] if arguments is None else arguments
+    if list(given[:1]) == ["--version"]:
+        print(f"rlvr {rlvr.__version__}")
+        return 0
+    return dispatch(COMMANDS, str(__doc__), given)
 
 
 if __name__ == "__main__":

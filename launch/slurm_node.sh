@@ -13,8 +13,9 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
-cd "${SLURM_SUBMIT_DIR:?start this with sbatch from the root of the checkout}"
+cd "${SLURM_SUBMIT_DIR:?start this with sbatch}"
 export PATH="$PWD/${VENV:-.venv-gpu}/bin:$PATH"
+launch=$(python -c 'import launch; print(*launch.__path__)') # in the checkout, or where rlvr is installed
 # torchrun kills what has not ended 30 s after a signal: a step and a checkpoint take longer.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=570
 
@@ -29,7 +30,7 @@ trap 'signals=$((signals + 1)); scancel --signal=TERM "$SLURM_JOB_ID" || true' T
 
 srun python -m launch.preflight "$@"
 
-srun accelerate launch --config_file "${LAUNCH:-launch/node_zero3.yaml}" rlvr/train.py "$@" &
+srun accelerate launch --config_file "${LAUNCH:-$launch/node_zero3.yaml}" -m rlvr.train "$@" &
 trainer=$!
 until
     seen=$signals status=0

@@ -14,7 +14,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
-cd "${SLURM_SUBMIT_DIR:?start this with sbatch from the root of the checkout}"
+cd "${SLURM_SUBMIT_DIR:?start this with sbatch}"
 export PATH="$PWD/${VENV:-.venv-gpu}/bin:$PATH"
 
 srun accelerate launch --num_processes "${SLURM_GPUS_ON_NODE:-1}" --num_machines 1 --mixed_precision no \

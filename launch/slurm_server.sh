@@ -16,8 +16,9 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 set -euo pipefail
-cd "${SLURM_SUBMIT_DIR:?start this with sbatch from the root of the checkout}"
+cd "${SLURM_SUBMIT_DIR:?start this with sbatch}"
 export PATH="$PWD/${VENV:-.venv-gpu}/bin:$PATH"
+launch=$(python -c 'import launch; print(*launch.__path__)') # in the checkout, or where rlvr is installed
 # torchrun kills what has not ended 30 s after a signal: a step and a checkpoint take longer.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=570
 
@@ -73,9 +74,9 @@ done
 # shellcheck disable=SC2016 # SLURM_PROCID is that of each node
 srun --nodes="$training" --ntasks="$training" --nodelist="$(IFS=,; echo "${nodes[*]:0:training}")" \
     bash -c 'exec accelerate launch --machine_rank "$SLURM_PROCID" "$@"' launch \
-    --config_file "${LAUNCH:-launch/nodes2_zero3.yaml}" \
+    --config_file "${LAUNCH:-$launch/nodes2_zero3.yaml}" \
     --num_machines "$training" --num_processes "$((training * gpus))" --main_process_ip "${nodes[0]}" \
-    rlvr/train.py "${settings[@]}" &
+    -m rlvr.train "${settings[@]}" &
 trainer=$!
 until
     seen=$signals status=0

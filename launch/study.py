@@ -28,7 +28,7 @@ from rich.live import Live
 from rich.table import Table
 
 import rlvr
-from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
 from rlvr.core.run_dir import RunDir, read_jsonl
@@ -143,12 +143,12 @@ def positive(text: str) -> int:
 
 
 def check_own(keys: Sequence[str]) -> None:
-    """Raises ConfigError for a key that the study gives each run itself."""
+    """Raises ArgumentsError for a key that the study gives each run itself."""
     instead = {"recipe": "--size and --ablations choose", "seed": "give --seeds", "run_dir": "give --runs"}
     given = (key.partition("=") for key in keys)
     mistakes = [Mistake(name, value, instead[name]) for name, _, value in given if name in instead]
     if mistakes:
-        raise ConfigError("the study", mistakes)
+        raise ArgumentsError("the study", mistakes)
 
 
 def plan(name: str, seed: int, folder: Path, keys: Sequence[str]) -> Run:

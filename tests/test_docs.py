@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from evals.__main__ import COMMANDS
+from launch import cli
 from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,9 +81,14 @@ def test_commands_exist(page: Path) -> None:
             assert set(named) <= targets, f"{words}: no such target"
         if words[:3] == ["python", "-m", "evals"]:
             assert words[3] in (*COMMANDS, "NAME", "COMMAND"), f"{words}: no such command"
+        if words[:1] == ["rlvr"]:
+            assert words[1] in cli.COMMANDS, f"{words}: no such command"
+            assert words[1] != "eval" or words[2] in COMMANDS, f"{words}: no such command"
         own = {"recipe=mine.yaml", "recipe=own.yaml"} & {*words}  # made in the page
-        if "rlvr/train.py" in words and not own:
-            given = words[words.index("rlvr/train.py") + 1 :]
+        trainers = [i for i, word in enumerate(words) if word in ("rlvr/train.py", "rlvr.train")]
+        trainers += [1] if words[:2] == ["rlvr", "train"] else []
+        if trainers and not own:
+            given = words[trainers[0] + 1 :]
             load_config([word for word in given if not word.startswith("--")])
 
 

@@ -11,22 +11,18 @@ Exit status 2: wrong arguments, directories that hold no probed run, or runs wit
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from evals.commands.frame import command, wrong_directory
 from evals.reports.compare.arms import Study, make_study
 from evals.reports.compare.flags import flags
 from evals.reports.compare.loading import read_runs
 from evals.reports.compare.page import GROUPS, render
 from evals.reports.compare.panels import Panel, write
-from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import write_text
-from rlvr.planning.recipe import parse_arguments
 
 FIGURE_FILES = (".png", ".svg")
 
@@ -38,52 +34,31 @@ class Comparing(Section):
     out: Path
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 written, 2 wrong arguments or directories."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-        study = make_study(read_runs(settings.runs))
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
+def mistakes(settings: Comparing) -> list[Mistake]:
+    """What is wrong with the directories."""
+    missing = [run for run in settings.runs if not run.is_dir()]
+    found = [Mistake(str(run), None, "there is no such directory") for run in missing]
+    if not settings.runs:
+        found.append(Mistake("RUN_DIR", None, "give at least one run directory"))
+    places = [run.resolve() for run in settings.runs]
+    twice = dict.fromkeys(str(run) for run in settings.runs if places.count(run.resolve()) > 1)
+    if twice:
+        found.append(Mistake(" ".join(twice), None, "is one directory; give each run once"))
+    found += wrong_directory(settings.out)
+    if settings.out.resolve() in places:
+        found.append(Mistake("out", str(settings.out), "is one of the runs; give another directory"))
+    return found
+
+
+@command(Comparing, mistakes, positional="runs")
+def main(settings: Comparing) -> None:
+    """Raises ConfigError for directories that hold no probed run."""
+    study = make_study(read_runs(settings.runs))
     drawn = write_report(study, settings.out)
     runs, found = len(study.runs), len(flags(study))
     print(f"wrote {settings.out}/index.html and {drawn} figures of {runs} run{'s' if runs > 1 else ''}")
     if found:
         print(f"{found} difference{'s' if found > 1 else ''} or gaps to know of: see the top of the page")
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Comparing:
-    """An argument without = is a run, and so is a directory. Raises ConfigError with every mistake."""
-    runs = [a for a in arguments if "=" not in a or Path(a).is_dir()]
-    given = parse_arguments([a for a in arguments if a not in runs])
-    try:
-        settings = Comparing.model_validate({**given, "runs": runs})
-    except ValidationError as error:
-        known = [key for key in known_keys(Comparing) if key != "runs"]
-        raise ConfigError("compare", [of_error(e, known) for e in error.errors()]) from None
-    mistakes = [
-        Mistake(str(run), None, "there is no such directory") for run in settings.runs if not run.is_dir()
-    ]
-    if not runs:
-        mistakes.append(Mistake("RUN_DIR", None, "give at least one run directory"))
-    places = [run.resolve() for run in settings.runs]
-    twice = dict.fromkeys(str(run) for run in settings.runs if places.count(run.resolve()) > 1)
-    if twice:
-        mistakes.append(Mistake(" ".join(twice), None, "is one directory; give each run once"))
-    if settings.out.exists() and not settings.out.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
-    if not settings.out.parent.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
-    if settings.out.resolve() in places:
-        mistakes.append(Mistake("out", str(settings.out), "is one of the runs; give another directory"))
-    if mistakes:
-        raise ConfigError("compare", mistakes)
-    return settings
 
 
 def write_report(study: Study, out: Path) -> int:

@@ -8,7 +8,6 @@ in their order. out: .png, .svg or .pdf.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,17 +15,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from evals.commands.frame import command, wrong_file
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, ConditionsError
-from evals.records.files import FileError, Measured, read_counts
+from evals.records.files import Measured, read_counts
 from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
-from rlvr.config.errors import ConfigError, Mistake, known_keys, nearest, of_error
+from rlvr.config.errors import Mistake, nearest
 from rlvr.config.schema import Section
-from rlvr.planning.recipe import parse_arguments
 
 FIELDS = tuple(field.name for field in fields(Conditions))
 
@@ -51,50 +49,30 @@ class Curve(NamedTuple):
     high: NDArray[np.float64]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 drawn, 2 wrong arguments, files that cannot be read or must not be compared."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-        measured = [read_counts(path) for path in settings.files]
-        check_alike(settings.files, measured, settings.allow)
-    except (ConfigError, FileError, ConditionsError) as error:
-        print(error, file=sys.stderr)
-        return 2
+def mistakes(settings: Drawing) -> list[Mistake]:
+    """What is wrong with the files, the labels or the output's name."""
+    files = settings.files
+    found = [Mistake(str(f), None, "there is no such file") for f in files if not f.is_file()]
+    if not files:
+        found.append(Mistake("FILE", None, "give at least one counts file"))
+    if settings.labels and len(settings.labels) != len(files):
+        found.append(Mistake("labels", ",".join(settings.labels), f"give one a file, {len(files)} in all"))
+    for name in set(settings.allow) - set(FIELDS):
+        found.append(Mistake("allow", name, nearest(name, FIELDS, "may differ")))
+    if settings.out.suffix not in FORMATS:
+        found.append(Mistake("out", str(settings.out), f"the name ends in one of {', '.join(FORMATS)}"))
+    return found + wrong_file(settings.out)
+
+
+@command(Drawing, mistakes, positional="files")
+def main(settings: Drawing) -> None:
+    """Raises FileError, or ConditionsError for files that must not be compared."""
+    measured = [read_counts(path) for path in settings.files]
+    check_alike(settings.files, measured, settings.allow)
     labels = settings.labels or default_labels(settings.files)
     curves = [pass_at_k_curve(label, m.counts) for label, m in zip(labels, measured, strict=True)]
     draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
     print(f"wrote {settings.out}")
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Drawing:
-    """An argument without = is a file, and so is one that exists. Raises ConfigError with every mistake."""
-    files = [a for a in arguments if "=" not in a or Path(a).is_file()]
-    given = parse_arguments([a for a in arguments if a not in files])
-    for key in {"labels", "allow"} & given.keys():
-        given[key] = str(given[key]).split(",")
-    try:
-        settings = Drawing.model_validate({**given, "files": files})
-    except ValidationError as error:
-        known = [key for key in known_keys(Drawing) if key != "files"]
-        raise ConfigError("curves", [of_error(e, known) for e in error.errors()]) from None
-    mistakes = [Mistake(str(f), None, "there is no such file") for f in settings.files if not f.is_file()]
-    if not files:
-        mistakes.append(Mistake("FILE", None, "give at least one counts file"))
-    if settings.labels and len(settings.labels) != len(files):
-        mistakes.append(Mistake("labels", ",".join(settings.labels), f"give one a file, {len(files)} in all"))
-    for name in set(settings.allow) - set(FIELDS):
-        mistakes.append(Mistake("allow", name, nearest(name, FIELDS, "may differ")))
-    if settings.out.suffix not in FORMATS:
-        mistakes.append(Mistake("out", str(settings.out), f"the name ends in one of {', '.join(FORMATS)}"))
-    if not settings.out.parent.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
-    if mistakes:
-        raise ConfigError("curves", mistakes)
-    return settings
 
 
 def check_alike(files: Sequence[Path], measured: Sequence[Measured], allow: Sequence[str]) -> None:

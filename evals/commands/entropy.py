@@ -15,8 +15,6 @@ the policy is sampled as they were, but for the temperature. out gets the same t
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,21 +24,17 @@ from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
-from evals.commands.arguments import read_with_task
+from evals.commands.frame import GOES_ON, command
 from evals.records.conditions import Conditions, ConditionsError, differences
 from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
 from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.settings import ProbeConfig
-from evals.sampling.temperature import BracketError, Match, match_temperature, output_entropy
-from rlvr.config.errors import ConfigError, Mistake
+from evals.sampling.temperature import Match, match_temperature, output_entropy
+from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
-from rlvr.core.checkpoint import CheckpointError
 from rlvr.core.run_dir import write_json
-from rlvr.engines import EngineError
 from rlvr.engines.sampler import open_model
-from rlvr.models import loading as models
-from rlvr.sandbox import StartError
-from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks import Task, build_task
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -145,41 +139,26 @@ class Matching:
         return Instrument(config, self.policy.tokenizer, target.conditions.max_new_tokens, self.console)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 measured; 1 a model or an engine that cannot be had, or a bracket without the base's
-    entropy; 2 wrong arguments or files."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    console = Console(stderr=True)
-    try:
-        settings = read_settings(arguments)
-        task = build_task(settings.task.name, **settings.task.options)
-        target = Target(settings.base, task.name)
-        match, reading = Matching(settings, target, task, console).run()
-    except (ConfigError, ConditionsError, FileError, TaskError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (BracketError, CheckpointError, EngineError, StartError, models.ModelError) as error:
-        print(error, file=sys.stderr)
-        return 1
+def mistakes(settings: Settings) -> list[Mistake]:
+    """What is wrong with the bracket and `out`."""
+    found = []
+    if settings.low is not None and settings.low >= settings.high:
+        found.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
+    if settings.out.resolve() == settings.base.resolve():
+        found.append(Mistake("out", str(settings.out), "holds the base's samples; give another directory"))
+    if settings.out.is_file():
+        found.append(Mistake("out", str(settings.out), "is a file; give a directory"))
+    return found
+
+
+@command(Settings, mistakes, builds_task=True, interrupted=GOES_ON)
+def main(settings: Settings) -> None:
+    """Raises what `Target` and `Matching` do, ModelError, TaskError, EngineError or StartError."""
+    task = build_task(settings.task.name, **settings.task.options)
+    target = Target(settings.base, task.name)
+    match, reading = Matching(settings, target, task, Console(stderr=True)).run()
     if reading is not None:
         write(settings.out, match, target, reading)
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """Raises ConfigError with every mistake."""
-    settings, mistakes = read_with_task(Settings, arguments, "entropy")
-    if settings.low is not None and settings.low >= settings.high:
-        mistakes.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
-    if settings.out.resolve() == settings.base.resolve():
-        mistakes.append(Mistake("out", str(settings.out), "holds the base's samples; give another directory"))
-    if settings.out.is_file():
-        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
-    if mistakes:
-        raise ConfigError("entropy", mistakes)
-    return settings
 
 
 def write(out: Path, match: Match, target: Target, reading: Reading) -> None:

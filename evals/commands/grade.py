@@ -9,21 +9,18 @@ task.grader=paper; split says which of the task's problems the ids name, test or
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from evals.commands.arguments import read_with_task
-from rlvr.config.errors import ConfigError, Mistake
+from evals.commands.frame import command, wrong_file
 from rlvr.config.schema import Choice, Section
 from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import write_text
 from rlvr.graders import Status, Verdict
-from rlvr.sandbox import StartError
-from rlvr.tasks import Problem, Task, TaskError, build_task
+from rlvr.tasks import Problem, Task, build_task
 
 # Samples that are handed to the verifier together, between two marks of progress.
 TOGETHER = 256
@@ -44,41 +41,16 @@ class Grading(Section):
     split: Literal["test", "train"] = "test"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 graded; 1 the sandbox cannot start; 2 wrong arguments, task data or samples, of which
-    nothing is graded."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-        task = build_task(settings.task.name, **settings.task.options)
-        rows = read_samples(settings.samples, task.test if settings.split == "test" else task.train)
-    except (ConfigError, TaskError, SamplesError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        graded = grade(task, rows)
-    except StartError as error:
-        print(error, file=sys.stderr)
-        return 1
+@command(Grading, lambda settings: wrong_file(settings.out), builds_task=True)
+def main(settings: Grading) -> None:
+    """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
+    task = build_task(settings.task.name, **settings.task.options)
+    rows = read_samples(settings.samples, task.test if settings.split == "test" else task.train)
+    graded = grade(task, rows)
     write_text(settings.out, "".join(json.dumps(row) + "\n" for row in graded))
     counts = Counter(row["verdict"] for row in graded)
     shown = ", ".join(f"{counts[status]} {status}" for status in Status)
     print(f"{task.name}, {task.grader}: {len(graded)} samples: {shown}")
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Grading:
-    """The arguments, with the task's defaults filled in. Raises ConfigError with every mistake."""
-    settings, mistakes = read_with_task(Grading, arguments, "grade")
-    if not settings.out.parent.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
-    if settings.out.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), "is a directory; give a file"))
-    if mistakes:
-        raise ConfigError("grade", mistakes)
-    return settings
 
 
 def read_samples(

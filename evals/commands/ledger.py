@@ -12,7 +12,6 @@ prompt, its reference and what both sides wrote.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from evals.commands.arguments import read_arguments
+from evals.commands.frame import command
 from evals.estimators.counts import Counts
 from evals.estimators.empirical_bayes import fit_beta
 from evals.estimators.solvability import (
@@ -34,13 +33,12 @@ from evals.estimators.solvability import (
     outcomes,
     rate_bound,
 )
-from evals.records.conditions import ConditionsError
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
 from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
-from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.config.schema import Choice, Section
 from rlvr.core.run_dir import write_text
 
@@ -73,32 +71,24 @@ class Entry:
     transcript: str | None
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 printed; 2 wrong arguments, or files that cannot be read or compared."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_arguments(LedgerOf, arguments, "ledger", "directory")
-        base_file, policy_file = find_files(settings)
-        base, policy = read_comparable(base_file, policy_file)
-        entries = make_entries(base, policy, settings.out is not None)
-        if settings.out is not None:
-            write_ledger(settings.out, entries, base, base_file, policy_file)
-    except (ConfigError, FileError, ConditionsError) as error:
-        print(error, file=sys.stderr)
-        return 2
+@command(LedgerOf, positional="directory")
+def main(settings: LedgerOf) -> None:
+    """Raises ArgumentsError, FileError, or ConditionsError for files that cannot be compared."""
+    base_file, policy_file = find_files(settings)
+    base, policy = read_comparable(base_file, policy_file)
+    entries = make_entries(base, policy, settings.out is not None)
+    if settings.out is not None:
+        write_ledger(settings.out, entries, base, base_file, policy_file)
     console = Console()
     console.print(_summary(base, policy))
     if entries:
         console.print(_problems(entries))
     if settings.out is not None:
         console.print(f"written to {settings.out}", soft_wrap=True)
-    return 0
 
 
 def find_files(settings: LedgerOf) -> tuple[Path, Path]:
-    """The counts of base and policy. Raises ConfigError with every mistake."""
+    """The counts of base and policy. Raises ArgumentsError with every mistake."""
     here = ProbeDir(settings.directory)
     steps = here.probed()
     # A probe measures one task after the other, so the newest may not have got to this one.
@@ -127,7 +117,7 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     if settings.out is not None and settings.out.exists():
         mistakes.append(Mistake("out", str(settings.out), "is there already; give another directory"))
     if mistakes:
-        raise ConfigError("ledger", mistakes)
+        raise ArgumentsError("ledger", mistakes)
     return base / f"{name}.parquet", directory / f"{name}.parquet"
 
 

@@ -13,7 +13,7 @@ guessing among M answers would reach. out gets all of it as JSON.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,13 +21,11 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from evals.commands.arguments import read_arguments
-from evals.records.conditions import ConditionsError
-from evals.records.files import FileError
+from evals.commands.frame import command, wrong_file
 from evals.records.reading import Stored, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, table
-from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
 from rlvr.core.run_dir import write_json
 
@@ -47,17 +45,20 @@ class PassK(Section):
     out: Path | None = None
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 computed; 2 wrong arguments, or files that cannot be read or compared."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-        base, policy = _read(settings)
-    except (ConfigError, FileError, ConditionsError) as error:
-        print(error, file=sys.stderr)
-        return 2
+def mistakes(settings: PassK) -> list[Mistake]:
+    """What is wrong with the files."""
+    found = [
+        Mistake(name, str(path), "there is no such file")
+        for name, path in (("file", settings.file), ("base", settings.base))
+        if path is not None and not path.is_file()
+    ]
+    return found + (wrong_file(settings.out) if settings.out else [])
+
+
+@command(PassK, mistakes, positional="file")
+def main(settings: PassK) -> None:
+    """Raises FileError, or ConditionsError for files that cannot be compared."""
+    base, policy = _read(settings)
     k, space = settings.k, settings.answer_space
     result = {"measured": summary(policy, k, space), "base": None, "comparison": None}
     if base is not None:
@@ -69,24 +70,6 @@ def main(arguments: Sequence[str]) -> int:
     _show(policy.name, result, Console())
     if settings.out is not None:
         write_json(settings.out, result)
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> PassK:
-    """Raises ConfigError with every mistake."""
-    settings = read_arguments(PassK, arguments, "passk", "file")
-    mistakes = [
-        Mistake(name, str(path), "there is no such file")
-        for name, path in (("file", settings.file), ("base", settings.base))
-        if path is not None and not path.is_file()
-    ]
-    if settings.out is not None and not settings.out.parent.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
-    if settings.out is not None and settings.out.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), "is a directory; give a file"))
-    if mistakes:
-        raise ConfigError("passk", mistakes)
-    return settings
 
 
 def _read(settings: PassK) -> tuple[Stored | None, Stored]:

@@ -14,30 +14,28 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 
-from evals.commands.grade import SamplesError, read_samples
-from evals.records.conditions import ConditionsError, check_comparable
+from evals.commands.frame import command, wrong_directory
+from evals.commands.grade import read_samples
+from evals.records.conditions import check_comparable
 from evals.records.files import FileError, counts_file, read_about, read_counts, samples_file
 from evals.records.probe_dir import ProbeDir
 from evals.reports.figures import LOOKS
 from evals.reports.perplexity_report import BASE, OTHER, POLICY, Author, Median, draw_boxes, quartiles
 from evals.sampling.likelihood import Response, perplexities, problem_medians, read_responses
-from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.config.schema import Choice, Positive, Section
-from rlvr.core.checkpoint import CheckpointError, weight_hash
+from rlvr.core.checkpoint import weight_hash
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import step_folders, write_text
 from rlvr.models.loading import ModelError, load_model, load_tokenizer, model_directory
-from rlvr.planning.recipe import parse_arguments
 from rlvr.tasks import Problem
 
 
@@ -65,61 +63,37 @@ class Inputs(NamedTuple):
     sources: dict[Author, Path]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 written, 1 for a model that cannot be had, 2 wrong arguments or files."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-        medians = measure(settings, find_inputs(settings))
-    except (ConfigError, ConditionsError, FileError, SamplesError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except (ModelError, CheckpointError) as error:
-        print(error, file=sys.stderr)
-        return 1
+def mistakes(settings: Settings) -> list[Mistake]:
+    """What is wrong with the models and directories, taken together."""
+    found = []
+    models = {key: getattr(settings, key) for key in ("base", "policy", "samples")}
+    given = [key for key, value in models.items() if value is not None]
+    if settings.run is not None and given:
+        found.append(Mistake("run", str(settings.run), f"takes the place of {', '.join(given)}"))
+    if settings.run is None and len(given) < len(models):
+        missing = ", ".join(key for key in models if key not in given)
+        found.append(Mistake(missing, None, "is missing; give run=, or all of base=, policy= and samples="))
+    for key in ("run", "samples"):
+        path = getattr(settings, key)
+        if path is not None and not path.is_dir():
+            found.append(Mistake(key, str(path), "there is no such directory"))
+    return found + wrong_directory(settings.out)
+
+
+@command(Settings, mistakes)
+def main(settings: Settings) -> None:
+    """Raises ArgumentsError, ConditionsError, FileError, SamplesError, ModelError or CheckpointError."""
+    medians = measure(settings, find_inputs(settings))
     settings.out.mkdir(exist_ok=True)
     rows = "".join(json.dumps({"task": settings.task.name} | m._asdict()) + "\n" for m in medians)
     write_text(settings.out / "perplexity.jsonl", rows)
     draw_boxes(medians, settings.task.name, settings.out / "perplexity.png", LOOKS[settings.theme])
     Console().print(quartiles(medians, settings.task.name))
     print(f"wrote {settings.out}/perplexity.jsonl and perplexity.png")
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """Raises ConfigError with every mistake."""
-    try:
-        settings = Settings.model_validate(parse_arguments(arguments))
-    except ValidationError as error:
-        known = list(known_keys(Settings))
-        raise ConfigError("perplexity", [of_error(e, known) for e in error.errors()]) from None
-    mistakes = []
-    models = {key: getattr(settings, key) for key in ("base", "policy", "samples")}
-    given = [key for key, value in models.items() if value is not None]
-    if settings.run is not None and given:
-        mistakes.append(Mistake("run", str(settings.run), f"takes the place of {', '.join(given)}"))
-    if settings.run is None and len(given) < len(models):
-        missing = ", ".join(key for key in models if key not in given)
-        mistakes.append(
-            Mistake(missing, None, "is missing; give run=, or all of base=, policy= and samples=")
-        )
-    for key in ("run", "samples"):
-        path = getattr(settings, key)
-        if path is not None and not path.is_dir():
-            mistakes.append(Mistake(key, str(path), "there is no such directory"))
-    if not settings.out.parent.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), f"there is no directory {settings.out.parent}"))
-    if settings.out.exists() and not settings.out.is_dir():
-        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
-    if mistakes:
-        raise ConfigError("perplexity", mistakes)
-    return settings
 
 
 def find_inputs(settings: Settings) -> Inputs:
-    """Raises ConfigError for a run without a checkpoint that was probed on the task."""
+    """Raises ArgumentsError for a run without a checkpoint that was probed on the task."""
     if settings.run is None:
         here = Path(str(settings.samples))
         sources = {Author(BASE): here / "base", Author(POLICY): here}
@@ -128,14 +102,14 @@ def find_inputs(settings: Settings) -> Inputs:
     try:
         config = json.loads(run.config.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigError("perplexity", [Mistake("run", str(run.path), f"is no run: {error}")]) from None
+        raise ArgumentsError("perplexity", [Mistake("run", str(run.path), f"is no run: {error}")]) from None
     probed = {s: d for s, d in run.probed().items() if samples_file(d, task).is_file()}
     kept = step_folders(run.checkpoints)
     if not probed.keys() & kept.keys():
         advice = (
             f"has no checkpoint that was probed on {task}; probed: {sorted(probed)}, kept: {sorted(kept)}"
         )
-        raise ConfigError("perplexity", [Mistake("run", str(run.path), advice)])
+        raise ArgumentsError("perplexity", [Mistake("run", str(run.path), advice)])
     last = max(probed.keys() & kept.keys())
     # Before training the policy is the base.
     policies = {Author(POLICY, step): probed[step] for step in sorted(probed) if 0 < step <= last}

@@ -15,8 +15,6 @@ curves` draws them beside others with allow=temperature,top_p. Samples are kept 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,18 +22,16 @@ from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
-from evals.commands.arguments import read_with_task
+from evals.commands.frame import GOES_ON, command
 from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.power_sampling import PowerEngine
 from evals.sampling.settings import ProbeConfig
-from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
 from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
-from rlvr.models import loading as models
-from rlvr.sandbox import StartError
-from rlvr.tasks import TaskError, build_task
+from rlvr.tasks import build_task
 
 BLOCKS = 16
 
@@ -58,34 +54,19 @@ class Settings(Section):
     batch_size: Positive = 512
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 measured; 1 a model or a task that cannot be had; 2 wrong arguments."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        settings = read_settings(arguments)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        reading = measure(settings, Console(stderr=True))
-    except (models.ModelError, StartError, TaskError) as error:
-        print(error, file=sys.stderr)
-        return 1
+def mistakes(settings: Settings) -> list[Mistake]:
+    """What is wrong with `out`."""
+    if settings.out.is_file():
+        return [Mistake("out", str(settings.out), "is a file; give a directory")]
+    return []
+
+
+@command(Settings, mistakes, builds_task=True, interrupted=GOES_ON)
+def main(settings: Settings) -> None:
+    """Raises ModelError, TaskError or StartError."""
+    reading = measure(settings, Console(stderr=True))
     if reading is not None:
         write(settings.out, reading)
-    return 0
-
-
-def read_settings(arguments: Sequence[str]) -> Settings:
-    """Raises ConfigError with every mistake."""
-    settings, mistakes = read_with_task(Settings, arguments, "power")
-    if settings.out.is_file():
-        mistakes.append(Mistake("out", str(settings.out), "is a file; give a directory"))
-    if mistakes:
-        raise ConfigError("power", mistakes)
-    return settings
 
 
 def measure(settings: Settings, console: Console) -> Reading | None:

@@ -21,63 +21,32 @@ training has ended. Several workers share the jobs.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from evals.commands.probe_settings import Jobs, Pair, read_jobs, read_pair
-from evals.sampling.settings import ProbeConfig
-from rlvr.config.errors import ConfigError
+from evals.commands.frame import GOES_ON, framed
+from evals.commands.probe_settings import Jobs, read_jobs, read_pair
 from rlvr.planning.recipe import parse_arguments
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 measured; 1 a model, an engine or a run that cannot be had; 2 wrong arguments."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
-    try:
-        given = parse_arguments(arguments)
-        settings = read_jobs(given) if "run" in given else read_pair(given)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return _run(settings)
+    """Exit status."""
+    return framed(str(__doc__), arguments, lambda: probe(arguments), GOES_ON)
 
 
-def _run(settings: Jobs | tuple[Pair, ProbeConfig]) -> int:
+def probe(arguments: Sequence[str]) -> None:
+    """Reads which of the two is meant, then measures. Raises ArgumentsError, before torch is loaded."""
+    given = parse_arguments(arguments)
+    settings = read_jobs(given) if "run" in given else read_pair(given)
+
     from rich.console import Console
 
-    from evals.commands.pair import PairError, measure_pair
+    from evals.commands.pair import measure_pair
     from evals.probe.detached import work
-    from evals.records.conditions import ConditionsError
     from evals.records.probe_dir import ProbeDir
-    from rlvr.core.checkpoint import CheckpointError
-    from rlvr.core.run_dir import RunDirError
-    from rlvr.engines import EngineError
-    from rlvr.models.loading import ModelError
-    from rlvr.sandbox import StartError
-    from rlvr.tasks import TaskError
 
     console = Console(stderr=True)
-    try:
-        if isinstance(settings, Jobs):
-            done = work(ProbeDir(settings.run), settings.follow, console)
-            console.print(f"{done} job(s) done; their records are in {ProbeDir(settings.run).probe}")
-        else:
-            measure_pair(*settings, console)
-    except (
-        CheckpointError,
-        ConditionsError,
-        EngineError,
-        ModelError,
-        PairError,
-        RunDirError,
-        StartError,
-        TaskError,
-    ) as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    return 0
+    if isinstance(settings, Jobs):
+        done = work(ProbeDir(settings.run), settings.follow, console)
+        console.print(f"{done} job(s) done; their records are in {ProbeDir(settings.run).probe}")
+    else:
+        measure_pair(*settings, console)

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evals.commands.frame import complete_task
 from evals.sampling.settings import ProbeConfig
-from rlvr.config.errors import ConfigError, Mistake, known_keys, of_error
+from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, EngineConfig, Section
-from rlvr.planning.recipe import complete_choice
-from rlvr.tasks import TASKS
+from rlvr.core.run_dir import RunDir
 
 OWN = {"model", "base", "task", "out", "engine", "dry_run"}
 
@@ -35,15 +35,22 @@ class Jobs(Section):
 
 
 def read_jobs(given: dict[str, Any]) -> Jobs:
-    """Raises ConfigError."""
-    return _validated(Jobs, given)
+    """Raises ArgumentsError."""
+    try:
+        settings = Jobs.model_validate(given)
+    except ValidationError as error:
+        known = list(known_keys(Jobs))
+        raise ArgumentsError("probe", [of_error(e, known) for e in error.errors()]) from None
+    if not (config := RunDir(settings.run).config).is_file():
+        advice = f"holds no run: there is no {config.name}"
+        raise ArgumentsError("probe", [Mistake("run", str(settings.run), advice)])
+    return settings
 
 
 def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
-    """The pair, and how it is measured. Raises ConfigError with every mistake."""
+    """The pair, and how it is measured. Raises ArgumentsError with every mistake."""
     mistakes: list[Mistake] = []
-    if isinstance(given.get("task"), dict) and "name" in given["task"]:
-        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+    complete_task(given, mistakes)
     how = {key: value for key, value in given.items() if key not in OWN}
     unknown = sorted(
         how.keys() - {*ProbeConfig.model_fields} | how.keys() & {"tasks", "every", "mode", "final_n", "watch"}
@@ -67,13 +74,5 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
     if not mistakes and parts[0].out.is_file():
         mistakes.append(Mistake("out", str(parts[0].out), "is a file; give a directory"))
     if mistakes:
-        raise ConfigError("probe", mistakes)
+        raise ArgumentsError("probe", mistakes)
     return parts[0], parts[1]
-
-
-def _validated(section: type[Jobs], given: dict[str, Any]) -> Jobs:
-    try:
-        return section.model_validate(given)
-    except ValidationError as error:
-        known = list(known_keys(section))
-        raise ConfigError("probe", [of_error(e, known) for e in error.errors()]) from None

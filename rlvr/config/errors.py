@@ -31,12 +31,19 @@ class ConfigError(UserError):
     """The configuration cannot be used; the message lists every mistake."""
 
     status = 2
+    of = "configuration"
 
     def __init__(self, where: str, mistakes: Sequence[Mistake]):
         self.mistakes = tuple(mistakes)
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         lines = "\n".join(str(m) for m in mistakes)
-        super().__init__(f"{count} in the configuration ({where})\n{lines}")
+        super().__init__(f"{count} in the {self.of} ({where})\n{lines}")
+
+
+class ArgumentsError(ConfigError):
+    """The arguments of a command cannot be used; the message lists every mistake."""
+
+    of = "arguments"
 
 
 def of_error(error: ErrorDetails, known: Sequence[str], prefix: str = "") -> Mistake:

@@ -186,7 +186,8 @@ def test_a_server_is_started_waited_for_and_stopped(start: Start, events: Any, p
         parsed = launch_command_parser().parse_args(call["arguments"][1:])
         ranks.add(parsed.machine_rank)
         assert (parsed.num_machines, parsed.num_processes, parsed.main_process_ip) == (2, 16, "10.0.0.1")
-        assert (ROOT / parsed.config_file).is_file() and parsed.training_script == "rlvr/train.py"
+        assert parsed.config_file == str(ROOT / "launch" / "nodes2_zero3.yaml")
+        assert parsed.module and parsed.training_script == "rlvr.train"
         config = load_config(parsed.training_script_args, world_size=16)
         assert (config.engine.mode, config.engine.url) == ("server", f"http://localhost:{port}")
         assert config.seed == 3
@@ -249,7 +250,8 @@ def test_one_node_looks_before_it_trains(start: Start, events: Any, tmp_path: Pa
     doctor, training = (call["arguments"] for call in events("srun"))
     assert doctor[:3] == ["python", "-m", "launch.preflight"]
     parsed = launch_command_parser().parse_args(training[2:])
-    assert (ROOT / parsed.config_file).is_file() and parsed.training_script == "rlvr/train.py"
+    assert parsed.config_file == str(ROOT / "launch" / "node_zero3.yaml")
+    assert parsed.module and parsed.training_script == "rlvr.train"
     ends(start(NODE, "recipe=grpo_tiny", "model=/nowhere", HF_HUB_OFFLINE="1"), 1)
     assert len(events("accelerate")) == 1
 

@@ -92,7 +92,6 @@ def test_a_line_that_cannot_be_graded(
         ([*ARGUMENTS, "out=absent/out.jsonl"], "there is no directory absent"),
         ([*ARGUMENTS, "samples=absent.jsonl"], "samples absent.jsonl cannot be read: No such file"),
         ([*ARGUMENTS, "samples=/dev/null"], "/dev/null is empty"),
-        ([*ARGUMENTS, "task.source=absent"], "absent does not exist"),
     ],
 )
 def test_wrong_arguments(

@@ -70,7 +70,7 @@ def test_two_models_are_measured_alike(tmp_path: Path, base: Path, untrained: Pa
     before = shards()
     again = probe(tmp_path, *PAIR, *SMALL)
     assert "0 samples to draw" in again and shards() == before
-    refused = probe(tmp_path, *PAIR, *SMALL, "temperature=1.0", status=1)
+    refused = probe(tmp_path, *PAIR, *SMALL, "temperature=1.0", status=2)
     assert "temperature: 0.6 / 1.0" in refused and shards() == before
 
 
@@ -141,7 +141,7 @@ def test_a_detached_run_leaves_jobs_that_a_probe_takes_up(
 
 
 def test_jobs_of_no_run_are_an_error(tmp_path: Path) -> None:
-    assert "holds no run" in probe(tmp_path, "run=elsewhere", status=1)
+    assert "holds no run" in probe(tmp_path, "run=elsewhere", status=2)
 
 
 @pytest.mark.distributed

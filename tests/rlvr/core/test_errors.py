@@ -20,7 +20,7 @@ INTERNAL = {
     "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "RowError", "TimedOut",
     "WorkerDied", "WorkerError", "_TestTimedOut",
 }  # fmt: skip
-WRONG_ARGUMENTS = {"ConditionsError", "ConfigError", "FileError", "SamplesError"}
+WRONG_ARGUMENTS = {"ArgumentsError", "ConditionsError", "ConfigError", "FileError", "SamplesError"}
 
 
 class Wrong(UserError):

@@ -1,0 +1,147 @@
+"""What all commands do alike: --help, arguments of the form key=value, and the exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import ValidationError
+
+from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
+from rlvr.config.schema import Section
+from rlvr.core.errors import exit_status
+from rlvr.planning.recipe import complete_choice, parse_arguments
+from rlvr.tasks import TASKS
+
+GOES_ON = "interrupted: the same command goes on where it stopped"
+
+S = TypeVar("S", bound=Section)
+Main = Callable[[Sequence[str]], int]
+
+
+def command(
+    section: type[S],
+    check: Callable[[S], Sequence[Mistake]] = lambda settings: (),
+    *,
+    positional: str = "",
+    builds_task: bool = False,
+    interrupted: str = "interrupted",
+) -> Callable[[Callable[[S], int | None]], Main]:
+    """Makes the `main` of a command from a function of its settings; the module's docstring is its help.
+
+    check: what is wrong with settings that are valid one by one. positional, builds_task: see
+    `read_settings`. interrupted: what Ctrl-C is answered with.
+    """
+
+    def decorate(run: Callable[[S], int | None]) -> Main:
+        def main(arguments: Sequence[str]) -> int:
+            module = sys.modules[run.__module__]
+            name = run.__module__.rpartition(".")[2]
+
+            def work() -> int | None:
+                return run(read_settings(section, arguments, name, check, positional, builds_task))
+
+            return framed(str(module.__doc__), arguments, work, interrupted)
+
+        return main
+
+    return decorate
+
+
+def framed(
+    text: str, arguments: Sequence[str], work: Callable[[], int | None], interrupted: str = "interrupted"
+) -> int:
+    """The exit status of the work, or of printing the help's text where that is asked for."""
+    if {"-h", "--help"} & set(arguments):
+        return exit_status(lambda: print(text))
+    return exit_status(work, interrupted)
+
+
+def read_settings(
+    section: type[S],
+    arguments: Sequence[str],
+    command: str,
+    check: Callable[[S], Sequence[Mistake]],
+    positional: str = "",
+    builds_task: bool = False,
+) -> S:
+    """The settings of a command. Raises ArgumentsError with every mistake.
+
+    positional: the key that stands for arguments without one; if it holds several, a path that exists
+    needs no key either, whatever its name. builds_task: fill in the defaults of `task`, and check its keys.
+    """
+    mistakes: list[Mistake] = []
+    given = _given(section, arguments, positional, mistakes)
+    if builds_task:
+        complete_task(given, mistakes)
+    try:
+        settings = section.model_validate(given)
+    except ValidationError as error:
+        known = [key for key in known_keys(section) if not (key == positional and _is_many(section, key))]
+        mistakes += [of_error(e, known) for e in error.errors()]
+    else:
+        mistakes += check(settings)
+    if mistakes:
+        raise ArgumentsError(command, mistakes)
+    return settings
+
+
+def complete_task(given: dict[str, Any], mistakes: list[Mistake]) -> None:
+    """Fills in the defaults of the task that is named, in place."""
+    if isinstance(given.get("task"), dict) and "name" in given["task"]:
+        given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
+
+
+def wrong_file(out: Path) -> list[Mistake]:
+    """Why a file cannot be written there."""
+    if out.is_dir():
+        return [Mistake("out", str(out), "is a directory; give a file")]
+    return _no_parent(out)
+
+
+def wrong_directory(out: Path) -> list[Mistake]:
+    """Why a directory cannot be made there, or used."""
+    if out.exists() and not out.is_dir():
+        return [Mistake("out", str(out), "is a file; give a directory")]
+    return _no_parent(out)
+
+
+def _no_parent(out: Path) -> list[Mistake]:
+    return [] if out.parent.is_dir() else [Mistake("out", str(out), f"there is no directory {out.parent}")]
+
+
+def _given(
+    section: type[Section], arguments: Sequence[str], positional: str, mistakes: list[Mistake]
+) -> dict[str, Any]:
+    """The arguments by key. Texts and paths are taken as they are written: a directory 2024 is no number."""
+    many = bool(positional) and _is_many(section, positional)
+    bare = [a for a in arguments if "=" not in a or (many and Path(a).exists())]
+    keyed = [a for a in arguments if a not in bare]
+    written = {key: value for key, _, value in (a.partition("=") for a in keyed)}
+    given = parse_arguments(keyed)
+    for name, field in section.model_fields.items():
+        value = given.get(name)
+        if name not in written:
+            continue  # not given, or by its parts: name.key=value
+        kinds = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}
+        if kinds <= {str, Path} and not isinstance(value, str | NoneType):
+            given[name] = written[name]
+        elif _is_many(section, name) and isinstance(value, str):
+            given[name] = value.split(",")
+    if many:
+        if positional in given:
+            mistakes.append(Mistake(positional, given[positional], "give it without a key"))
+        given[positional] = bare
+        return given
+    if positional and bare and positional not in given:
+        given[positional] = bare.pop(0)
+    mistakes += [Mistake(a, None, "arguments are key=value") for a in bare]
+    return given
+
+
+def _is_many(section: type[Section], name: str) -> bool:
+    field = section.model_fields.get(name)
+    return field is not None and get_origin(field.annotation) is tuple
