@@ -1,0 +1,1 @@
+"""The measuring half: samples, counts, the gap, reports. See ARCHITECTURE.md."""
