@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.commands.frame import command, wrong_file
+from evals.records.schema import read_fields
 from evals.records.store import SampleKey, SampleSet, store_root
 from evals.reports.tables import table
 from rlvr.config.errors import Mistake
@@ -57,7 +58,10 @@ def main(settings: Listing) -> None:
 def sample_sets(root: Path) -> list[SampleSet]:
     """Every set of a store, by its ID."""
     keys = sorted(root.glob("*/key.json"))
-    return [SampleSet(root, SampleKey(**json.loads(key.read_text()))) for key in keys]
+    return [
+        SampleSet(root, read_fields(SampleKey, json.loads(key.read_text()), str(key), strict=True))
+        for key in keys
+    ]
 
 
 def _beginning_with(text: str, sets: Sequence[SampleSet]) -> list[SampleSet]:

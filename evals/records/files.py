@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.records.conditions import Conditions
-from rlvr.core.errors import UserError
+from evals.records.schema import SCHEMA, FileError, read_fields
 
 METADATA = b"rlvr"
 # Of a count.
@@ -49,12 +49,6 @@ SAMPLES = pa.schema(
         ("extracted", pa.string()),
     ]
 )
-
-
-class FileError(UserError):
-    """A file does not hold what it should; the message names it and the row or column."""
-
-    status = 2
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ def plain_name(task: str) -> str:
 
 def stamped(schema: pa.Schema, conditions: Conditions, origin: Origin) -> pa.Schema:
     """The schema with the metadata that `read_counts` and `read_conditions` look for."""
-    about = {"conditions": asdict(conditions), "origin": asdict(origin)}
+    about = {"schema": SCHEMA, "conditions": asdict(conditions), "origin": asdict(origin)}
     return schema.with_metadata({METADATA: json.dumps(about).encode()})
 
 
@@ -106,7 +100,11 @@ def read_about(path: Path) -> tuple[Conditions | None, Origin | None]:
     if stored is None:
         return None, None
     about = json.loads(stored)
-    return Conditions(**about["conditions"]), Origin(**about["origin"])
+    version = {"schema": about.get("schema", SCHEMA)}
+    return (
+        read_fields(Conditions, about["conditions"] | version, str(path), strict=True),
+        read_fields(Origin, about["origin"] | version, str(path), strict=True),
+    )
 
 
 def read_counts(path: Path) -> Measured:

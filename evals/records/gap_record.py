@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,9 @@ from evals.estimators.gap import gap as estimate_gap
 from evals.estimators.passk import ks_up_to
 from evals.estimators.solvability import equal_draws, ledger
 from evals.records.conditions import check_comparable
-from evals.records.files import FileError
 from evals.records.measurement import Measurement
+from evals.records.schema import SCHEMA, read_fields
 from rlvr.core.run_dir import read_jsonl
-
-# Of a row of probe.jsonl. A new field with a default leaves it; a field that changes its meaning raises it.
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -101,22 +98,10 @@ class GapRecord:
 def read_records(path: Path) -> list[GapRecord]:
     """The records of a probe.jsonl, oldest first; empty where there is no file.
 
-    Fields that this version does not know are left out. Raises FileError for a file of a later schema, and
-    for a row without the fields of a record.
+    Raises FileError for a row of a later schema, or without the fields of a record.
     """
-    known = {field.name for field in fields(GapRecord)}
-    records = []
-    for number, row in enumerate(read_jsonl(path), start=1):
-        if row.get("schema", SCHEMA) > SCHEMA:
-            raise FileError(
-                f"{path}, line {number}: written with schema {row['schema']}, this version reads up to "
-                f"{SCHEMA}: use the version of rlvr that wrote it, or a newer one"
-            )
-        try:
-            records.append(GapRecord(**{name: value for name, value in row.items() if name in known}))
-        except TypeError as error:
-            raise FileError(f"{path}, line {number}: not a record of the probe: {error}") from None
-    return records
+    rows = enumerate(read_jsonl(path), start=1)
+    return [read_fields(GapRecord, row, f"{path}, line {number}") for number, row in rows]
 
 
 def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_drawn: int) -> GapRecord:
