@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 from evals.__main__ import COMMANDS
 from rlvr.planning.recipe import load_config
@@ -103,9 +101,6 @@ def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:
         "steps=2", "save_every=2", "rollouts.prompts=8", "probe.max_problems=4", "probe.n=4",
         "probe.base_n=4", "probe.final_n=4", "probe.k=4",
     )  # fmt: skip
-    command = [sys.executable, "start.py", "recipe=mine.yaml", "algorithm=raft", *small]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
+    done = finished([str(tmp_path / "start.py"), "recipe=mine.yaml", "algorithm=raft", *small], tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "mine-s0" / "probe.jsonl").exists()

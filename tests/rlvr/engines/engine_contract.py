@@ -95,6 +95,14 @@ def trainer_logprobs(
         ]
 
 
+def test_it_starts_with_the_weights_of_the_directory(engine: Engine) -> None:
+    """Asked first of all, before anything else is loaded."""
+    model = random_model(0)
+    completions = ask(engine, [Request(prompt, GREEDY, 0) for prompt in PROMPTS])
+    for prompt, completion in zip(PROMPTS, completions, strict=True):
+        assert completion.token_ids == greedy_by_hand(model, prompt)
+
+
 def test_greedy_is_deterministic_and_in_order(engine: Engine) -> None:
     model = random_model(0)
     engine.load(model.named_parameters())
