@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,20 +36,19 @@ class Noting:
         yield from self.engine.generate(requests)
 
 
-def plan() -> Plan:
+def plan(problems: int) -> Plan:
     task, tokenizer = build_task("countdown:3"), load_tokenizer(embedded_base("countdown"))
-    return make_plan(task, tokenizer, Sampling(0.6, 0.95, 32), n=16, max_problems=90, chunk=CHUNK)
+    return make_plan(task, tokenizer, Sampling(0.6, 0.95, 32), n=16, max_problems=problems, chunk=CHUNK)
 
 
-def measure(root: str, log: str) -> Measurement:
+def measure(root: str, log: str, problems: int) -> Measurement:
     base = embedded_base("countdown")
     tokenizer = load_tokenizer(base)
     engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
-    measuring = Measuring(plan(), SampleSet(Path(root), KEY), Noting(engine, Path(log)))  # type: ignore[arg-type]
+    measuring = Measuring(plan(problems), SampleSet(Path(root), KEY), Noting(engine, Path(log)))  # type: ignore[arg-type]
     measuring.run(Display("", 1, 0, Console(quiet=True)))
     return measuring.counted()
 
 
-def main(root: str, log: str) -> None:
-    os.setpgid(0, 0)
-    measure(root, log)
+if __name__ == "__main__":
+    measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))

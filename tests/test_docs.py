@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 from evals.__main__ import COMMANDS
 from launch import cli
@@ -100,8 +101,7 @@ def python_files(page: Path) -> dict[str, str]:
 
 def trained(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A run in a directory that holds the user's own files."""
-    command = [sys.executable, str(ROOT / "rlvr" / "train.py"), *arguments]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    return finished([str(ROOT / "rlvr" / "train.py"), *arguments], directory)
 
 
 def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:

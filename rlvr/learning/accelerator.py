@@ -39,6 +39,8 @@ def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool 
         os.environ.pop("ACCELERATE_CONFIG_DS_FIELDS", None)
         if "RANK" not in os.environ:
             _stand_alone()
+        if on_cpu:
+            _without_compiler()
         plugin = DeepSpeedPlugin(hf_ds_config=deepspeed_config(policy, optim))
     accelerator = Accelerator(
         cpu=several and on_cpu and not policy.zero,  # DeepSpeed is told otherwise
@@ -49,6 +51,13 @@ def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool 
     # Else every model that loads would be sharded, the engine's too.
     unset_hf_deepspeed_config()
     return accelerator
+
+
+def _without_compiler() -> None:
+    """Keeps DeepSpeed from compiling an all-reduce of its own in C++, which takes a minute; gloo's serves."""
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _stand_alone() -> None:

@@ -7,7 +7,6 @@ import os
 import resource
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import finished
 
 from launch import machine, needs, preflight
 from launch.machine import Finding, Gpu
@@ -242,10 +242,7 @@ def test_a_wrong_recipe_is_a_fault() -> None:
 
 def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command as a process, from the root of the checkout."""
-    command = [sys.executable, "-m", "launch.preflight", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **environment}, timeout=120
-    )
+    return finished(["-m", "launch.preflight", *arguments], ROOT, os.environ | environment)
 
 
 def test_the_command(tmp_path: Path) -> None:

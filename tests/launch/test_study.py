@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import Forked
 
 from launch.study import plan, report
 from rlvr.core.run_dir import append_jsonl, read_jsonl
@@ -59,15 +60,12 @@ class Study:
         trainer.write_text(TRAINER)
         self._launcher = f"--launcher={sys.executable} {trainer}"
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "launch.study", self._launcher, f"--runs={self.runs}", *arguments],
-            cwd=ROOT,
-            env={k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
-            | {"LOG": str(self._log), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def start(self, *arguments: str, **environment: str) -> Forked:
+        inherited = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        return Forked(
+            ["-m", "launch.study", self._launcher, f"--runs={self.runs}", *arguments],
+            ROOT,
+            inherited | {"LOG": str(self._log), **environment},
         )
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from forked import Forked, ranks
 
 from evals.commands.probe_settings import read_pair
 from evals.records.files import read_counts
@@ -26,14 +25,8 @@ RUN = ("recipe=grpo_tiny", "steps=4", "save_every=2", "keep_last=1", "rollouts.p
        "probe.final_n=8", "probe.k=8", "probe.tasks=[countdown:3]")  # fmt: skip
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "evals", "probe", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(folder: Path, *arguments: str) -> Forked:
+    return Forked(["-m", "evals", "probe", *arguments], folder)
 
 
 def probe(folder: Path, *arguments: str, status: int = 0) -> str:
@@ -119,7 +112,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, base: Path) -> None:
 
 
 def test_a_detached_run_leaves_jobs_that_a_probe_takes_up(
-    tmp_path: Path, base: Path, train: Callable[..., subprocess.Popen[str]]
+    tmp_path: Path, base: Path, train: Callable[..., Forked]
 ) -> None:
     process = train(*RUN, "probe.mode=detached")
     _, errors = process.communicate(timeout=300)
@@ -150,11 +143,8 @@ def test_two_processes_measure_what_one_does(
 ) -> None:
     probe(tmp_path, *PAIR, *SMALL, "chunk=16")
     monkeypatch.setenv("RLVR_STORE", str(tmp_path / "another"))
-    launch = (
-        "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m evals probe"
-    )
-    command = [str(Path(sys.executable).parent / "accelerate"), "launch", *launch.split(), *PAIR, *SMALL]
-    subprocess.run([*command, "chunk=16", "out=two"], cwd=tmp_path, check=True, timeout=500)
+    for done in ranks(2, ["-m", "evals", "probe", *PAIR, *SMALL, "chunk=16", "out=two"], tmp_path):
+        assert done.returncode == 0, done.stderr
     for file in ("countdown-3.parquet", "base/countdown-3.parquet"):
         one, two = (read_counts(tmp_path / folder / file).counts for folder in ("out", "two"))
         assert one.correct.tolist() == two.correct.tolist()

@@ -121,6 +121,14 @@ def trainer_logprobs(
         ]
 
 
+def test_it_starts_with_the_weights_of_the_directory(engine: Engine) -> None:
+    """Asked first of all, before anything else is loaded."""
+    model = model_of(0)
+    completions = ask(engine, [Request(prompt, GREEDY, 0) for prompt in PROMPTS])
+    for prompt, completion in zip(PROMPTS, completions, strict=True):
+        assert_greedy(model, prompt, completion)
+
+
 def test_greedy_is_deterministic_and_in_order(engine: Engine) -> None:
     model = model_of(0)
     engine.load(model.named_parameters())

@@ -28,6 +28,7 @@ print("RESULT", json.dumps([[list(c.token_ids), c.cumulative_logprob] for c in c
 """
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_loads_the_base_and_says_what_our_engine_says(base: Path) -> None:
     pytest.importorskip("vllm", reason="needs vLLM (make install-test)")
