@@ -1,8 +1,7 @@
-"""What all commands do alike: --help, arguments of the form key=value, and the exit status."""
+"""What all commands do alike: arguments of the form key=value, all mistakes at once, and the exit status."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -69,34 +68,24 @@ def command(
     builds_task: bool = False,
     interrupted: str = "interrupted",
 ) -> Callable[[Callable[[S], int | None]], Main]:
-    """Makes the `main` of a command from a function of its settings; the module's docstring is its help.
+    """Makes the `main` of a command from a function of its settings.
 
     check: what is wrong with settings that are valid one by one. positional, builds_task: see
     `read_settings`. interrupted: what Ctrl-C is answered with.
     """
 
     def decorate(run: Callable[[S], int | None]) -> Main:
-        def main(arguments: Sequence[str]) -> int:
-            module = sys.modules[run.__module__]
-            name = run.__module__.rpartition(".")[2]
+        name = run.__module__.rpartition(".")[2]
 
+        def main(arguments: Sequence[str]) -> int:
             def work() -> int | None:
                 return run(read_settings(section, arguments, name, check, positional, builds_task))
 
-            return framed(str(module.__doc__), arguments, work, interrupted)
+            return exit_status(work, interrupted)
 
         return main
 
     return decorate
-
-
-def framed(
-    text: str, arguments: Sequence[str], work: Callable[[], int | None], interrupted: str = "interrupted"
-) -> int:
-    """The exit status of the work, or of printing the help's text where that is asked for."""
-    if {"-h", "--help"} & set(arguments):
-        return exit_status(lambda: print(text))
-    return exit_status(work, interrupted)
 
 
 def read_settings(

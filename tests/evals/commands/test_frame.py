@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def test_every_command_has_help_and_names_every_mistake(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = importlib.import_module(f"evals.commands.{name}").__doc__
+    said = inspect.cleandoc(importlib.import_module(f"evals.commands.{name}").__doc__ or "")
     for arguments in (["--help"], ["-h"], ["nonsense=1", "--help"]):
         assert ended(capsys, name, *arguments) == (0, f"{said}\n", "")
     status, out, err = ended(capsys, name, "nonsense=1", "other_nonsense=2")
@@ -67,6 +68,17 @@ def test_help_is_quiet_where_its_reader_leaves() -> None:
     piped = f"{sys.executable} -m evals --help | head -n 1; {sys.executable} -m evals passk --help | true"
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "pyarrow", "matplotlib")
+    code = (
+        "import sys; from evals.__main__ import COMMANDS, main\n"
+        "assert not any(main([name, '--help']) for name in COMMANDS)\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 class One(Section):
