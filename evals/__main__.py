@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rlvr.config.dispatch import dispatch
+from rlvr.core.errors import exit_status
 
-# name -> what it does; each is the `main` of evals/commands/<name>.py, which returns the exit status
+# name -> what it does; each is the `main` of evals/commands/<name>.py, whose docstring is the help
 COMMANDS = {
     "probe": "hold any model against its base, or take up the jobs of a detached run",
     "passk": "every number that stored counts or samples give, without a model",
@@ -25,9 +28,17 @@ COMMANDS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: that of the command; 2 where there is no such command."""
+    if arguments[:1] and arguments[0] in COMMANDS and {"-h", "--help"} & set(arguments[1:]):
+        return exit_status(lambda: print(help_of(arguments[0])))
     listed = "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
     usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
     return dispatch({name: f"evals.commands.{name}:main" for name in COMMANDS}, usage, arguments)
+
+
+def help_of(name: str) -> str:
+    """The docstring of a command's module, read without importing what the command needs."""
+    source = Path(__file__).with_name("commands") / f"{name}.py"
+    return ast.get_docstring(ast.parse(source.read_text())) or ""
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_no_folder_is_too_full(folder: Path) -> None:
         ("rlvr.graders.countdown", "torch transformers"),
         ("rlvr.graders.math.grader", "torch transformers sympy math_verify"),
         ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
+        ("launch.cli", "torch transformers numpy evals"),
+        ("evals.commands.frame", "torch transformers numpy matplotlib pyarrow"),
+        ("evals.commands.export", "torch transformers numpy matplotlib pyarrow"),
         ("evals.commands.grade", "torch transformers sympy math_verify"),
         ("evals.commands.probe", "torch transformers vllm"),
         ("evals.estimators.gap", "torch transformers"),
@@ -117,6 +121,19 @@ def test_no_module_of_the_package_shadows_another(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_the_script_trains_with_the_package_that_it_belongs_to(tmp_path: Path) -> None:
+    """Whatever else of the same name is installed."""
+    (tmp_path / "rlvr").mkdir()
+    (tmp_path / "rlvr" / "__init__.py").write_text("raise SystemExit('another rlvr')")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "rlvr" / "train.py"), "recipe=grpo_tiny", "--dry-run"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_script_does_nothing_when_imported() -> None:

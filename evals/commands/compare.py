@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.commands.frame import command, wrong_directory
+from evals.commands.frame import OutSubdirectory, command
 from evals.reports.compare.arms import Study, make_study
 from evals.reports.compare.flags import flags
 from evals.reports.compare.loading import read_runs
@@ -31,7 +31,7 @@ class Comparing(Section):
     """What one command compares."""
 
     runs: tuple[Path, ...]
-    out: Path
+    out: OutSubdirectory
 
 
 def mistakes(settings: Comparing) -> list[Mistake]:
@@ -44,7 +44,6 @@ def mistakes(settings: Comparing) -> list[Mistake]:
     twice = dict.fromkeys(str(run) for run in settings.runs if places.count(run.resolve()) > 1)
     if twice:
         found.append(Mistake(" ".join(twice), None, "is one directory; give each run once"))
-    found += wrong_directory(settings.out)
     if settings.out.resolve() in places:
         found.append(Mistake("out", str(settings.out), "is one of the runs; give another directory"))
     return found

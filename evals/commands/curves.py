@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.commands.frame import command, wrong_file
+from evals.commands.frame import OutFile, command
 from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
@@ -33,7 +33,7 @@ class Drawing(Section):
     """What one command draws."""
 
     files: tuple[Path, ...]
-    out: Path
+    out: OutFile
     labels: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     theme: Literal["light", "dark"] = "light"
@@ -61,7 +61,7 @@ def mistakes(settings: Drawing) -> list[Mistake]:
         found.append(Mistake("allow", name, nearest(name, FIELDS, "may differ")))
     if settings.out.suffix not in FORMATS:
         found.append(Mistake("out", str(settings.out), f"the name ends in one of {', '.join(FORMATS)}"))
-    return found + wrong_file(settings.out)
+    return found
 
 
 @command(Drawing, mistakes, positional="files")

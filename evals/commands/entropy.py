@@ -24,7 +24,7 @@ from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
-from evals.commands.frame import GOES_ON, command
+from evals.commands.frame import GOES_ON, OutDirectory, command
 from evals.records.conditions import Conditions, ConditionsError, differences
 from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
 from evals.sampling.instrument import Instrument, Reading, Subject
@@ -45,7 +45,7 @@ class Settings(Section):
     policy: str
     base: Path
     task: Choice
-    out: Path
+    out: OutDirectory
     n: Positive | None = None
     m: Positive = 16
     low: Temperature | None = None
@@ -146,8 +146,6 @@ def mistakes(settings: Settings) -> list[Mistake]:
         found.append(Mistake("low", settings.low, f"has to lie below high, {settings.high:g}"))
     if settings.out.resolve() == settings.base.resolve():
         found.append(Mistake("out", str(settings.out), "holds the base's samples; give another directory"))
-    if settings.out.is_file():
-        found.append(Mistake("out", str(settings.out), "is a file; give a directory"))
     return found
 
 

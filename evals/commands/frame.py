@@ -1,14 +1,14 @@
-"""What all commands do alike: --help, arguments of the form key=value, and the exit status."""
+"""What all commands do alike: arguments of the form key=value, all mistakes at once, and the exit status."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
+from pydantic_core import PydanticCustomError
 
 from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Section
@@ -17,6 +17,44 @@ from rlvr.planning.recipe import complete_choice, parse_arguments
 from rlvr.tasks import TASKS
 
 GOES_ON = "interrupted: the same command goes on where it stopped"
+
+
+def _existing_file(path: Path) -> Path:
+    if not path.is_file():
+        raise PydanticCustomError("path", "there is no such file")
+    return path
+
+
+def _existing_directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise PydanticCustomError("path", "there is no such directory")
+    return path
+
+
+def _new_file(path: Path) -> Path:
+    if path.is_dir():
+        raise PydanticCustomError("path", "is a directory; give a file")
+    return _in_a_directory(path)
+
+
+def _new_directory(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise PydanticCustomError("path", "is a file; give a directory")
+    return path
+
+
+def _in_a_directory(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise PydanticCustomError("path", "there is no directory {parent}", {"parent": str(path.parent)})
+    return path
+
+
+# What is read, and what is written: a directory that may be there already, as must a subdirectory's parent.
+InFile = Annotated[Path, AfterValidator(_existing_file)]
+InDirectory = Annotated[Path, AfterValidator(_existing_directory)]
+OutFile = Annotated[Path, AfterValidator(_new_file)]
+OutDirectory = Annotated[Path, AfterValidator(_new_directory)]
+OutSubdirectory = Annotated[OutDirectory, AfterValidator(_in_a_directory)]
 
 S = TypeVar("S", bound=Section)
 Main = Callable[[Sequence[str]], int]
@@ -30,34 +68,24 @@ def command(
     builds_task: bool = False,
     interrupted: str = "interrupted",
 ) -> Callable[[Callable[[S], int | None]], Main]:
-    """Makes the `main` of a command from a function of its settings; the module's docstring is its help.
+    """Makes the `main` of a command from a function of its settings.
 
     check: what is wrong with settings that are valid one by one. positional, builds_task: see
     `read_settings`. interrupted: what Ctrl-C is answered with.
     """
 
     def decorate(run: Callable[[S], int | None]) -> Main:
-        def main(arguments: Sequence[str]) -> int:
-            module = sys.modules[run.__module__]
-            name = run.__module__.rpartition(".")[2]
+        name = run.__module__.rpartition(".")[2]
 
+        def main(arguments: Sequence[str]) -> int:
             def work() -> int | None:
                 return run(read_settings(section, arguments, name, check, positional, builds_task))
 
-            return framed(str(module.__doc__), arguments, work, interrupted)
+            return exit_status(work, interrupted)
 
         return main
 
     return decorate
-
-
-def framed(
-    text: str, arguments: Sequence[str], work: Callable[[], int | None], interrupted: str = "interrupted"
-) -> int:
-    """The exit status of the work, or of printing the help's text where that is asked for."""
-    if {"-h", "--help"} & set(arguments):
-        return exit_status(lambda: print(text))
-    return exit_status(work, interrupted)
 
 
 def read_settings(
@@ -95,24 +123,6 @@ def complete_task(given: dict[str, Any], mistakes: list[Mistake]) -> None:
         given["task"] = complete_choice(given["task"], "task", TASKS, mistakes)
 
 
-def wrong_file(out: Path) -> list[Mistake]:
-    """Why a file cannot be written there."""
-    if out.is_dir():
-        return [Mistake("out", str(out), "is a directory; give a file")]
-    return _no_parent(out)
-
-
-def wrong_directory(out: Path) -> list[Mistake]:
-    """Why a directory cannot be made there, or used."""
-    if out.exists() and not out.is_dir():
-        return [Mistake("out", str(out), "is a file; give a directory")]
-    return _no_parent(out)
-
-
-def _no_parent(out: Path) -> list[Mistake]:
-    return [] if out.parent.is_dir() else [Mistake("out", str(out), f"there is no directory {out.parent}")]
-
-
 def _given(
     section: type[Section], arguments: Sequence[str], positional: str, mistakes: list[Mistake]
 ) -> dict[str, Any]:
@@ -126,8 +136,7 @@ def _given(
         value = given.get(name)
         if name not in written:
             continue  # not given, or by its parts: name.key=value
-        kinds = set(get_args(field.annotation) or (field.annotation,)) - {NoneType}
-        if kinds <= {str, Path} and not isinstance(value, str | NoneType):
+        if _is_text(field.annotation) and not isinstance(value, str | NoneType):
             given[name] = written[name]
         elif _is_many(section, name) and isinstance(value, str):
             given[name] = value.split(",")
@@ -140,6 +149,15 @@ def _given(
         given[positional] = bare.pop(0)
     mistakes += [Mistake(a, None, "arguments are key=value") for a in bare]
     return given
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a value of that type is a text or a path, or none."""
+    if get_origin(kind) is Annotated:
+        return _is_text(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return all(map(_is_text, get_args(kind)))
+    return kind in (str, Path, NoneType)
 
 
 def _is_many(section: type[Section], name: str) -> bool:

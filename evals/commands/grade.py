@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from evals.commands.frame import command, wrong_file
+from evals.commands.frame import OutFile, command
 from rlvr.config.schema import Choice, Section
 from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
@@ -37,11 +37,11 @@ class Grading(Section):
 
     task: Choice
     samples: Path
-    out: Path
+    out: OutFile
     split: Literal["test", "train"] = "test"
 
 
-@command(Grading, lambda settings: wrong_file(settings.out), builds_task=True)
+@command(Grading, builds_task=True)
 def main(settings: Grading) -> None:
     """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
     task = build_task(settings.task.name, **settings.task.options)

@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from evals.commands.frame import command, wrong_file
+from evals.commands.frame import InFile, OutFile, command
 from evals.records.reading import Stored, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, table
-from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
 from rlvr.core.run_dir import write_json
 
@@ -38,24 +36,14 @@ Summaries = Mapping[str, dict[str, Any]]
 class PassK(Section):
     """What one command recomputes."""
 
-    file: Path
-    base: Path | None = None
+    file: InFile
+    base: InFile | None = None
     k: Positive = 256
     answer_space: Annotated[int, Field(ge=2)] | None = None
-    out: Path | None = None
+    out: OutFile | None = None
 
 
-def mistakes(settings: PassK) -> list[Mistake]:
-    """What is wrong with the files."""
-    found = [
-        Mistake(name, str(path), "there is no such file")
-        for name, path in (("file", settings.file), ("base", settings.base))
-        if path is not None and not path.is_file()
-    ]
-    return found + (wrong_file(settings.out) if settings.out else [])
-
-
-@command(PassK, mistakes, positional="file")
+@command(PassK, positional="file")
 def main(settings: PassK) -> None:
     """Raises FileError, or ConditionsError for files that cannot be compared."""
     base, policy = _read(settings)

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from rich.console import Console
 
-from evals.commands.frame import command, wrong_directory
+from evals.commands.frame import InDirectory, OutSubdirectory, command
 from evals.commands.grade import read_samples
 from evals.records.conditions import check_comparable
 from evals.records.files import FileError, counts_file, read_about, read_counts, samples_file
@@ -43,11 +43,11 @@ class Settings(Section):
     """What one command scores: a run, or two models and a directory of their samples."""
 
     task: Choice
-    out: Path
-    run: Path | None = None
+    out: OutSubdirectory
+    run: InDirectory | None = None
     base: str | None = None
     policy: str | None = None
-    samples: Path | None = None
+    samples: InDirectory | None = None
     other: Path | None = None
     n: Positive = 32
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -73,11 +73,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
     if settings.run is None and len(given) < len(models):
         missing = ", ".join(key for key in models if key not in given)
         found.append(Mistake(missing, None, "is missing; give run=, or all of base=, policy= and samples="))
-    for key in ("run", "samples"):
-        path = getattr(settings, key)
-        if path is not None and not path.is_dir():
-            found.append(Mistake(key, str(path), "there is no such directory"))
-    return found + wrong_directory(settings.out)
+    return found
 
 
 @command(Settings, mistakes)

@@ -22,11 +22,10 @@ from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
-from evals.commands.frame import GOES_ON, command
+from evals.commands.frame import GOES_ON, OutDirectory, command
 from evals.sampling.instrument import Instrument, Reading, Subject
 from evals.sampling.power_sampling import PowerEngine
 from evals.sampling.settings import ProbeConfig
-from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
 from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
@@ -41,7 +40,7 @@ class Settings(Section):
 
     model: str
     task: Choice
-    out: Path
+    out: OutDirectory
     n: Positive = 16
     temperature: Annotated[float, Field(gt=0, le=1)] = 0.25
     moves: Annotated[int, Field(ge=0)] = 10
@@ -54,14 +53,7 @@ class Settings(Section):
     batch_size: Positive = 512
 
 
-def mistakes(settings: Settings) -> list[Mistake]:
-    """What is wrong with `out`."""
-    if settings.out.is_file():
-        return [Mistake("out", str(settings.out), "is a file; give a directory")]
-    return []
-
-
-@command(Settings, mistakes, builds_task=True, interrupted=GOES_ON)
+@command(Settings, builds_task=True, interrupted=GOES_ON)
 def main(settings: Settings) -> None:
     """Raises ModelError, TaskError or StartError."""
     reading = measure(settings, Console(stderr=True))

@@ -23,14 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.commands.frame import GOES_ON, framed
+from evals.commands.frame import GOES_ON
 from evals.commands.probe_settings import Jobs, read_jobs, read_pair
+from rlvr.core.errors import exit_status
 from rlvr.planning.recipe import parse_arguments
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status."""
-    return framed(str(__doc__), arguments, lambda: probe(arguments), GOES_ON)
+    return exit_status(lambda: probe(arguments), GOES_ON)
 
 
 def probe(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evals.commands.frame import complete_task
+from evals.commands.frame import OutDirectory, complete_task
 from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, EngineConfig, Section
@@ -22,7 +22,7 @@ class Pair(Section):
     model: str
     base: str
     task: Choice
-    out: Path
+    out: OutDirectory
     engine: EngineConfig = EngineConfig()
     dry_run: bool = False
 
@@ -71,8 +71,6 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
         mistakes.append(Mistake("base_n", parts[1].base_n, advice))
     if not mistakes and (parts[0].out / "config.json").exists() | (parts[0].out / "probes").exists():
         mistakes.append(Mistake("out", str(parts[0].out), "is a run's directory; give another one"))
-    if not mistakes and parts[0].out.is_file():
-        mistakes.append(Mistake("out", str(parts[0].out), "is a file; give a directory"))
     if mistakes:
         raise ArgumentsError("probe", mistakes)
     return parts[0], parts[1]

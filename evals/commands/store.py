@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evals.commands.frame import command, wrong_file
+from evals.commands.frame import OutFile, command
 from evals.records.schema import read_fields
 from evals.records.store import SampleKey, SampleSet, store_root
 from evals.reports.tables import table
@@ -26,7 +26,7 @@ class Listing(Section):
     """What one command shows or writes."""
 
     set: str | None = None
-    out: Path | None = None
+    out: OutFile | None = None
 
 
 def mistakes(settings: Listing) -> list[Mistake]:
@@ -34,13 +34,12 @@ def mistakes(settings: Listing) -> list[Mistake]:
     if (settings.set is None) != (settings.out is None):
         return [Mistake("set and out", None, "give both to write a set, neither to list them")]
     found: list[Mistake] = []
-    if settings.set is not None and settings.out is not None:
+    if settings.set is not None:
         sets = sample_sets(store_root())
         meant = _beginning_with(settings.set, sets)
         if len(meant) != 1:
             known = ", ".join(s.directory.name for s in meant or sets) or "none in this store"
             found.append(Mistake("set", settings.set, f"is not the beginning of one ID: {known}"))
-        found += wrong_file(settings.out)
     return found
 
 

@@ -42,7 +42,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("installed")
+    """In a git repository that is not this one, as a project's own environment is."""
+    project = tmp_path_factory.mktemp("project")
+    target = project / "installed"
+    as_somebody = ["-c", "user.name=x", "-c", "user.email=x@localhost"]
+    for arguments in (["init"], [*as_somebody, "commit", "--allow-empty", "-m", "theirs"]):
+        subprocess.run(["git", "-C", str(project), *arguments], check=True, capture_output=True)
     install = [*PIP, "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from evals.__main__ import COMMANDS
 from evals.__main__ import main as evals
-from evals.commands.frame import command
+from evals.commands.frame import InDirectory, InFile, OutDirectory, OutFile, OutSubdirectory, command
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, Section
 from rlvr.tasks import TaskError
@@ -28,7 +29,7 @@ def test_every_command_has_help_and_names_every_mistake(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = importlib.import_module(f"evals.commands.{name}").__doc__
+    said = inspect.cleandoc(importlib.import_module(f"evals.commands.{name}").__doc__ or "")
     for arguments in (["--help"], ["-h"], ["nonsense=1", "--help"]):
         assert ended(capsys, name, *arguments) == (0, f"{said}\n", "")
     status, out, err = ended(capsys, name, "nonsense=1", "other_nonsense=2")
@@ -67,6 +68,17 @@ def test_help_is_quiet_where_its_reader_leaves() -> None:
     piped = f"{sys.executable} -m evals --help | head -n 1; {sys.executable} -m evals passk --help | true"
     done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
     assert done.stderr == "" and done.stdout.count("\n") == 1
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "pyarrow", "matplotlib")
+    code = (
+        "import sys; from evals.__main__ import COMMANDS, main\n"
+        "assert not any(main([name, '--help']) for name in COMMANDS)\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 class One(Section):
@@ -151,6 +163,49 @@ def test_what_check_finds_is_told_and_nothing_is_run(capsys: pytest.CaptureFixtu
     main, kept = reading(One, positional="path", check=lambda s: [Mistake("path", str(s.path), "is odd")])
     assert main(["a"]) == 2 and kept == []
     assert "  path = 'a'\n      is odd" in capsys.readouterr().err
+
+
+class Paths(Section):
+    file: InFile | None = None
+    folder: InDirectory | None = None
+    out: OutFile | None = None
+    report: OutDirectory | None = None
+    sub: OutSubdirectory | None = None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["file=here.txt", "folder=here", "out=new.txt", "report=new/deep", "sub=new"], []),
+        (["out=here.txt", "report=here", "sub=here"], []),
+        (
+            ["file=here", "folder=here.txt", "out=here", "report=here.txt", "sub=new/deep"],
+            [
+                "file = 'here'\n      there is no such file",
+                "folder = 'here.txt'\n      there is no such directory",
+                "out = 'here'\n      is a directory; give a file",
+                "report = 'here.txt'\n      is a file; give a directory",
+                "sub = 'new/deep'\n      there is no directory new\n",
+            ],
+        ),
+        (["out=no/x", "sub=here.txt"], ["there is no directory no", "is a file; give a directory"]),
+        (["file=2024"], ["file = '2024'\n      there is no such file"]),
+    ],
+)
+def test_paths(
+    arguments: list[str],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.txt").touch()
+    (tmp_path / "here").mkdir()
+    main, _ = reading(Paths)
+    assert main(arguments) == (2 if said else 0)
+    error = capsys.readouterr().err
+    assert all(part in error for part in said), error
 
 
 @pytest.mark.parametrize(
