@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from packaging.requirements import Requirement
 
 import rlvr
+from evals.probe.plugin import check_tasks, probed_tasks
 from launch.machine import PATIENCE, Finding, Gpu
+from rlvr.config.errors import ConfigError
 from rlvr.config.schema import Choice, Config
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
@@ -168,6 +170,18 @@ def check_task(choice: Choice, trained: bool) -> Finding:
     if not (task.train if trained else task.test):
         return Finding(check, "fault", found, "give a task that has some")
     return Finding(check, "ok", found)
+
+
+def check_split(config: Config) -> Finding:
+    """Whether problems that are probed as test problems are trained on."""
+    try:
+        trained = build_task(config.task.name, **config.task.options)
+        check_tasks(config, trained, probed_tasks(config))
+    except TaskError:
+        return Finding("train and test", "warning", "not checked: a task has no data here")
+    except ConfigError as error:
+        return Finding("train and test", "fault", str(error))
+    return Finding("train and test", "ok", "no probed problem is trained on")
 
 
 def check_server(url: str) -> Finding:

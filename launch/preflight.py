@@ -94,6 +94,7 @@ def of_recipe(config: Config, gpus: Sequence[Gpu]) -> Iterator[Finding]:
     for choice in probe_config(config).tasks:
         if (choice.name, choice.options) != (config.task.name, config.task.options):
             yield needs.check_task(choice, trained=False)
+    yield needs.check_split(config)
     if config.engine.name == "vllm" and config.engine.mode == "server":
         yield from of_server(config)
     if config.monitor.wandb == "online":

@@ -16,6 +16,7 @@ from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks.overlap import trained_on
 from rlvr.tasks.sources import without_hub
 
 if TYPE_CHECKING:
@@ -41,6 +42,23 @@ def probed_tasks(config: Config) -> list[Task]:
         advice = "is one task under two names: give each task once"
         raise ConfigError("the probe", [Mistake("probe.tasks", ", ".join(sorted(twice)), advice)])
     return tasks
+
+
+def check_tasks(config: Config, trained: Task, tasks: Sequence[Task]) -> None:
+    """Raises ConfigError where problems that are probed as test problems are trained on."""
+    mistakes = []
+    for i, (choice, task) in enumerate(zip(probe_config(config).tasks, tasks, strict=True)):
+        shared = trained_on(trained, task) if choice.split == "test" else []
+        if shared:
+            shown = ", ".join(shared[:5]) + (", ..." if len(shared) > 5 else "")
+            advice = (
+                f"{len(shared)} of its {len(task.test)} problems may be trained on (ids {shown}): give it "
+                "the keys that task.* has, so that both are split alike, or `split: train` to probe what "
+                "is trained on"
+            )
+            mistakes.append(Mistake(f"probe.tasks[{i}]", choice.label, advice))
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
 
 
 def find_mistakes(config: Config) -> list[Mistake]:
@@ -173,6 +191,7 @@ PROBE = HookFactory(
     section=ProbeConfig,
     find_mistakes=find_mistakes,
     tasks=probed_tasks,
+    check_tasks=check_tasks,
     longest=_longest,
     plan=plan,
     closing=closing,

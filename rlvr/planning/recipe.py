@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,8 @@ from rlvr.tasks.mixture import WeightedTask
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package as it is installed (setup.py), beside it in a checkout.
 RECIPES = (_PACKAGE if (_PACKAGE / "recipes").is_dir() else _PACKAGE.parent) / "recipes"
+# Keys of a task that mean something else for another task of its module.
+OF_ONE_TASK = {"variant", "parameters"}
 TABLES: dict[str, Mapping[str, str]] = {"task": TASKS, "algorithm": ALGORITHMS}
 
 
@@ -181,8 +184,32 @@ def _complete_choices(data: dict[str, Any], model: type[Config]) -> list[Mistake
             data[group] = complete_choice(data[group], group, table, mistakes)
     for name, field in model.model_fields.items():
         for key, entry in _task_lists(field.annotation).items():
-            _complete_tasks(data.get(name), name, key, entry, mistakes)
+            _complete_tasks(data.get(name), name, key, entry, mistakes, _trained(data.get("task")))
     return mistakes
+
+
+def _trained(task: Any) -> list[dict[str, Any]]:
+    """The tasks that problems are trained on: itself, or those of a mixture."""
+    if not isinstance(task, dict) or task.get("name") != "mixture":
+        return [task] if isinstance(task, dict) else []
+    stages = task.get("stages")
+    lists = [task.get("tasks"), *(s.get("tasks") for s in stages or () if isinstance(s, dict))]
+    return [entry for entries in lists for entry in entries or () if isinstance(entry, dict)]
+
+
+def _inherited(name: str, trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a task takes over from the one that is trained on: every key of the same task; of another task
+    of the same module, which is posed alike, the keys that both have and that mean the same."""
+    for task in trained:
+        if task.get("name") == name:
+            return {key: value for key, value in task.items() if key not in ("name", "weight")}
+    for task in trained:
+        other = str(task.get("name"))
+        modules = {TASKS.get(registry.family(n), n).partition(":")[0] for n in (name, other)}
+        if len(modules) == 1:
+            own = registry.schema(TASKS, name).model_fields.keys() - OF_ONE_TASK
+            return {key: value for key, value in task.items() if key in own}
+    return {}
 
 
 def _task_lists(section: Any) -> dict[str, type[Choice]]:
@@ -204,10 +231,16 @@ def _complete_mixture(task: dict[str, Any], mistakes: list[Mistake]) -> None:
 
 
 def _complete_tasks(
-    holder: Any, where: str, key: str, entry_model: type[Choice], mistakes: list[Mistake]
+    holder: Any,
+    where: str,
+    key: str,
+    entry_model: type[Choice],
+    mistakes: list[Mistake],
+    trained: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Completes in place the tasks that a mapping lists, if it does; what the list says of its entries
-    beside their own keys, such as the weight in a mixture, stays as it is."""
+    beside their own keys, such as the weight in a mixture, stays as it is. trained: the tasks whose keys
+    an entry takes over where it does not set them."""
     if not isinstance(holder, dict) or not isinstance(holder.get(key), list):
         return
     of_list = entry_model.model_fields.keys() - {"name"}
@@ -216,6 +249,8 @@ def _complete_tasks(
         if isinstance(entry, dict):
             said = {name: value for name, value in entry.items() if name in of_list}
             options = {name: value for name, value in entry.items() if name not in said}
+            with suppress(KeyError, PluginError):  # an unknown name, which complete_choice reports
+                options = _inherited(str(options.get("name")), trained) | options
             completed = complete_choice(options, f"{where}.{key}[{i}]", TASKS, mistakes)
             holder[key][i] = said | completed
 

@@ -96,11 +96,12 @@ class _Assembly:
         # First, so that bad data is found before a model is fetched.
         self.task = build_task(config.task.name, **config.task.options)
         self.hooked = [(factory, factory.tasks(config)) for factory in factories(config.hooks)]
+        for factory, tasks in self.hooked:
+            factory.check_tasks(config, self.task, tasks)
         self.model = self._opened(config.model)
         self.base = self._opened(config.base_model, self.model.tokenizer)
-        tasks = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
-        longest = longest_completion(config)
-        self.model.fit(tasks, longest)
+        used = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
+        self.model.fit(used, longest_completion(config))
         self.base.longest = self.model.longest
         if self.accelerator.is_main_process:
             write_json(self.run_dir.card, self._card())
