@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from evals.records.probe_dir import RECORDS, ProbeDir
 from evals.sampling.settings import ProbeConfig, ProbedTask, longest_completion, probe_config
 from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.registry import PluginError, is_plugin
 from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
-from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.overlap import trained_on
 from rlvr.tasks.sources import without_hub
 
@@ -71,6 +72,12 @@ def find_mistakes(config: Config) -> list[Mistake]:
     if "mixture" in names:
         advice = "a mixture has no problems to test on: list its tasks"
         mistakes.append(Mistake("probe.tasks", "mixture", advice))
+    for i, choice in enumerate(probe.tasks):
+        if is_plugin(TASKS, choice.name):
+            try:
+                probed_task(choice)
+            except (PluginError, TaskError) as error:
+                mistakes.append(Mistake(f"probe.tasks[{i}]", choice.name, str(error)))
     return mistakes + settings_mistakes(probe, len(probe.tasks))
 
 

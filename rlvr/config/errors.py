@@ -53,6 +53,9 @@ def of_error(error: ErrorDetails, known: Sequence[str], prefix: str = "") -> Mis
         return Mistake(key, error["input"], f"unknown key; {_nearest_key(key, known)}")
     if error["type"] == "missing":
         return Mistake(key, None, "is missing and has no default")
+    if inside := [k for k in known if k.startswith(f"{key}.")]:
+        advice = f"is a section; its keys: {', '.join(inside)}"
+        return Mistake(key, error["input"], advice)
     return Mistake(key, error["input"], error["msg"][0].lower() + error["msg"][1:])
 
 
@@ -64,16 +67,52 @@ def nearest(name: str, known: Sequence[str], label: str = "known") -> str:
     return f"{label}: {', '.join(known)}"
 
 
+# What other trainers call a key -> ours.
+CALLED_ELSEWHERE = {
+    "batch_size": ("rollouts.prompts", "optim.mini_batches"),
+    "train_batch_size": ("rollouts.prompts", "optim.mini_batches"),
+    "per_device_train_batch_size": ("optim.micro_batch_tokens", "rollouts.prompts"),
+    "num_generations": ("rollouts.group_size",),
+    "learning_rate": ("optim.lr",),
+    "max_completion_length": ("rollouts.max_new_tokens",),
+    "max_tokens": ("rollouts.max_new_tokens",),
+    "max_steps": ("steps",),
+    "save_steps": ("save_every",),
+    "output_dir": ("run_dir",),
+    "beta": ("algorithm.kl.coefficient",),
+    "report_to": ("monitor.wandb",),
+}
+
+
 def _nearest_key(key: str, known: Sequence[str]) -> str:
-    """Prefers a key of the same name elsewhere, then a close one, then lists the group's keys."""
+    """Prefers what other trainers call so, then a close key of the same group, then one of the same name
+    elsewhere, then lists the group's keys."""
     group, _, leaf = key.rpartition(".")
+    if named := [k for k in CALLED_ELSEWHERE.get(leaf, ()) if k in known and not group]:
+        return f"did you mean {' or '.join(named)}?"
+    siblings = _siblings(group, known)
+    if close := _close(leaf, [k.rpartition(".")[2] for k in siblings]):
+        return f"did you mean {f'{group}.{close}' if group else close}?"
     elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
-    siblings = [k for k in known if k.rpartition(".")[0] == group]
     if siblings and group:
-        return nearest(key, siblings, f"keys of {group}")
+        return f"keys of {group}: {', '.join(siblings)}"
     return nearest(key, known, "known keys")
+
+
+def _siblings(group: str, known: Sequence[str]) -> list[str]:
+    """The keys and sections right below a group."""
+    start = f"{group}." if group else ""
+    below = [k.removeprefix(start).partition(".")[0] for k in known if k.startswith(start)]
+    return [start + name for name in dict.fromkeys(below)]
+
+
+def _close(leaf: str, names: Sequence[str]) -> str | None:
+    """The name that begins like the leaf, or is spelled almost like it."""
+    begun = [name for name in names if name.startswith(leaf) or leaf.startswith(f"{name}_")]
+    close = difflib.get_close_matches(leaf, names, n=1, cutoff=0.75)
+    return next(iter([*begun, *close]), None)
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -82,7 +82,7 @@ def variant(name: str) -> str:
 
 def is_plugin(table: Mapping[str, str], name: str) -> bool:
     """Whether the name is the path of a function of the user's own."""
-    return ":" in name and family(name) not in table
+    return variant(name).isidentifier() and family(name) not in table
 
 
 def builder(table: Mapping[str, str], name: str) -> Callable[..., Any]:

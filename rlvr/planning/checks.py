@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from rlvr.algorithms import build_algorithm
 from rlvr.config import registry
@@ -32,6 +34,10 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
             "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
         )
         mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
+    for key in ("model", "base"):
+        if (name := getattr(config, key)) is not None and _missing_directory(name):
+            advice = "there is no such directory; or give a Hub id ORGANISATION/NAME, or embedded:countdown"
+            mistakes.append(Mistake(key, name, advice))
     lora = config.policy.lora
     if lora is not None and config.policy.zero == 3 and lora.quantized:
         advice = "ZeRO-3 cannot shard 4-bit weights: set policy.zero=2 or 0"
@@ -40,6 +46,12 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
     return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
+
+
+def _missing_directory(model: str) -> bool:
+    """Whether the name is a path, and not a Hub id, of a directory that does not exist."""
+    hub_id = re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", model)
+    return not hub_id and not model.startswith("embedded:") and not Path(model).is_dir()
 
 
 def of_plugins(config: Config) -> list[Mistake]:

@@ -118,7 +118,7 @@ def recipe_names() -> list[str]:
 
 def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     """key=value arguments as nested mappings; `task=X` is short for `task.name=X`."""
-    wrong = [Mistake(a, None, "arguments are key=value") for a in arguments if "=" not in a]
+    wrong = [Mistake(a, None, _not_a_key(a)) for a in arguments if "=" not in a or a.startswith("-")]
     if wrong:
         raise ConfigError("command line", wrong)
     short = tuple(f"{group}=" for group in TABLES)
@@ -127,6 +127,18 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         return OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))  # type: ignore[return-value]
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
+
+
+def _not_a_key(argument: str) -> str:
+    """What to do about an argument that is not key=value."""
+    name = argument.lstrip("-").partition("=")[0]
+    if argument.startswith("-"):
+        if name.replace("-", "").replace("_", "") == "dryrun":
+            return "did you mean --dry-run?"
+        return f"arguments are key=value, without dashes: {name}=..."
+    if argument in recipe_names() or _is_file(argument):
+        return f"did you mean recipe={argument}?"
+    return "arguments are key=value"
 
 
 def _read_recipe(name: Any, beside: Path = Path(), seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -268,7 +280,9 @@ def complete_choice(
     try:
         return {"name": name, **registry.complete(table, name, options)}
     except PluginError as error:
-        mistakes.append(Mistake(f"{where}.name", name, str(error)))
+        close = nearest(registry.family(name), list(table), "")
+        advice = f"{close} {error}" if close.startswith("did you") else str(error)
+        mistakes.append(Mistake(f"{where}.name", name, advice))
     except ValidationError as error:
         known = [f"{where}.{key}" for key in ("name", *known_keys(registry.schema(table, name)))]
         mistakes += [of_error(e, known, prefix=f"{where}.") for e in error.errors()]

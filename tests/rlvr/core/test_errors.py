@@ -20,7 +20,14 @@ INTERNAL = {
     "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "RowError", "TimedOut",
     "WorkerDied", "WorkerError", "_TestTimedOut",
 }  # fmt: skip
-WRONG_ARGUMENTS = {"ArgumentsError", "ConditionsError", "ConfigError", "FileError", "SamplesError"}
+WRONG_ARGUMENTS = {
+    "ArgumentsError",
+    "ConditionsError",
+    "ConfigError",
+    "FileError",
+    "PluginError",
+    "SamplesError",
+}
 
 
 class Wrong(UserError):
