@@ -15,7 +15,7 @@ from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
 from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.code_tests import CannotRead, comparison_of, residual_of, restored_inputs
+from rlvr.tasks.code_tests import CannotRead, residual_of, restored_inputs, special_oracle
 from rlvr.tasks.sources import BadRows, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 
@@ -133,5 +133,4 @@ def _mbpp_reference(row: Row, tests: Tests) -> dict[str, Any]:
     entry_point = row.text("entry_point")
     restore = restored_inputs(row.text("assertion"), entry_point, row.value("base_input"))
     reference = _reference(row, tests, restore)
-    reference["comparison"] = comparison_of(row.text("prompt"), row.text("canonical_solution"), entry_point)
-    return reference
+    return reference | special_oracle(entry_point)

@@ -13,6 +13,7 @@ import pickle
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -198,6 +199,11 @@ def _json(text: str, column: str, kind: type) -> Any:
 def _value(text: str) -> Any:
     """One argument or output of a method, encoded."""
     try:
-        return encode(json.loads(text))
+        return encode(json.loads(text, parse_int=_integer))
     except (ValueError, RecursionError):
         raise RowError(f"a test's value is not JSON: {text!r:.60}") from None
+
+
+def _integer(digits: str) -> int:
+    """An integer of any length; Python's own reading ends at 4,300 digits."""
+    return int(Decimal(digits))
