@@ -22,7 +22,8 @@ from pydantic import Field
 from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.code import Seconds, confinement_for
+from rlvr.tasks.code import Seconds
+from rlvr.tasks.confined import confinement_for
 from rlvr.tasks.sources import BadRows, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 
@@ -66,7 +67,7 @@ def livecodebench(
     release (test.jsonl, test2.jsonl ... each with what that release added), looked for in the directory
     `source`, else downloaded from the hub at `revision`.
     """
-    confinement = confinement_for("livecodebench", allow_unsafe)
+    confinement = confinement_for("livecodebench", "runs programs that a model wrote", allow_unsafe)
     earlier: set[str] = set()
 
     def problem(row: Row) -> Problem:

@@ -86,7 +86,7 @@ def test_no_sandbox_no_code_task(data: Path, monkeypatch: pytest.MonkeyPatch) ->
     def none(allow_unsafe: bool) -> Confinement:
         raise ConfinementError("nothing here can confine a process.")
 
-    monkeypatch.setattr("rlvr.tasks.code.choose", none)
+    monkeypatch.setattr("rlvr.tasks.confined.choose", none)
     with pytest.raises(TaskError, match=r"nothing here can confine.*task\.allow_unsafe=true"):
         build_task("mbpp_plus", source=str(data))
 
