@@ -33,7 +33,7 @@ def run(what: str, name: str, settings: str, *arguments: Any) -> Any:
     if what == "score":
         encoded, answer = arguments
         entry = decode(encoded)
-        evaluate_nothing()
+        sys.addaudithook(_end_where_text_is_evaluated)
         score = float(data_set.score_answer(answer, entry))
         return score if score != 1 or deserves(answer, entry, name) else 0.0
     _import_what_scoring_imports(data_set)
@@ -49,8 +49,10 @@ def _import_what_scoring_imports(data_set: Any) -> None:
         return
 
 
-def evaluate_nothing() -> None:
-    """From here on this process reads text where the library would evaluate it, and ends if it tries to."""
+@functools.cache
+def read_instead_of_evaluating() -> None:
+    """From here on the library reads text where it would evaluate it."""
+    import reasoning_gym  # noqa: F401
     import sympy
 
     sympy.parse_expr = expressions.formula
@@ -59,7 +61,6 @@ def evaluate_nothing() -> None:
             module.__dict__["eval"] = expressions.value  # before the built-in one
         if name in ARITHMETIC_MODULES:
             module.__dict__["parse_expr"] = expressions.arithmetic
-    sys.addaudithook(_end_where_text_is_evaluated)
 
 
 def _end_where_text_is_evaluated(event: str, _: tuple[Any, ...]) -> None:
@@ -83,4 +84,5 @@ def _end_where_text_is_evaluated(event: str, _: tuple[Any, ...]) -> None:
 def _data_set(name: str, settings: str) -> Any:
     import reasoning_gym
 
+    read_instead_of_evaluating()
     return reasoning_gym.create_dataset(name, **json.loads(settings))
