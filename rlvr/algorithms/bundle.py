@@ -116,7 +116,7 @@ class Algorithm:
     whitening: done after it, over all ranks.
     weights: (Batch, Counts) -> each token's share of the loss [B, T]; made once per optimizer step, so
     the gradient does not depend on micro-batches, padding or the number of ranks.
-    smallest_group: completions a problem that it needs.
+    smallest_group: completions a problem that it needs; in smaller groups every advantage is 0.
     """
 
     name: str

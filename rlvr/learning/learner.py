@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -63,6 +64,12 @@ class Learner:
                 share = losses.sequence_mean(batch.mask, completions=1.0)
             total = self.accelerator.reduce(advantages.moments(values, share), reduction="sum")
             values = advantages.whitened(values, batch.mask, total, whitening.ddof)
+        if advantages.zero_by_construction(values, batch):
+            warnings.warn(
+                f"every advantage of this step is 0 although completions differ: {self.algorithm.name} "
+                "with these settings trains on nothing. Check rollouts.group_size and algorithm.*",
+                stacklevel=2,
+            )
         return batch.with_(advantages=values, returns=credit.returns)
 
     def update(self, batch: Batch, step: int) -> tuple[dict[str, float], bool]:

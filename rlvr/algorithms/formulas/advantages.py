@@ -91,6 +91,19 @@ def pass_at_k_advantage(correct: Tensor, group: Tensor, k: int) -> Tensor:
     return advantage.to(correct.device)
 
 
+def zero_by_construction(advantages: Tensor, batch: Batch) -> bool:
+    """Whether no trained token has an advantage though a group's verdicts and rewards differ.
+
+    advantages: [B, T]. Where all completions of each group are alike, zeros are what the data say.
+    """
+    trained = batch.mask.any(1)
+    if not trained.any() or (advantages[trained] != 0).any():
+        return False
+    group = batch.group[trained]
+    alike = [group_stats(x[trained].float(), group).equal for x in (batch.rewards, batch.correct)]
+    return bool((~alike[0] & ~alike[1]).any())
+
+
 def sequence_rewards(batch: Batch) -> Tensor:
     """[B]: each completion's reward with the KL that is paid in it, as if it were one action."""
     if batch.kl_rewards is None:

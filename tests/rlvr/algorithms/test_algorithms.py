@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from rlvr.algorithms import ALGORITHMS
 from rlvr.algorithms.batch import Batch
 from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
+from rlvr.graders import Status
 from rlvr.rollouts.collect import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
@@ -110,7 +112,9 @@ def test_edge_groups_have_a_defined_result(case: str) -> None:
         if right is not None:
             scored = tuple(
                 replace(
-                    s, reward=float(right), verdict=replace(s.verdict, status="correct" if right else "wrong")
+                    s,
+                    reward=float(right),
+                    verdict=replace(s.verdict, status=Status.CORRECT if right else Status.WRONG),
                 )
                 for s in scored
             )
@@ -137,6 +141,46 @@ def test_groups_of_equal_rewards_give_no_gradient(name: str) -> None:
     algorithm = toy_algorithm(name, kl={"coefficient": 0.0})
     _, found = learn(toy_learner(algorithm, toy_model()), equal)
     assert all(g.abs().max() == 0 for g in found.values())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_smallest_group_is_the_smallest_that_teaches(case: str) -> None:
+    """One completion right, the rest wrong: with one fewer, all advantages are 0 or the group is refused."""
+    name, options = CASES[case]
+    algorithm = toy_algorithm(name, **(options | {"kl": {"coefficient": 0.0}}))
+
+    def advantages(size: int) -> torch.Tensor:
+        group = toy_groups(1, max(size, 1))[0]
+        scored = [
+            replace(
+                s,
+                reward=float(not i),
+                verdict=replace(s.verdict, status=Status.WRONG if i else Status.CORRECT),
+            )
+            for i, s in enumerate(group.scored)
+        ]
+        batch = to_batch([replace(group, scored=tuple(scored))]).with_(greedy_rewards=torch.zeros(size))
+        if algorithm.critic is not None:
+            batch = batch.with_(values=torch.full_like(batch.mask, 0.3))
+        return algorithm.credit(batch).advantages
+
+    assert (advantages(algorithm.smallest_group) != 0).any()
+    if algorithm.smallest_group > 1:
+        assert (advantages(algorithm.smallest_group - 1) == 0).all()
+
+
+def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:
+    learner = toy_learner(toy_algorithm("passk", k=4), toy_model())
+    with pytest.warns(UserWarning, match=r"every advantage of this step is 0.*passk.*group_size"):
+        learner.credit(toy_batch())
+    batch = toy_batch()
+    alike = batch.with_(rewards=torch.ones_like(batch.rewards), correct=torch.ones_like(batch.correct))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.credit(alike)
+        learner.credit(batch.with_(mask=torch.zeros_like(batch.mask)))
+        toy_learner(toy_algorithm("passk", k=2), toy_model()).credit(batch)
+        toy_learner(toy_algorithm("grpo"), toy_model()).credit(batch)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
