@@ -21,10 +21,11 @@ def remax(
     response, as here, and the loss is PPO's clip (preset paper_era_verl).
     """
     from rlvr.algorithms.formulas import losses
+    from rlvr.algorithms.formulas.masks import selected
 
     def credit(b: Batch) -> Credit:
         advantage = (b.rewards - b.greedy_rewards)[:, None] * b.mask
-        return Credit(advantage if b.kl_rewards is None else advantage + b.kl_rewards * b.mask)
+        return Credit(advantage if b.kl_rewards is None else advantage + selected(b.kl_rewards, b.mask))
 
     return Algorithm(
         name="remax",

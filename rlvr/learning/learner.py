@@ -13,11 +13,18 @@ from torch import Tensor
 from rlvr.algorithms.batch import Batch, Counts
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.algorithms.formulas import advantages, losses
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.config.schema import OptimConfig, RolloutConfig
 from rlvr.core.seeds import derive_seed
 from rlvr.learning.actor_critic import Scores
 from rlvr.learning.off_policy import correction_factor, mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.learning.policy import Objective, Policy
+
+# What a batch holds for each completion token, besides the mask.
+TOKEN_FIELDS = (
+    "engine_logprobs", "old_logprobs", "ref_logprobs", "kl_rewards", "values", "advantages", "returns",
+    "weights",
+)  # fmt: skip
 
 
 class Learner:
@@ -51,7 +58,7 @@ class Learner:
             batch = batch.with_(ref_logprobs=self.policy.ref_logprobs(batch))
         if pay:
             penalty = losses.kl(_filled(batch.old_logprobs), _filled(batch.ref_logprobs), kl.estimator)
-            batch = batch.with_(kl_rewards=-kl.coefficient * penalty * batch.mask)
+            batch = batch.with_(kl_rewards=selected(-kl.coefficient * penalty, batch.mask))
         return batch
 
     def credit(self, batch: Batch) -> Batch:
@@ -102,6 +109,7 @@ class Learner:
 
     def _objective(self, counts: Counts, critic_only: bool, scores: Scores, batch: Batch) -> Objective:
         """The loss of one micro-batch, and metrics that add up over micro-batches."""
+        batch, scores = _trained_alone(batch, scores)
         weights, share = _filled(batch.weights), batch.mask / counts.tokens
         metrics = {
             "rollout/entropy": (share * scores.entropies).sum(),
@@ -167,6 +175,18 @@ class Learner:
         totals = self.accelerator.reduce(torch.stack(parts), reduction="sum").tolist()
         rest, whole = (square / max(n, 1.0) - (total / max(n, 1.0)) ** 2 for n, total, square in totals)
         return {"critic/explained_variance": 1 - rest / whole if whole > 1e-12 else 0.0}
+
+
+def _trained_alone(batch: Batch, scores: Scores) -> tuple[Batch, Scores]:
+    """Both with 0 at the tokens that are not trained on, so that no formula meets what stands there.
+
+    Before the formulas and not after them: the gradient of an infinity is no number even where it has no
+    weight.
+    """
+    fields = {name: value for name in TOKEN_FIELDS if (value := getattr(batch, name)) is not None}
+    cleared = {name: selected(value, batch.mask) for name, value in fields.items()}
+    own = Scores(*(None if value is None else selected(value, batch.mask) for value in scores))
+    return batch.with_(**cleared), own
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.config.schema import Correction
 
 
@@ -20,7 +21,7 @@ def difference(batch: Batch, logprobs: Tensor) -> Tensor:
     logprobs: the trainer's, taken where the batch has no old ones.
     """
     trainer = logprobs.detach() if batch.old_logprobs is None else batch.old_logprobs
-    return (trainer - batch.engine_logprobs) * batch.mask
+    return selected(trainer - batch.engine_logprobs, batch.mask)
 
 
 def correction_factor(batch: Batch, logprobs: Tensor, correction: Correction) -> Tensor:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from rlvr.algorithms.formulas.masks import selected
+
 if TYPE_CHECKING:
     from rlvr.algorithms.batch import Batch
 
@@ -108,14 +110,14 @@ def sequence_rewards(batch: Batch) -> Tensor:
     """[B]: each completion's reward with the KL that is paid in it, as if it were one action."""
     if batch.kl_rewards is None:
         return batch.rewards
-    return batch.rewards + (batch.kl_rewards * batch.mask).sum(1)
+    return batch.rewards + selected(batch.kl_rewards, batch.mask).sum(1)
 
 
 def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor | None = None) -> Tensor:
     """Token rewards [B, T]: each completion's reward on its last trained token, plus kl_rewards."""
     after = mask.flip(1).cumsum(1).flip(1)
     token_rewards = torch.where((mask > 0) & (after == 1), rewards[:, None].to(mask.dtype), 0.0)
-    return token_rewards if kl_rewards is None else token_rewards + kl_rewards * mask
+    return token_rewards if kl_rewards is None else token_rewards + selected(kl_rewards, mask)
 
 
 def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Tensor:
@@ -143,12 +145,12 @@ def gae(
         running = torch.where(trained, delta + gamma * lam * running, running)
         next_value = torch.where(trained, values[:, t], next_value)
         advantages[:, t] = torch.where(trained, running, 0.0)
-    return advantages, (advantages + values) * mask
+    return advantages, selected(advantages + values, mask)
 
 
 def moments(values: Tensor, share: Tensor) -> Tensor:
     """[3] float64: total share, weighted sum and weighted sum of squares; they add up over ranks."""
-    weights, values = share.double(), values.double()
+    weights, values = share.double(), selected(values.double(), share)
     return torch.stack([weights.sum(), (weights * values).sum(), (weights * values.square()).sum()])
 
 
@@ -160,4 +162,4 @@ def whitened(values: Tensor, mask: Tensor, total: Tensor, ddof: int, eps: float 
     count = total[0].clamp(min=1e-30)  # nothing is trained on: the mask leaves zeros
     mean = total[1] / count
     variance = (total[2] / count - mean.square()).clamp(min=0) * count / (count - ddof).clamp(min=1)
-    return (((values.double() - mean) / (variance + eps).sqrt()) * mask).to(values.dtype)
+    return selected((values.double() - mean) / (variance + eps).sqrt(), mask).to(values.dtype)

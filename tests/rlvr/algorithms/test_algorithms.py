@@ -24,9 +24,12 @@ from toys import (
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.algorithms.batch import Batch
+from rlvr.algorithms.formulas import advantages
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
 from rlvr.graders import Status
+from rlvr.learning.actor_critic import ActorCritic, Scores
 from rlvr.rollouts.collect import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
@@ -46,6 +49,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ppo with KL": ("ppo", {"kl": {"coefficient": 0.1}, "lam": 0.95}),
     "ppo shared trunk": ("ppo", {"critic": {"trunk": "shared"}}),
 }  # fmt: skip
+
+
+TRUNCATE = Correction(by="truncate", level="sequence")
 
 
 def run(case: str, batch: Batch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
@@ -181,6 +187,60 @@ def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:
         learner.credit(batch.with_(mask=torch.zeros_like(batch.mask)))
         toy_learner(toy_algorithm("passk", k=2), toy_model()).credit(batch)
         toy_learner(toy_algorithm("grpo"), toy_model()).credit(batch)
+
+
+POISON = (math.nan, math.inf, -math.inf, -1e30)
+
+
+@pytest.mark.parametrize("value", POISON)
+@pytest.mark.parametrize(
+    "settings", [{}, {"mini_batches": 2, "epochs": 2}], ids=["one update", "four updates"]
+)
+@pytest.mark.parametrize("case", CASES)
+def test_what_stands_at_a_masked_token_reaches_nothing(
+    case: str, settings: dict[str, int], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding, a token in the middle and a whole completion: loss, metrics and gradient to the bit."""
+    if settings and not toy_algorithm(CASES[case][0], **CASES[case][1]).policy_loss.uses_ratio:
+        settings = {}
+    batch = toy_batch()
+    mask = batch.mask.clone()
+    mask[0, 0] = mask[5] = mask[6, 1] = 0
+    batch = batch.with_(mask=mask, engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, -1.0))
+    settings = settings | {"rollouts": RolloutConfig(max_new_tokens=9, correction=TRUNCATE)}
+    expected = run(case, batch, **settings)
+    forward = ActorCritic.forward
+
+    def poisoned(self: ActorCritic, batch: Batch, critic_only: bool = False) -> Scores:
+        scores = forward(self, batch, critic_only)
+        return Scores(*(x if x is None else torch.where(batch.mask > 0, x, value) for x in scores))
+
+    monkeypatch.setattr(ActorCritic, "forward", poisoned)
+    worse = batch.with_(engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, value))
+    metrics, found = run(case, worse, **settings)
+    assert metrics == expected[0]
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected[1].items())
+
+
+@pytest.mark.parametrize("value", POISON)
+def test_formulas_select_what_is_trained_on(value: float) -> None:
+    mask = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    clean = torch.tensor([[0.5, 0.0, -0.25], [0.0, 0.0, 0.0]])
+    poisoned = torch.where(mask > 0, clean, value)
+    rewards = torch.tensor([1.0, 0.0])
+    for formula in (
+        lambda x: advantages.rewards_at_end(rewards, mask, x),
+        lambda x: torch.stack(advantages.gae(clean, x, mask, 0.9, 0.95)),
+        lambda x: torch.stack(advantages.gae(x, clean, mask, 0.9, 0.95)),
+        lambda x: advantages.return_to_go(x, mask, 0.9),
+        lambda x: advantages.moments(x, mask),
+        lambda x: advantages.whitened(x, mask, advantages.moments(x, mask), 1),
+        lambda x: selected(x, mask),
+    ):
+        assert torch.equal(formula(poisoned), formula(clean))
+    values = poisoned.clone().requires_grad_()
+    selected(values.exp(), mask).sum().backward()
+    assert values.grad is not None and (values.grad[mask > 0] == clean.exp()[mask > 0]).all()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
