@@ -88,7 +88,7 @@ class CodeVerifier:
             printed_bytes=64 << 20,
         )  # fmt: skip
         self.pool = WorkerPool(
-            "rlvr.graders.code.run:run", workers, limits, packages=PACKAGES, confinement=confinement
+            "rlvr.graders.code.run:run", workers, limits, PACKAGES, ("import_common",), confinement
         )
         self._expected: dict[str, Expected] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

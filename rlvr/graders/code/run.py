@@ -10,6 +10,7 @@ import atexit
 import builtins
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -23,6 +24,10 @@ from rlvr.graders.code.choice import best_reading, compiled
 from rlvr.graders.plain_data import decode, encode
 
 LARGEST_VALUE = 200_000
+COMMON_MODULES = (
+    "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math", "operator",
+    "random", "re", "statistics", "string", "typing",
+)  # fmt: skip
 _RECURSION_LIMIT = 10_000
 # There is no /proc, which these names lead to.
 _STREAMS = {"/dev/stdin": 0, "/proc/self/fd/0": 0, "/dev/fd/0": 0, "/dev/stdout": 1, "/dev/stderr": 2}
@@ -78,10 +83,17 @@ def run_program(program: str, standard_input: str) -> int:
     return status
 
 
+def import_common() -> None:
+    """Modules that programs use, or have before them, so that not every call imports them."""
+    for name in COMMON_MODULES:
+        importlib.import_module(name)
+
+
 def run(what: str, *arguments: Any) -> Any:
     """The one entry for a worker pool."""
     functions: dict[str, Callable[..., Any]] = {
-        "call_function": call_function, "run_program": run_program, "best_reading": best_reading
+        "call_function": call_function, "run_program": run_program, "best_reading": best_reading,
+        "import_common": import_common,
     }  # fmt: skip
     return functions[what](*arguments)
 
