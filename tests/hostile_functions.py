@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,3 +84,30 @@ def deep(depth: int) -> Any:
         value = [value]
     sys.setrecursionlimit(10**7)
     return json.loads("[" * depth + "]" * depth)
+
+
+def print_and_end(how: str) -> int:
+    os.write(1, b"said")
+    if how == "exit":
+        os._exit(0)
+    if how == "raise":
+        raise ValueError
+    if how == "signal":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how.startswith("close the result"):
+        os.close(3)
+        time.sleep(100 if "hang" in how else 0.1)
+        os.write(1, b" later")
+        os._exit(0)
+    if how == "forge the result":
+        os.write(3, b'+{"status": 0, "printed": "forged"}')
+        os._exit(0)
+    return 3
+
+
+def importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True

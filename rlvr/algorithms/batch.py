@@ -10,7 +10,7 @@ the left to P, its completion on the right to T, so completion token t of every 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:  # so that configuration can be validated without loading torch
@@ -109,6 +109,14 @@ class TokenBatch(Stage):
             for f in fields(self)
         }
         return type(self)(**kept)
+
+    def of_trained_tokens(self) -> Self:
+        """The batch with 0 in every [B, T] field where the mask is 0."""
+        from rlvr.algorithms.formulas.masks import selected
+
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["shape"] == "B,T"}
+        cleared = {name: selected(value, self.mask) for name, value in own.items() if value is not None}
+        return replace(self, **cleared)
 
     def _fields(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -117,7 +117,7 @@ class Algorithm:
     whitening: done after it, over all ranks.
     weights: (CreditedBatch, StepCounts) -> each token's share of the loss [B, T]; made once per optimizer
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
-    smallest_group: the fewest completions per problem that it works with.
+    smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
     """
 
     name: str

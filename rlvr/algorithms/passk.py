@@ -17,7 +17,8 @@ def passk(
     kl: Kl = Kl(),
 ) -> Algorithm:
     """A completion's advantage is its share in the pass@k of its group, by verdicts: `rewards.*` do not
-    matter. k = 1 is GRPO with ddof 0. The rest is as in DAPO, which the paper trains with.
+    matter. k = 1 is GRPO with ddof 0. In a group of k completions all have the same share, so it has to be
+    larger. The rest is as in DAPO, which the paper trains with.
     """
     from rlvr.algorithms import losses
     from rlvr.algorithms.formulas import advantages
@@ -35,5 +36,5 @@ def passk(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
-        smallest_group=max(2, k),
+        smallest_group=k + 1,
     )

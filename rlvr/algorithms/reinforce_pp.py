@@ -34,5 +34,11 @@ def reinforce_pp(
         return Credit(advantages.return_to_go(token_rewards, b.mask, gamma))
 
     return Algorithm(
-        "reinforce_pp", credit, losses.PpoClip(clip), losses.Weights(normalisation), kl, whitening
+        name="reinforce_pp",
+        credit=credit,
+        policy_loss=losses.PpoClip(clip),
+        weights=losses.Weights(normalisation),
+        kl=kl,
+        whitening=whitening,
+        smallest_group=2 if baseline else 1,
     )

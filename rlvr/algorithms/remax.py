@@ -21,10 +21,11 @@ def remax(
     response, as here, and the loss is PPO's clip (`remax_verl`).
     """
     from rlvr.algorithms import losses
+    from rlvr.algorithms.formulas.masks import selected
 
     def credit(b: ScoredBatch) -> Credit:
         advantage = (b.rewards - b.greedy_rewards)[:, None] * b.mask
-        return Credit(advantage + b.kl_rewards * b.mask)
+        return Credit(advantage + selected(b.kl_rewards, b.mask))
 
     return Algorithm(
         name="remax",

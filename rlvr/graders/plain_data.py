@@ -3,7 +3,8 @@
 None, bool, str, finite numbers and lists stand for themselves; the rest is an object of one key:
 {"tuple": [...]} {"set": [...]} {"frozenset": [...]} {"dict": [[key, value], ...]} {"int": hexadecimal}
 {"float": "nan" | "inf" | "-inf"} {"complex": [real, imaginary]} {"bytes": hexadecimal}. An instance of a
-subclass counts as its base; an object of any other type is {"object": type}, and equals nothing.
+subclass counts as its base, a number of numpy as Python's; an object of any other type is
+{"object": type}, and equals nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ def encode(value: Any) -> Any:
             return {kind.__name__: [encode(item) for item in value]}
     if isinstance(value, dict):
         return {"dict": [[encode(key), encode(item)] for key, item in dict.items(value)]}
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        plain = value.item()
+        if type(plain).__module__ != "numpy":
+            return encode(plain)
     return {"object": type(value).__name__}
 
 

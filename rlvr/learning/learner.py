@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
@@ -20,6 +21,7 @@ from rlvr.algorithms.batch import (
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.algorithms.formulas import advantages
 from rlvr.algorithms.formulas.kl import kl_estimate
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.algorithms.formulas.normalisation import sequence_mean
 from rlvr.config.schema import OptimConfig, RolloutConfig
 from rlvr.core.seeds import derive_seed
@@ -63,7 +65,8 @@ class Learner:
             ref_logprobs = self.policy.ref_logprobs(batch)
         kl_rewards = torch.zeros_like(batch.mask)
         if in_reward and old_logprobs is not None and ref_logprobs is not None:
-            kl_rewards = -kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator) * batch.mask
+            penalty = kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
+            kl_rewards = selected(-penalty, batch.mask)
         return batch.with_scores(
             old_logprobs=old_logprobs, ref_logprobs=ref_logprobs, kl_rewards=kl_rewards, values=values
         )
@@ -86,6 +89,12 @@ class Learner:
                 share = sequence_mean(batch.mask, completions=1.0)
             total = self.accelerator.reduce(advantages.moments(values, share), reduction="sum")
             values = advantages.whitened(values, batch.mask, total, whitening.ddof)
+        if advantages.zero_by_construction(values, batch):
+            warnings.warn(
+                f"every advantage of this step is 0 although completions differ: {algorithm.name} "
+                "with these settings trains on nothing. Check rollouts.group_size and algorithm.*",
+                stacklevel=2,
+            )
         return batch.with_credit(advantages=values, returns=credit.returns)
 
     def update(self, batch: CreditedBatch, step: int) -> tuple[dict[str, float], bool]:
@@ -120,6 +129,7 @@ class Learner:
         self, counts: StepCounts, critic_only: bool, scores: Scores, batch: WeightedBatch
     ) -> Objective:
         """The loss of one micro-batch, and metrics that add up over micro-batches."""
+        batch, scores = _trained_alone(batch, scores)
         share = batch.mask / counts.tokens
         loss = scores.logprobs.sum() * 0.0
         metrics = {
@@ -179,6 +189,16 @@ class Learner:
         totals = self.accelerator.reduce(torch.stack(parts), reduction="sum").tolist()
         rest, whole = (square / max(n, 1.0) - (total / max(n, 1.0)) ** 2 for n, total, square in totals)
         return {"critic/explained_variance": 1 - rest / whole if whole > 1e-12 else 0.0}
+
+
+def _trained_alone(batch: WeightedBatch, scores: Scores) -> tuple[WeightedBatch, Scores]:
+    """Both with 0 at the tokens that are not trained on, so that no formula meets what is there.
+
+    Before the formulas and not after them: the gradient of an infinity is no number even where it has no
+    weight.
+    """
+    own = Scores(*(None if value is None else selected(value, batch.mask) for value in scores))
+    return batch.of_trained_tokens(), own
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

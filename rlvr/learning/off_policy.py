@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlvr.algorithms.batch import ScoredBatch
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.algorithms.formulas.ratio import before_update, log_ratio, sequence_log_ratio
 from rlvr.config.schema import Correction
 
@@ -21,7 +22,7 @@ def difference(batch: ScoredBatch, logprobs: Tensor) -> Tensor:
     logprobs: the trainer's, taken where the batch has no old ones.
     """
     trainer = before_update(logprobs, batch.old_logprobs)
-    return log_ratio(trainer, batch.engine_logprobs) * batch.mask
+    return selected(log_ratio(trainer, batch.engine_logprobs), batch.mask)
 
 
 def correction_factor(batch: ScoredBatch, logprobs: Tensor, correction: Correction) -> Tensor:

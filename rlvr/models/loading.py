@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from peft import PeftConfig, PeftModel
 from torch import nn
 from transformers import (
@@ -129,15 +130,35 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def eos_ids(directory: Path, tokenizer: Any) -> tuple[int, ...]:
-    """Every token id that ends a completion: the generation configuration may name several."""
+    """Every token id that ends a completion, in ascending order.
+
+    Those of the generation configuration, the tokenizer's own, and the one that ends a turn in its chat
+    template: a base model's configuration may leave out the last, which its prompts ask for.
+    """
     try:
         named = GenerationConfig.from_pretrained(directory).eos_token_id
     except OSError:
         named = None
-    named = tokenizer.eos_token_id if named is None else named
-    if named is None:
+    ids = {*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id, end_of_turn(tokenizer)}
+    ids -= {None}
+    if not ids:
         raise ModelError(f"{directory} names no end-of-sequence token")
-    return tuple(named) if isinstance(named, list) else (named,)
+    return tuple(sorted(ids))
+
+
+def end_of_turn(tokenizer: Any) -> int | None:
+    """The special token that follows an assistant's words in the chat template; None where there is none."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    words = "Certainly"
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": words}]
+    try:
+        shown = tokenizer.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, TypeError, ValueError, KeyError):  # a template for other kinds of turns
+        return None
+    rest = tokenizer.encode(shown.rpartition(words)[2].lstrip(), add_special_tokens=False)
+    special = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
+    return rest[0] if rest and rest[0] in special else None
 
 
 def context(directory: Path) -> int:

@@ -5,8 +5,8 @@ call is restricted for good before it sees its arguments, has no way to reach th
 killed after its answer or at its deadline. So an answer that runs as code can spoil nothing but its own
 result, and what it breaks need not be imported again.
 
-Requests: {"seconds": float, "output_bytes": int, "bytes": int} and that many bytes, the JSON list of
-arguments.
+Requests: {"seconds": float, "output_bytes": int, "printed": bool, "bytes": int} and that many bytes, the
+JSON list of arguments.
 Replies: {"status": ready | failed | ok | raised | died | timed_out | too_long, "bytes": int} and bytes.
 """
 
@@ -25,6 +25,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from typing import Any, BinaryIO
 
 from rlvr.sandbox import landlock, seccomp
@@ -32,6 +34,21 @@ from rlvr.sandbox import landlock, seccomp
 OPEN_FILES = 64
 _PR_SET_PDEATHSIG = 1
 _OK, _RAISED = b"+", b"-"
+_POLL_SECONDS = 0.0005
+
+
+class _NamedPackages:
+    """Finds single packages by their directories, without the directory that holds others as well."""
+
+    def __init__(self, directories: Mapping[str, str]):
+        self.directories = directories
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if (directory := self.directories.get(name)) is None:
+            return None
+        return spec_from_file_location(
+            name, f"{directory}/__init__.py", submodule_search_locations=[directory]
+        )
 
 
 def main(settings: Mapping[str, Any]) -> None:
@@ -43,6 +60,7 @@ def main(settings: Mapping[str, Any]) -> None:
         _limit(settings)
         if settings["landlock"] is not None:
             landlock.restrict(settings["landlock"], ["/dev/null", os.environ["TMPDIR"]])
+        sys.meta_path.append(_NamedPackages(settings["packages"]))
         module, _, name = settings["function"].partition(":")
         function = getattr(importlib.import_module(module), name)
         if settings["warm_up"] is not None:
@@ -90,20 +108,40 @@ def _call(
     """One call in a process of its own: (status, result)."""
     deadline = time.monotonic() + request["seconds"]
     result, own_end = os.pipe()
+    printed = _scratch() if request["printed"] else None
     pid = os.fork()
     if pid == 0:
         try:
-            _answer(function, arguments, own_end, settings)
+            _answer(function, arguments, own_end, printed, settings)
         finally:
             os._exit(1)
     os.close(own_end)
     try:
-        return _collect(result, deadline, request["output_bytes"])
+        status, said = _collect(result, deadline, request["output_bytes"])
+        if printed is not None and status in ("ok", "raised", "died"):
+            return _what_was_printed(printed, pid, deadline, request["output_bytes"])
+        return status, said
     finally:
         os.close(result)
+        if printed is not None:
+            os.close(printed)
         with contextlib.suppress(ProcessLookupError):
             (os.kill if settings["seccomp"] else _kill_group)(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _what_was_printed(printed: int, pid: int, deadline: float, most: int) -> tuple[str, bytes]:
+    """Read by this process, which outlives the call's, in whatever way that ends."""
+    while (end := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
+        if time.monotonic() > deadline:
+            return "timed_out", b""
+        time.sleep(_POLL_SECONDS)
+    ended = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+    length = os.fstat(printed).st_size
+    if length > most:
+        return "too_long", b""
+    text = os.pread(printed, length, 0).decode(errors="replace")
+    return "ok", json.dumps({"status": ended, "printed": text}).encode()
 
 
 def _kill_group(pid: int, number: int) -> None:
@@ -112,14 +150,15 @@ def _kill_group(pid: int, number: int) -> None:
     os.kill(pid, number)
 
 
-def _answer(function: Callable[..., Any], arguments: bytes, result: int, settings: Mapping[str, Any]) -> None:
+def _answer(
+    function: Callable[..., Any],
+    arguments: bytes,
+    result: int,
+    printed: int | None,
+    settings: Mapping[str, Any],
+) -> None:
     """Runs in the process of the call; never returns."""
-    os.dup2(result, 3)
-    os.closerange(4, OPEN_FILES)
-    for stream in (0, 1):  # bounded by RLIMIT_FSIZE, and gone with the process
-        os.dup2(_scratch(), stream)
-    os.dup2(1, 2)
-    os.closerange(4, OPEN_FILES)
+    _own_streams(result, printed)
     if settings["seccomp"]:
         _die_with(os.getppid())
     else:
@@ -128,6 +167,8 @@ def _answer(function: Callable[..., Any], arguments: bytes, result: int, setting
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     if settings["seccomp"]:
         seccomp.install()
+    if printed is not None:
+        os._exit(function(*json.loads(arguments)))
     try:
         reply = _OK + json.dumps(function(*json.loads(arguments))).encode()
     except BaseException as error:
@@ -136,6 +177,20 @@ def _answer(function: Callable[..., Any], arguments: bytes, result: int, setting
     while view:
         view = view[os.write(3, view) :]
     os._exit(0)
+
+
+def _own_streams(result: int, printed: int | None) -> None:
+    """Input and output of the call's own, nothing behind 2, and 3 for its result."""
+    output = _scratch() if printed is None else printed
+    streams = (
+        _scratch(),
+        output,
+        os.open(os.devnull, os.O_RDWR),
+        result,
+    )  # above 3: the worker has more open
+    for place, stream in enumerate(streams):  # bounded by RLIMIT_FSIZE, and gone with the process
+        os.dup2(stream, place)
+    os.closerange(4, OPEN_FILES)
 
 
 def _scratch() -> int:

@@ -47,11 +47,13 @@ class Confinement:
         arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         for path in (*SYSTEM_LIBRARIES, interpreter(), *_shared_interpreter(), str(_standard_library())):
             arguments += ["--ro-bind-try", path, path]
-        for name in PACKAGE_DIRECTORIES:
-            if (hidden := _standard_library() / name).is_dir():
-                arguments += ["--tmpfs", str(hidden), "--remount-ro", str(hidden)]
-        for path in readable:
+        hidden = [str(path) for name in PACKAGE_DIRECTORIES if (path := _standard_library() / name).is_dir()]
+        for path in hidden:
+            arguments += ["--tmpfs", path]
+        for path in readable:  # some may lie in a directory that is hidden
             arguments += ["--ro-bind", path, path]
+        for path in hidden:
+            arguments += ["--remount-ro", path]
         for device in ("/dev/null", "/dev/urandom"):
             arguments += ["--dev-bind", device, device]
         # Last: the root is a file system in memory, which could be filled.

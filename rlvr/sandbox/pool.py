@@ -21,7 +21,7 @@ class WorkerPool:
     function: "package.module:function"; its arguments and result are what JSON can hold.
     workers: processes at most; by default this process's share of the CPUs, which the training processes
         of a machine divide. They start when needed.
-    packages: whether the function may import and read installed packages.
+    packages: whether the function may import and read installed packages, or the names of those that it may.
     warm_up: arguments of a harmless call, made once in each worker when it starts, so that what the
         function imports or caches late is there for every call.
     confinement: by default the best that works here, down to limits alone with a warning.
@@ -36,7 +36,7 @@ class WorkerPool:
         function: str,
         workers: int | None = None,
         limits: Limits | None = None,
-        packages: bool = True,
+        packages: bool | Sequence[str] = True,
         warm_up: Sequence[Any] | None = None,
         confinement: Confinement | None = None,
     ):
@@ -56,9 +56,16 @@ class WorkerPool:
             self._confinement = choose(allow_unsafe=True)
         return self._confinement
 
-    def call(self, *arguments: Any, seconds: float | None = None, output_bytes: int | None = None) -> Any:
+    def call(
+        self,
+        *arguments: Any,
+        seconds: float | None = None,
+        output_bytes: int | None = None,
+        printed: bool = False,
+    ) -> Any:
         """What the function returns; `seconds` and `output_bytes` instead of the pool's own limits.
 
+        printed: what it printed and its exit status instead, see `Worker.call`.
         Raises TimedOut, WorkerDied or WorkerError, all CallFailed; StartError where no worker starts.
         """
         slots = self._slots
@@ -69,7 +76,7 @@ class WorkerPool:
                 worker = None  # so that a failing start leaves the slot empty
                 worker = self._start()
                 self._started.add(worker)
-            return worker.call(arguments, seconds, output_bytes)
+            return worker.call(arguments, seconds, output_bytes, printed)
         finally:
             slots.put(worker)
 

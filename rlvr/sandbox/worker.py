@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ class Worker:
     """Serves one call at a time. Not for several threads at once.
 
     function: "package.module:function", which takes and returns what JSON can hold.
-    packages: whether installed packages may be imported and read; the function's own package always may.
+    packages: whether installed packages may be imported and read, or the names of those that may, where
+        they are installed; the function's own package always may.
     warm_up: see `WorkerPool`. Raises StartError.
     """
 
@@ -83,7 +84,7 @@ class Worker:
         function: str,
         confinement: Confinement,
         limits: Limits,
-        packages: bool = True,
+        packages: bool | Sequence[str] = True,
         warm_up: Sequence[Any] | None = None,
     ):
         self.limits = limits
@@ -93,13 +94,18 @@ class Worker:
         own = _locations(function)
         path = [*dict.fromkeys(str(Path(place).parent) for place in own)]
         readable = list(own)
-        if packages:
+        named: dict[str, str] = {}
+        if packages is True:
             path += installed_packages()
             readable += installed_packages()
+        elif packages:
+            named = _directories_of(packages)
+            readable += [*named.values(), *_libraries_beside(named.values())]
         settings = {
             "token": self._token,
             "function": function,
             "path": path,
+            "packages": named,
             "landlock": confinement.landlock(readable),
             "seccomp": confinement.filters_calls,
             "dies_with": os.getpid() if confinement.name == "landlock" else None,
@@ -126,14 +132,24 @@ class Worker:
         return self._process.poll() is None
 
     def call(
-        self, arguments: Sequence[Any], seconds: float | None = None, output_bytes: int | None = None
+        self,
+        arguments: Sequence[Any],
+        seconds: float | None = None,
+        output_bytes: int | None = None,
+        printed: bool = False,
     ) -> Any:
-        """What the function returns. Raises CallFailed, at the latest 0.4 s after the deadline."""
+        """What the function returns. Raises CallFailed, at the latest 0.4 s after the deadline.
+
+        printed: instead, once its process has ended in whatever way, {"status": its exit status, negative
+        for a signal, "printed": what it printed}; the function returns the status.
+        """
         seconds = self.limits.seconds if seconds is None else seconds
         output_bytes = self.limits.output_bytes if output_bytes is None else output_bytes
         deadline = time.monotonic() + seconds + GRACE_SECONDS
         content = json.dumps(arguments).encode()
-        header = {"seconds": seconds, "output_bytes": output_bytes, "bytes": len(content)}
+        header = {
+            "seconds": seconds, "output_bytes": output_bytes, "printed": printed, "bytes": len(content)
+        }  # fmt: skip
         try:
             self._send(json.dumps(header).encode() + b"\n" + content, deadline)
             status, said = self._receive(deadline)
@@ -220,6 +236,21 @@ class Worker:
             elif length is None and len(said) > _HEADER_BYTES:
                 raise WorkerDied("the worker sent no reply")
         return reply["status"], bytes(said)
+
+
+def _directories_of(packages: Sequence[str]) -> dict[str, str]:
+    """Where the packages lie that are installed."""
+    specs = {name: importlib.util.find_spec(name) for name in packages}
+    return {
+        name: str(Path(spec.submodule_search_locations[0]).resolve())
+        for name, spec in specs.items()
+        if spec is not None and spec.submodule_search_locations
+    }
+
+
+def _libraries_beside(packages: Iterable[str]) -> list[str]:
+    """The shared libraries that a wheel puts beside its package."""
+    return [path for package in packages if Path(path := f"{package}.libs").is_dir()]
 
 
 def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
-from rlvr.sandbox import Confinement, ConfinementError, choose
-from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.code_tests import CannotRead, comparison_of, residual_of, restored_inputs
+from rlvr.tasks import Problem, Task
+from rlvr.tasks.code_tests import CannotRead, residual_of, restored_inputs, special_oracle
+from rlvr.tasks.confined import confinement_for
 from rlvr.tasks.sources import BadRows, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 
@@ -64,17 +64,6 @@ def mbpp_plus(
     )  # fmt: skip
 
 
-def confinement_for(task: str, allow_unsafe: bool) -> Confinement:
-    """How this task's programs are confined. Raises TaskError where nothing can."""
-    try:
-        return choose(allow_unsafe)
-    except ConfinementError as error:
-        raise TaskError(
-            f"task {task} runs programs that a model wrote, and {error} With task.allow_unsafe=true they "
-            "run under limits alone, with your files and your network within their reach."
-        ) from None
-
-
 def _task(
     name: str,
     reference: Callable[[Row, Tests], dict[str, Any]],
@@ -86,7 +75,7 @@ def _task(
     allow_unsafe: bool,
     bad_rows: BadRows,
 ) -> Task:
-    confinement = confinement_for(name, allow_unsafe)
+    confinement = confinement_for(name, "runs programs that a model wrote", allow_unsafe)
 
     def problem(row: Row) -> Problem:
         try:
@@ -133,5 +122,4 @@ def _mbpp_reference(row: Row, tests: Tests) -> dict[str, Any]:
     entry_point = row.text("entry_point")
     restore = restored_inputs(row.text("assertion"), entry_point, row.value("base_input"))
     reference = _reference(row, tests, restore)
-    reference["comparison"] = comparison_of(row.text("prompt"), row.text("canonical_solution"), entry_point)
-    return reference
+    return reference | special_oracle(entry_point)

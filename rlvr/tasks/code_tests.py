@@ -1,18 +1,40 @@
 """What the upstream tests say beyond inputs: the types that JSON lost, and how outputs are compared.
 
-Read from the rows' own assertions, so that no problem needs a case of its own.
+Read from the rows' own assertions, but for the problems that EvalPlus compares in ways of their own.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 # Where in an argument list a value stands, list items and dict values without their index: (0, "[]").
 Place = tuple[int | str, ...]
+
+
+_AS_SETS = {
+    "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum",
+    "intersection_array", "find_dissimilar", "Diff",
+}  # fmt: skip
+_FOUND = {"check_str", "text_match_three", "text_starta_endb"}
+# Second readings of what the problem asks for.
+_ALSO_RIGHT = {
+    "surface_Area": (  # the height is the pyramid's, not its sides'
+        "def surface_Area(edge, height):\n"
+        "    side = ((edge / 2) ** 2 + height ** 2) ** 0.5\n"
+        "    return round(edge ** 2 + 2 * edge * side)\n"
+    ),
+    "digit_distance_nums": (  # the shorter number has zeros in front
+        "def digit_distance_nums(a, b):\n"
+        "    a, b = str(a), str(b)\n"
+        "    width = max(len(a), len(b))\n"
+        "    pairs = zip(a.rjust(width, '0'), b.rjust(width, '0'))\n"
+        "    return sum(abs(int(x) - int(y)) for x, y in pairs)\n"
+    ),
+    "sum_div": "def sum_div(*_):\n    return 0\n",
+}
 
 
 class CannotRead(ValueError):
@@ -42,24 +64,19 @@ def restored_inputs(
     return restore
 
 
-def comparison_of(prompt: str, solution: str, entry_point: str) -> str:
-    """equal, set or truth: by the prompt's example, and by what the solution returns.
+def special_oracle(entry_point: str) -> dict[str, str]:
+    """How EvalPlus compares the outputs of the problems of MBPP+ that it treats specially, by function.
 
-    `assert set(f(x)) == ...` compares sets, `assert f(x)` and `assert not f(x)` the truth; a solution
-    that returns a list or tuple of a set has its items in no order of its own.
+    The entries of a reference that differ from plain equality. Source: `evalplus/eval/_special_oracle.py`
+    and `evalplus/eval/__init__.py` of its release 0.3.1.
     """
-    example = re.search(r"^assert .*$", prompt, re.MULTILINE)
-    if example is None:
-        raise CannotRead("the prompt has no assertion")
-    test = _parsed(example[0]).body[0].test  # type: ignore[attr-defined]
-    if isinstance(test, ast.UnaryOp):
-        test = test.operand
-    if _is_call(test, entry_point):
-        return "truth"
-    if isinstance(test, ast.Compare) and _is_call(test.left, "set"):
-        return "set"
-    returns = (node.value for node in ast.walk(_parsed(solution)) if isinstance(node, ast.Return))
-    return "set" if any(_is_listed_set(value) for value in returns) else "equal"
+    if entry_point in _AS_SETS:
+        return {"comparison": "set"}
+    if entry_point in _FOUND:
+        return {"comparison": "found"}
+    if entry_point in _ALSO_RIGHT:
+        return {"also": _ALSO_RIGHT[entry_point]}
+    return {"comparison": "any"} if entry_point == "are_equivalent" else {}
 
 
 def residual_of(test: str) -> str | None:
@@ -85,14 +102,6 @@ def _is_call(node: ast.AST, name: str) -> bool:
 
 def _calls(node: ast.AST, name: str) -> Iterator[ast.Call]:
     return (inner for inner in ast.walk(node) if _is_call(inner, name))  # type: ignore[misc]
-
-
-def _is_listed_set(node: ast.AST | None) -> bool:
-    """list(s) or tuple(s), where s is set(...) or an operation on one."""
-    if node is None or not (_is_call(node, "list") or _is_call(node, "tuple")):
-        return False
-    inner = node.args[0] if node.args else None  # type: ignore[attr-defined]
-    return inner is not None and _is_call(inner.left if isinstance(inner, ast.BinOp) else inner, "set")
 
 
 def _constant(node: ast.expr) -> Any:

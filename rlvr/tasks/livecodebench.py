@@ -13,6 +13,7 @@ import pickle
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,8 @@ from pydantic import Field
 from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.code import Seconds, confinement_for
+from rlvr.tasks.code import Seconds
+from rlvr.tasks.confined import confinement_for
 from rlvr.tasks.sources import BadRows, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 
@@ -65,7 +67,7 @@ def livecodebench(
     release (test.jsonl, test2.jsonl ... each with what that release added), looked for in the directory
     `source`, else downloaded from the hub at `revision`.
     """
-    confinement = confinement_for("livecodebench", allow_unsafe)
+    confinement = confinement_for("livecodebench", "runs programs that a model wrote", allow_unsafe)
     earlier: set[str] = set()
 
     def problem(row: Row) -> Problem:
@@ -198,6 +200,11 @@ def _json(text: str, column: str, kind: type) -> Any:
 def _value(text: str) -> Any:
     """One argument or output of a method, encoded."""
     try:
-        return encode(json.loads(text))
+        return encode(json.loads(text, parse_int=_integer))
     except (ValueError, RecursionError):
         raise RowError(f"a test's value is not JSON: {text!r:.60}") from None
+
+
+def _integer(digits: str) -> int:
+    """An integer of any length; Python's own reading ends at 4,300 digits."""
+    return int(Decimal(digits))

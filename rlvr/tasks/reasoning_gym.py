@@ -18,6 +18,7 @@ from rlvr.graders.procedural.grader import ProceduralVerifier
 from rlvr.graders.procedural.library import load
 from rlvr.sandbox import CallFailed
 from rlvr.tasks import GeneratedProblems, Problem, Task, TaskError
+from rlvr.tasks.confined import confinement_for
 from rlvr.tasks.templates import TemplateName, render
 
 # A million problems are as good as endless: a step takes hundreds.
@@ -78,6 +79,7 @@ def reasoning_gym(
     data_seed: int = 0,
     partial_credit: bool = False,
     seconds: Annotated[float, Field(gt=0)] = 2.0,
+    allow_unsafe: bool = False,
 ) -> Task:
     """A data set of reasoning-gym by name, with its configuration in `parameters`.
 
@@ -85,7 +87,12 @@ def reasoning_gym(
     the first `test_problems` equal questions count once.
     """
     settings = _checked_settings(variant, {**(parameters or {}), "seed": data_seed})
-    verifier = ProceduralVerifier(variant, settings, template == "plain", partial_credit, seconds)
+    confinement = confinement_for(
+        f"reasoning_gym:{variant}", "hands answers to the scorers of a library that runs code", allow_unsafe
+    )
+    verifier = ProceduralVerifier(
+        variant, confinement, settings, template == "plain", partial_credit, seconds
+    )
     draws = Draws(verifier, template)
     test: dict[str, Problem] = {}
     for index in range(test_problems):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from rlvr.algorithms.formulas.masks import selected
+
 if TYPE_CHECKING:
     from rlvr.algorithms.batch import ScoredBatch
 
@@ -93,14 +95,27 @@ def pass_at_k_advantage(correct: Tensor, group: Tensor, k: int) -> Tensor:
 
 def sequence_rewards(batch: ScoredBatch) -> Tensor:
     """[B]: each completion's reward with the KL that is part of it, as if it were one action."""
-    return batch.rewards + (batch.kl_rewards * batch.mask).sum(1)
+    return batch.rewards + selected(batch.kl_rewards, batch.mask).sum(1)
+
+
+def zero_by_construction(advantages: Tensor, batch: ScoredBatch) -> bool:
+    """Whether no trained token has an advantage though a group's verdicts and rewards differ.
+
+    advantages: [B, T]. Where all completions of each group are alike, zeros are what the data say.
+    """
+    trained = batch.mask.any(1)
+    if not trained.any() or (advantages[trained] != 0).any():
+        return False
+    group = batch.group[trained]
+    alike = [group_stats(x[trained].float(), group).equal for x in (batch.rewards, batch.correct)]
+    return bool((~alike[0] & ~alike[1]).any())
 
 
 def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor) -> Tensor:
     """Token rewards [B, T]: a completion's reward [B] on its last trained token, plus kl_rewards [B, T]."""
     after = mask.flip(1).cumsum(1).flip(1)
     token_rewards = torch.where((mask > 0) & (after == 1), rewards[:, None].to(mask.dtype), 0.0)
-    return token_rewards + kl_rewards * mask
+    return token_rewards + selected(kl_rewards, mask)
 
 
 def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Tensor:
@@ -130,12 +145,12 @@ def gae(
         running = torch.where(trained, delta + gamma * lam * running, running)
         next_value = torch.where(trained, values[:, t], next_value)
         advantages[:, t] = torch.where(trained, running, 0.0)
-    return advantages, (advantages + values) * mask
+    return advantages, selected(advantages + values, mask)
 
 
 def moments(values: Tensor, share: Tensor) -> Tensor:
     """[3] float64: total share, weighted sum and weighted sum of squares; they add up over ranks."""
-    weights, values = share.double(), values.double()
+    weights, values = share.double(), selected(values.double(), share)
     return torch.stack([weights.sum(), (weights * values).sum(), (weights * values.square()).sum()])
 
 
@@ -147,4 +162,4 @@ def whitened(values: Tensor, mask: Tensor, total: Tensor, ddof: int, eps: float 
     count = total[0].clamp(min=1e-30)  # nothing is trained on: the mask leaves zeros
     mean = total[1] / count
     variance = (total[2] / count - mean.square()).clamp(min=0) * count / (count - ddof).clamp(min=1)
-    return (((values.double() - mean) / (variance + eps).sqrt()) * mask).to(values.dtype)
+    return selected((values.double() - mean) / (variance + eps).sqrt(), mask).to(values.dtype)

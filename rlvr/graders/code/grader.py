@@ -11,9 +11,11 @@ A reference is a mapping:
     inputs       for a function encoded argument lists (see `plain_data`), else texts
     expected     encoded outputs or printed texts; None: whatever `solution` returns
     solution     a program that is right
-    comparison   equal | sequence (tuples equal lists) | set (order and repeats do not matter) | truth |
+    comparison   equal | sequence (tuples equal lists) | set (order and repeats do not matter) |
+                 found (a value that is no bool counts as whether it is not None) | any |
                  root: the value is right if the solution's function `helper`, given the arguments and
                  the value, returns 0
+    also         another program, whose outputs are right as well; absent or None where there is none
     tolerance    absolute, for floats
 """
 
@@ -31,30 +33,29 @@ from typing import Any
 
 from rlvr.core.errors import UserError
 from rlvr.graders import Status, Verdict
+from rlvr.graders.code.readings import readings
 from rlvr.graders.plain_data import NotPlainData, decode, encode, equal
 from rlvr.sandbox import CallFailed, Confinement, Limits, TimedOut, WorkerPool
 
-LANGUAGE_TAGS = ("", "python", "python3", "py")
-_FENCE = "```"
-
-
+# What a program may import besides the standard library.
+PACKAGES = ("numpy",)
 # A completion may take this many times what the problem's own solution takes, where that is more than the
 # configured limit, and return this many times as much.
 GENEROSITY = 4
-LEAST_OUTPUT_BYTES = 1 << 16
+LEAST_OUTPUT_BYTES, LEAST_PRINTED_BYTES = 1 << 16, 1 << 20
 SOLUTION_SECONDS, SOLUTION_OUTPUT_BYTES = 120.0, 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The tests that are made: encoded inputs, and the outputs that are right, decoded.
+    """The tests that are made: encoded inputs, and for each the outputs that are right, decoded.
 
     too_large: inputs left out because their right output is. seconds, output_bytes: what the solution
     took for all of them; 0 s where it did not run.
     """
 
     inputs: list[Any]
-    values: list[Any]
+    values: list[tuple[Any, ...]]
     too_large: int
     seconds: float
     output_bytes: int
@@ -71,7 +72,7 @@ class CodeVerifier:
     least four times what the problem's own solution takes for all tests.
     """
 
-    version = "code-1"
+    version = "code-2"
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class CodeVerifier:
             printed_bytes=64 << 20,
         )  # fmt: skip
         self.pool = WorkerPool(
-            "rlvr.graders.code.run:run", workers, limits, packages=False, confinement=confinement
+            "rlvr.graders.code.run:run", workers, limits, PACKAGES, ("import_common",), confinement
         )
         self._expected: dict[str, Expected] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -100,17 +101,18 @@ class CodeVerifier:
 
     def __call__(self, completion: str, reference: Mapping[str, Any]) -> Verdict:
         start = time.perf_counter()
-        code = extract_code(completion)
-        if code is None:
-            status = Status.UNPARSED
-        else:
-            try:
+        code = None
+        try:
+            code = self.extract(completion, reference)
+            if code is None:
+                status = Status.UNPARSED
+            else:
                 right = self._passes(reference["prefix"] + code, reference)
                 status = Status.CORRECT if right else Status.WRONG
-            except TimedOut:
-                status = Status.TIMED_OUT
-            except (CallFailed, NotPlainData):
-                status = Status.WRONG
+        except TimedOut:
+            status = Status.TIMED_OUT
+        except (CallFailed, NotPlainData):
+            status = Status.WRONG
         score = 1.0 if status is Status.CORRECT else 0.0
         return Verdict(status, score, code, time.perf_counter() - start)
 
@@ -119,26 +121,35 @@ class CodeVerifier:
         with ThreadPoolExecutor(self.pool.workers) as threads:
             return list(threads.map(lambda item: self(*item), items))
 
+    def extract(self, completion: str, reference: Mapping[str, Any]) -> str | None:
+        """The program that the completion holds, without the prefix; None where it holds none."""
+        prefix, entry_point = reference["prefix"], reference["entry_point"]
+        continued = entry_point is not None and f"def {entry_point}(" in prefix
+        programs = readings(completion, entry_point, continued)
+        if len(programs) < 2:
+            return programs[0] if programs else None
+        best = self.pool.call("best_reading", prefix, programs, entry_point)
+        return programs[best]
+
     def _passes(self, program: str, reference: Mapping[str, Any]) -> bool:
         if reference["entry_point"] is None:
             return self._prints(program, reference)
         expected = self.expected(reference)
         outcomes = self.pool.call(
             "call_function", program, reference["entry_point"], expected.inputs,
-            max(self.test_seconds, GENEROSITY * expected.seconds), reference["comparison"] == "truth",
+            max(self.test_seconds, GENEROSITY * expected.seconds), reference["comparison"] == "found",
             seconds=max(self.problem_seconds, GENEROSITY * expected.seconds),
             output_bytes=max(LEAST_OUTPUT_BYTES, GENEROSITY * expected.output_bytes),
         )  # fmt: skip
         values = _decoded(outcomes)
-        comparison, tolerance = reference["comparison"], reference["tolerance"]
         if len(values) != len(expected.values):
             return False
-        if comparison == "root":
+        if reference["comparison"] == "root":
             return self._roots(expected.inputs, values, reference)
-        pairs = zip(values, expected.values, strict=True)
-        if comparison == "set":
-            return all(_same_members(value, wanted) for value, wanted in pairs)
-        return all(equal(value, wanted, tolerance, comparison == "sequence") for value, wanted in pairs)
+        return all(
+            any(_agrees(value, right, reference) for right in all_right)
+            for value, all_right in zip(values, expected.values, strict=True)
+        )
 
     def expected(self, reference: Mapping[str, Any]) -> Expected:
         """The outputs that are right, found out once for each problem. Raises ReferenceFailed."""
@@ -150,26 +161,31 @@ class CodeVerifier:
 
     def _find_expected(self, reference: Mapping[str, Any]) -> Expected:
         if (given := reference["expected"]) is not None:
-            values = [decode(value) for value in given]
+            values = [(decode(value),) for value in given]
             return Expected(reference["inputs"], values, 0, 0.0, len(json.dumps(given)))
         start = time.perf_counter()
+        outcomes = self._outcomes_of(reference["solution"], reference["inputs"], reference)
+        kept = [i for i, outcome in enumerate(outcomes) if "too_large" not in outcome]
+        inputs = [reference["inputs"][i] for i in kept]
+        answers = [_decoded([outcomes[i] for i in kept])]
+        if also := reference.get("also"):
+            answers.append(_decoded(self._outcomes_of(also, inputs, reference)))
+        size = len(json.dumps([outcomes[i] for i in kept]))
+        left_out = len(outcomes) - len(kept)
+        return Expected(inputs, list(zip(*answers, strict=True)), left_out, time.perf_counter() - start, size)
+
+    def _outcomes_of(self, program: str, inputs: list[Any], reference: Mapping[str, Any]) -> list[Any]:
+        """What a program of the task's own gives for each input. Raises ReferenceFailed."""
         try:
             outcomes = self.pool.call(
-                "call_function", reference["solution"], reference["entry_point"], reference["inputs"],
-                SOLUTION_SECONDS, reference["comparison"] == "truth",
+                "call_function", program, reference["entry_point"], inputs, SOLUTION_SECONDS,
+                reference["comparison"] == "found",
                 seconds=SOLUTION_SECONDS, output_bytes=SOLUTION_OUTPUT_BYTES,
             )  # fmt: skip
-            kept = [outcome for outcome in outcomes if "too_large" not in outcome]
-            values = _decoded(kept)
+            _decoded([outcome for outcome in outcomes if "too_large" not in outcome])
         except (CallFailed, NotPlainData) as error:
             raise ReferenceFailed(f"problem {reference['id']}: its own solution fails: {error}") from error
-        inputs = [
-            arguments
-            for arguments, outcome in zip(reference["inputs"], outcomes, strict=True)
-            if "too_large" not in outcome
-        ]
-        left_out = len(outcomes) - len(kept)
-        return Expected(inputs, values, left_out, time.perf_counter() - start, len(json.dumps(kept)))
+        return outcomes
 
     def _roots(self, inputs: list[Any], values: list[Any], reference: Mapping[str, Any]) -> bool:
         """Whether the solution's helper gives 0 for each (arguments, value)."""
@@ -195,28 +211,13 @@ class CodeVerifier:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimedOut(f"all tests together took more than {self.problem_seconds:g} s")
-            outcome = self.pool.call("run_program", program, text, seconds=min(self.test_seconds, left))
-            if not isinstance(outcome, dict) or not same_text(outcome.get("value"), wanted):
+            ran = self.pool.call(
+                "run_program", program, text, seconds=min(self.test_seconds, left),
+                output_bytes=max(LEAST_PRINTED_BYTES, GENEROSITY * len(wanted)), printed=True,
+            )  # fmt: skip
+            if ran["status"] != 0 or not same_text(ran["printed"], wanted):
                 return False
         return True
-
-
-def extract_code(completion: str) -> str | None:
-    """The last fenced Python block, else the whole text; of the last <answer> where there is one.
-
-    None where that is blank. A block that is never closed reaches to the end.
-    """
-    text = completion
-    if (tag := completion.rfind("<answer>")) >= 0:
-        text = completion[tag + len("<answer>") :].partition("</answer>")[0]
-    blocks = []
-    for block in text.split(_FENCE)[1::2]:
-        language, newline, code = block.partition("\n")
-        if newline and language.strip().lower() in LANGUAGE_TAGS and code.strip():
-            blocks.append(code)
-    if blocks:
-        return blocks[-1]
-    return text if text.strip() and _FENCE not in text else None
 
 
 def same_text(printed: Any, wanted: str) -> bool:
@@ -253,6 +254,15 @@ def _decoded(outcomes: Any) -> list[Any]:
         if "value" not in outcome:
             raise CallFailed(str(outcome.get("error")))
     return [decode(outcome["value"]) for outcome in outcomes]
+
+
+def _agrees(value: Any, right: Any, reference: Mapping[str, Any]) -> bool:
+    comparison = reference["comparison"]
+    if comparison == "any":
+        return True
+    if comparison == "set":
+        return _same_members(value, right)
+    return equal(value, right, reference["tolerance"], comparison == "sequence")
 
 
 def _same_members(value: Any, expected: Any) -> bool:

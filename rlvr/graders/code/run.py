@@ -6,19 +6,31 @@ disarm; the deadline of all is the worker's, which it cannot.
 
 from __future__ import annotations
 
+import atexit
+import builtins
+import contextlib
+import gc
+import importlib
 import os
 import signal
 import sys
+import threading
+import traceback
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rlvr.graders.code.choice import best_reading, compiled
 from rlvr.graders.plain_data import decode, encode
 
-STDIN, STDOUT = 0, 1
-MOST_CUTS = 50
 LARGEST_VALUE = 200_000
+COMMON_MODULES = (
+    "bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math", "operator",
+    "random", "re", "statistics", "string", "typing",
+)  # fmt: skip
 _RECURSION_LIMIT = 10_000
+# There is no /proc, which these names lead to.
+_STREAMS = {"/dev/stdin": 0, "/proc/self/fd/0": 0, "/dev/fd/0": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 class _TestTimedOut(BaseException):
@@ -26,13 +38,13 @@ class _TestTimedOut(BaseException):
 
 
 def call_function(
-    program: str, entry_point: str, inputs: Sequence[Any], seconds: float, as_truth: bool
+    program: str, entry_point: str, inputs: Sequence[Any], seconds: float, found: bool
 ) -> list[Mapping[str, Any]]:
     """One outcome per input, up to the first failure: {"value"}, {"too_large"}, {"error"}, {"timed_out"}.
 
-    inputs: encoded lists of arguments. seconds: for each. as_truth: whether the value is true, instead
-    of the value. too_large: the value has more than 200,000 items and characters. A method of a class
-    `Solution` is found by its own name.
+    inputs: encoded lists of arguments. seconds: for each. found: whether the value is not None, instead
+    of a value that is no bool. too_large: the value has more than 200,000 items and characters. A method
+    of a class `Solution` comes before a function of its name.
     """
     outcomes: list[Mapping[str, Any]] = []
     try:
@@ -40,8 +52,8 @@ def call_function(
         for arguments in inputs:
             plain = decode(arguments)
             value = _timed(lambda: function(*plain), seconds)  # noqa: B023
-            if as_truth:
-                outcomes.append({"value": bool(value)})
+            if found:
+                outcomes.append({"value": value if isinstance(value, bool) else value is not None})
             elif _size(value, LARGEST_VALUE) > LARGEST_VALUE:
                 outcomes.append({"too_large": True})
             else:
@@ -53,25 +65,59 @@ def call_function(
     return outcomes
 
 
-def run_program(program: str, standard_input: str) -> Mapping[str, Any]:
-    """What the program prints, as {"value"}, or {"error"}; it may end with status 0 by `exit`."""
-    os.write(STDIN, standard_input.encode())
-    os.lseek(STDIN, 0, os.SEEK_SET)
+def run_program(program: str, standard_input: str) -> int:
+    """Runs a program as an interpreter does, up to its last output, and returns its exit status."""
+    os.write(0, standard_input.encode())
+    os.lseek(0, 0, os.SEEK_SET)
+    atexit._clear()  # what the worker has registered
     try:
-        _execute(program, "__main__")
+        code, module = _loaded(program, "__main__")
+        exec(code, module.__dict__)
+        status = 0
     except SystemExit as end:
-        if end.code not in (None, 0):
-            return {"error": f"exit status {end.code}"[:200]}
-    except BaseException as error:
-        return {"error": f"{type(error).__name__}: {error}"[:200]}
-    sys.stdout.flush()
-    length = os.lseek(STDOUT, 0, os.SEEK_END)
-    return {"value": os.pread(STDOUT, length, 0).decode(errors="replace")}
+        status = _status(end.code)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    _finish()
+    return status
+
+
+def import_common() -> None:
+    """Modules that programs use, or have before them, so that not every call imports them."""
+    for name in COMMON_MODULES:
+        importlib.import_module(name)
 
 
 def run(what: str, *arguments: Any) -> Any:
     """The one entry for a worker pool."""
-    return call_function(*arguments) if what == "call_function" else run_program(*arguments)
+    functions: dict[str, Callable[..., Any]] = {
+        "call_function": call_function, "run_program": run_program, "best_reading": best_reading,
+        "import_common": import_common,
+    }  # fmt: skip
+    return functions[what](*arguments)
+
+
+def _status(code: object) -> int:
+    if code is None or isinstance(code, int):
+        return (code or 0) & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _finish() -> None:
+    """As an interpreter ends: waits for threads, calls what was registered, writes what is left."""
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    own_stdout = sys.stdout
+    with contextlib.suppress(BaseException):
+        sys.modules["__main__"].__dict__.clear()
+        gc.collect()  # files that nobody closed write what they hold
+    for stream in (own_stdout, sys.__stdout__):
+        with contextlib.suppress(BaseException):
+            stream.flush()  # type: ignore[union-attr]
 
 
 def _size(value: Any, most: int) -> int:
@@ -102,29 +148,33 @@ def _timed(action: Callable[[], Any], seconds: float) -> Any:
 
 
 def _function(program: str, entry_point: str) -> Callable[..., Any]:
-    names = _execute(program, "candidate")
-    if entry_point not in names and "Solution" in names:
+    code, module = _loaded(program, "candidate")
+    names = module.__dict__
+    try:
+        exec(code, names)
+    except (Exception, SystemExit):  # its own assertion, say, behind the definition
+        if entry_point not in names and "Solution" not in names:
+            raise
+    if hasattr(names.get("Solution"), entry_point):
         return getattr(names["Solution"](), entry_point)
     return names[entry_point]
 
 
-def _execute(program: str, name: str) -> dict[str, Any]:
+def _loaded(program: str, name: str) -> tuple[types.CodeType, types.ModuleType]:
+    """The program's code and the module to run it in."""
     sys.setrecursionlimit(_RECURSION_LIMIT)
+    sys.set_int_max_str_digits(0)
+    sys.argv = ["program.py"]
+    code, _ = compiled(program)
     module = types.ModuleType(name)
-    module.__dict__.update(exit=sys.exit, quit=sys.exit)  # as an interpreter that has a site
     sys.modules[name] = module
-    exec(_compile(program), module.__dict__)
-    return module.__dict__
+    # as an interpreter that has a site, and /dev
+    module.__dict__.update(exit=sys.exit, quit=sys.exit, open=_open)
+    return code, module
 
 
-def _compile(program: str) -> types.CodeType:
-    """The program, or as much of its beginning as is one: a completion may run on into prose."""
-    for _ in range(MOST_CUTS):
-        try:
-            return compile(program, "<program>", "exec")
-        except SyntaxError as error:
-            whole = program.splitlines()[: max(0, (error.lineno or 1) - 1)]
-            if not whole:
-                raise
-            program = "\n".join(whole) + "\n"
-    raise SyntaxError("no program in the text")
+def _open(file: Any, *arguments: Any, **options: Any) -> Any:
+    """open; the standard streams by their file names too."""
+    if isinstance(file, str) and file in _STREAMS:
+        file = os.dup(_STREAMS[file])
+    return builtins.open(file, *arguments, **options)

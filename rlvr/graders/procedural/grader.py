@@ -1,12 +1,11 @@
 """Verifier of reasoning-gym's tasks: the data set's own scorer, in a confined worker.
 
-An answer that runs as code reaches nothing outside and meets no other answer, but it runs beside its own
-scorer. So an answer that calls one of the ways to run text is not scored: it is unparsed.
+Where a scorer would evaluate an answer, the text is read instead (`rlvr.graders.procedural.expressions`), so
+no code of an answer runs beside its scorer; the worker is confined all the same.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +16,6 @@ from rlvr.sandbox import CallFailed, Confinement, Limits, TimedOut, WorkerPool
 
 LONGEST_ANSWER = 20_000
 DRAW_SECONDS = 60.0
-RUNS_TEXT = re.compile(
-    r"__|\\x5f|\b(?:eval|exec|compile|open|input|breakpoint|getattr|setattr|delattr|globals|locals|vars"
-    r"|S|sympify|parse_expr|lambdify)\s*\("
-)
 
 
 class ProceduralVerifier:
@@ -30,17 +25,17 @@ class ProceduralVerifier:
     or `answer:` line is an answer as a whole; otherwise it is unparsed.
     """
 
-    version = "reasoning-gym-1"
+    version = "reasoning-gym-2"
 
     def __init__(
         self,
         name: str,
+        confinement: Confinement,
         settings: str = "{}",
         whole_text: bool = False,
         partial_credit: bool = False,
         seconds: float = 2.0,
         workers: int | None = None,
-        confinement: Confinement | None = None,
     ):
         self.name = name
         self.settings = settings
@@ -61,18 +56,14 @@ class ProceduralVerifier:
         start = time.perf_counter()
         answer = extract_answer(completion, self.whole_text)
         status, score = Status.UNPARSED, 0.0
-        if answer is not None and self.scores(answer):
-            status, score = self._score(answer, reference["entry"])
+        if answer is not None and len(answer) <= LONGEST_ANSWER:
+            status, score = self._scored(answer, reference["entry"])
         return Verdict(status, score, answer, time.perf_counter() - start)
 
     def grade(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
         """The verdict on each (completion, reference), in order."""
         with ThreadPoolExecutor(self.pool.workers) as threads:
             return list(threads.map(lambda item: self(*item), items))
-
-    def scores(self, answer: str) -> bool:
-        """Whether an answer is one that the scorer is asked about."""
-        return len(answer) <= LONGEST_ANSWER and not RUNS_TEXT.search(answer)
 
     def draw(self, index: int) -> Any:
         """The encoded entry at an index, the same on every machine. Raises CallFailed."""

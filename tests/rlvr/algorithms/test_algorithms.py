@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +23,14 @@ from toys import (
 )
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
+from rlvr.algorithms.batch import ReadyBatch, ScoredBatch, TokenBatch
 from rlvr.algorithms.bundle import Credit
+from rlvr.algorithms.formulas import advantages
+from rlvr.algorithms.formulas.masks import selected
 from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
+from rlvr.graders import Status
+from rlvr.learning.actor_critic import ActorCritic, Scores
 from rlvr.rollouts.collect import Group, to_batch
 
 # Every algorithm, and the variants that compute something else.
@@ -45,6 +50,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ppo with KL": ("ppo", {"kl": {"coefficient": 0.1}, "lam": 0.95}),
     "ppo shared trunk": ("ppo", {"critic": {"trunk": "shared"}}),
 }  # fmt: skip
+
+
+TRUNCATE = Correction(by="truncate", level="sequence")
 
 
 def run(case: str, batch: ReadyBatch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
@@ -112,7 +120,9 @@ def test_edge_groups_have_a_defined_result(case: str) -> None:
         if right is not None:
             scored = tuple(
                 replace(
-                    s, reward=float(right), verdict=replace(s.verdict, status="correct" if right else "wrong")
+                    s,
+                    reward=float(right),
+                    verdict=replace(s.verdict, status=Status.CORRECT if right else Status.WRONG),
                 )
                 for s in scored
             )
@@ -139,6 +149,105 @@ def test_groups_of_equal_rewards_give_no_gradient(name: str) -> None:
     algorithm = toy_algorithm(name, kl={"coefficient": 0.0})
     _, found = learn(toy_learner(algorithm, toy_model()), equal)
     assert all(g.abs().max() == 0 for g in found.values())
+
+
+def unscored(batch: ReadyBatch, values: torch.Tensor | None = None) -> ScoredBatch:
+    """The batch as it is credited after one update without KL."""
+    zeros = torch.zeros_like(batch.mask)
+    return batch.with_scores(old_logprobs=None, ref_logprobs=None, kl_rewards=zeros, values=values)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_smallest_group_is_the_smallest_that_teaches(case: str) -> None:
+    """One completion right, the rest wrong: with one fewer, all advantages are 0 or the group is refused."""
+    name, options = CASES[case]
+    algorithm = toy_algorithm(name, **(options | {"kl": {"coefficient": 0.0}}))
+
+    def advantages(size: int) -> torch.Tensor:
+        group = toy_groups(1, max(size, 1))[0]
+        scored = [
+            replace(
+                s,
+                reward=float(not i),
+                verdict=replace(s.verdict, status=Status.WRONG if i else Status.CORRECT),
+            )
+            for i, s in enumerate(group.scored)
+        ]
+        batch = replace(to_batch([replace(group, scored=tuple(scored))]), greedy_rewards=torch.zeros(size))
+        values = None if algorithm.critic is None else torch.full_like(batch.mask, 0.3)
+        return algorithm.credit(unscored(batch, values)).advantages
+
+    assert (advantages(algorithm.smallest_group) != 0).any()
+    if algorithm.smallest_group > 1:
+        assert (advantages(algorithm.smallest_group - 1) == 0).all()
+
+
+def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:
+    learner = toy_learner(toy_algorithm("passk", k=4), toy_model())
+    with pytest.warns(UserWarning, match=r"every advantage of this step is 0.*passk.*group_size"):
+        learner.credit(unscored(toy_batch()))
+    batch = toy_batch()
+    alike = replace(batch, rewards=torch.ones_like(batch.rewards), correct=torch.ones_like(batch.correct))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.credit(unscored(alike))
+        learner.credit(unscored(replace(batch, mask=torch.zeros_like(batch.mask))))
+        toy_learner(toy_algorithm("passk", k=2), toy_model()).credit(unscored(batch))
+        toy_learner(toy_algorithm("grpo"), toy_model()).credit(unscored(batch))
+
+
+POISON = (math.nan, math.inf, -math.inf, -1e30)
+
+
+@pytest.mark.parametrize("value", POISON)
+@pytest.mark.parametrize(
+    "settings", [{}, {"mini_batches": 2, "epochs": 2}], ids=["one update", "four updates"]
+)
+@pytest.mark.parametrize("case", CASES)
+def test_what_stands_at_a_masked_token_reaches_nothing(
+    case: str, settings: dict[str, int], value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding, a token in the middle and a whole completion: loss, metrics and gradient to the bit."""
+    if settings and not toy_algorithm(CASES[case][0], **CASES[case][1]).policy_loss.uses_ratio:
+        settings = {}
+    batch = toy_batch()
+    mask = batch.mask.clone()
+    mask[0, 0] = mask[5] = mask[6, 1] = 0
+    batch = replace(batch, mask=mask, engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, -1.0))
+    settings = settings | {"rollouts": RolloutConfig(max_new_tokens=9, correction=TRUNCATE)}
+    expected = run(case, batch, **settings)
+    forward = ActorCritic.forward
+
+    def poisoned(self: ActorCritic, batch: TokenBatch, critic_only: bool = False) -> Scores:
+        scores = forward(self, batch, critic_only)
+        return Scores(*(x if x is None else torch.where(batch.mask > 0, x, value) for x in scores))
+
+    monkeypatch.setattr(ActorCritic, "forward", poisoned)
+    worse = replace(batch, engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, value))
+    metrics, found = run(case, worse, **settings)
+    assert metrics == expected[0]
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected[1].items())
+
+
+@pytest.mark.parametrize("value", POISON)
+def test_formulas_select_what_is_trained_on(value: float) -> None:
+    mask = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    clean = torch.tensor([[0.5, 0.0, -0.25], [0.0, 0.0, 0.0]])
+    poisoned = torch.where(mask > 0, clean, value)
+    rewards = torch.tensor([1.0, 0.0])
+    for formula in (
+        lambda x: advantages.rewards_at_end(rewards, mask, x),
+        lambda x: torch.stack(advantages.gae(clean, x, mask, 0.9, 0.95)),
+        lambda x: torch.stack(advantages.gae(x, clean, mask, 0.9, 0.95)),
+        lambda x: advantages.return_to_go(x, mask, 0.9),
+        lambda x: advantages.moments(x, mask),
+        lambda x: advantages.whitened(x, mask, advantages.moments(x, mask), 1),
+        lambda x: selected(x, mask),
+    ):
+        assert torch.equal(formula(poisoned), formula(clean))
+    values = poisoned.clone().requires_grad_()
+    selected(values.exp(), mask).sum().backward()
+    assert values.grad is not None and (values.grad[mask > 0] == clean.exp()[mask > 0]).all()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from toys import toy_batch, toy_model
+from transformers import PreTrainedTokenizerFast
 
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.models.loading import (
@@ -45,12 +48,47 @@ def test_what_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
         context(tmp_path)
 
 
-def test_eos_ids_come_from_the_generation_configuration(untrained: Path, tmp_path: Path) -> None:
+def test_eos_ids_come_from_the_generation_configuration_and_the_tokenizer(
+    untrained: Path, tmp_path: Path
+) -> None:
     tokenizer = load_tokenizer(untrained)
     assert eos_ids(untrained, tokenizer) == (257,)
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [5, 7]}')
-    assert eos_ids(tmp_path, tokenizer) == (5, 7)
+    assert eos_ids(tmp_path, tokenizer) == (5, 7, 257)
     assert eos_ids(tmp_path / "none", tokenizer) == (257,)
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="names no end-of-sequence token"):
+        eos_ids(tmp_path / "none", tokenizer)
+
+
+TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "ends"),
+    [
+        (TURNS, "<|im_end|>"),
+        (TURNS.replace("<|im_end|>", " <|im_end|>"), "<|im_end|>"),
+        (TURNS.replace("<|im_end|>", "{{ eos_token }}"), "<|endoftext|>"),
+        (TURNS.replace("<|im_end|>", ""), None),
+        (TURNS.replace("<|im_end|>\n", " and "), None),
+        ("{{ raise_exception('only tools') }}", None),
+        ("{{ messages[5].content }}", None),
+        (None, None),
+    ],
+)
+def test_the_end_of_a_turn_ends_a_completion(tmp_path: Path, template: str | None, ends: str | None) -> None:
+    """As in Qwen2.5's base models: the generation configuration names the end of the text alone."""
+    words = {"Hello": 0, "Certainly": 1, "and": 2, "user": 3, "assistant": 4}
+    plain = Tokenizer(models.WordLevel(words, unk_token="and"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|endoftext|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = template
+    end_of_text = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": end_of_text}))
+    expected = {end_of_text} | ({tokenizer.convert_tokens_to_ids(ends)} if ends else set())
+    assert eos_ids(tmp_path, tokenizer) == tuple(sorted(expected))
 
 
 def test_dropout_is_off_in_training_mode() -> None:

@@ -180,7 +180,12 @@ def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: st
     [
         (["algorithm=rloo", "optim.epochs=2"], "algorithm.loss=ppo_clip"),
         (["rollouts.group_size=1"], "grpo needs 2 or more"),
-        (["algorithm=passk", "algorithm.k=16"], "passk needs 16 or more"),
+        (["algorithm=passk", "algorithm.k=16"], "passk needs 17 or more"),
+        (["algorithm=passk", "algorithm.k=8", "rollouts.group_size=8"], "passk needs 9 or more"),
+        (
+            ["algorithm=reinforce_pp", "algorithm.baseline=true", "rollouts.group_size=1"],
+            "reinforce_pp needs 2 or more",
+        ),
         (["engine.mode=server"], "only vllm has a server"),
         (["policy.zero=3", "policy.lora={quantized: true}"], "set policy.zero=2 or 0"),
         (["algorithm=passk", "algorithm.kl.coefficient=0.1", "algorithm.kl.paid=reward"], "kl.paid=loss"),

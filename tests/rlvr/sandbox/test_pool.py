@@ -310,3 +310,34 @@ def test_a_package_below_the_temporary_directory_is_found(
             assert pool.call(21) == 42
         finally:
             pool.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "ended"),
+    [
+        ("return", {"status": 3, "printed": "said"}),
+        ("exit", {"status": 0, "printed": "said"}),
+        ("raise", {"status": 1, "printed": "said"}),
+        ("signal", {"status": -9, "printed": "said"}),
+        ("close the result", {"status": 0, "printed": "said later"}),
+        ("forge the result", {"status": 0, "printed": "said"}),
+    ],
+)
+def test_what_a_call_printed_in_whatever_way_it_ended(pool: Make, how: str, ended: Any) -> None:
+    assert pool("print_and_end").call(how, printed=True) == ended
+
+
+def test_a_call_that_prints_is_bounded_in_time_and_length(pool: Make) -> None:
+    with pytest.raises(TimedOut):
+        pool("print_and_end").call("close the result and hang", printed=True)
+    with pytest.raises(WorkerDied, match="more than 3 bytes"):
+        pool("print_and_end").call("exit", printed=True, output_bytes=3)
+
+
+def test_single_packages(confinement: Confinement) -> None:
+    for packages, numpy, sympy in ((("numpy", "no_such_package"), True, False), (False, False, False)):
+        pool = WorkerPool(
+            "hostile_functions:importable", 1, Limits(5.0), packages=packages, confinement=confinement
+        )
+        assert [pool.call(name) for name in ("numpy.linalg", "sympy")] == [numpy, sympy]
+        pool.close()

@@ -6,17 +6,18 @@ import gzip
 import json
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rlvr.graders import Status
-from rlvr.graders.code.grader import CodeVerifier, extract_code, same_text
+from rlvr.graders.code.grader import CodeVerifier, same_text
 from rlvr.graders.plain_data import NotPlainData, Opaque, decode, encode, equal
-from rlvr.sandbox import Confinement, ConfinementError
+from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.tasks.code_tests import CannotRead, comparison_of, residual_of, restored_inputs
+from rlvr.tasks.code_tests import CannotRead, residual_of, restored_inputs, special_oracle
 
 # Their own solutions take many seconds.
 SLOW_PROBLEMS = {"Mbpp/599", "Mbpp/630", "Mbpp/392", "Mbpp/271", "HumanEval/139"}
@@ -66,9 +67,9 @@ def test_own_solutions_pass_the_upstream_test_code(data: Path, name: str) -> Non
         for row in rows
     ]
     results = task.verifier.pool.map([["run_program", program, ""] for program in programs])
-    failed = {r["task_id"]: o for r, o in zip(rows, results, strict=True) if o != {"value": ""}}
+    failed = {r["task_id"]: o for r, o in zip(rows, results, strict=True) if o != 0}
     # Upstream's fault: its assertions use math and do not import it.
-    at_fault = {"Mbpp/120": {"error": "NameError: name 'math' is not defined"}}
+    at_fault = {"Mbpp/120": 1}
     assert failed == (at_fault if name == "mbpp_plus" else {})
 
 
@@ -85,7 +86,7 @@ def test_no_sandbox_no_code_task(data: Path, monkeypatch: pytest.MonkeyPatch) ->
     def none(allow_unsafe: bool) -> Confinement:
         raise ConfinementError("nothing here can confine a process.")
 
-    monkeypatch.setattr("rlvr.tasks.code.choose", none)
+    monkeypatch.setattr("rlvr.tasks.confined.choose", none)
     with pytest.raises(TaskError, match=r"nothing here can confine.*task\.allow_unsafe=true"):
         build_task("mbpp_plus", source=str(data))
 
@@ -151,8 +152,6 @@ def test_what_stands_before_a_completion_is_run_with_it(confinement: Confinement
         ("set", "def f(x): return (x, x + 1)", "def f(x): return [x + 1, x, x]", True),
         ("set", "def f(x): return (x, x + 1)", "def f(x): return [x]", False),
         ("set", "def f(x): return (x, x + 1)", "def f(x): return 5", False),
-        ("truth", "def f(x): return True", "import re\ndef f(x): return re.match('a', 'a')", True),
-        ("truth", "def f(x): return True", "import re\ndef f(x): return re.match('a', 'b')", False),
         ("equal", "def f(x): return [x, x]", "def f(x): return (x, x)", False),
         ("sequence", "def f(x): return [x, [x]]", "def f(x): return (x, (x,))", True),
         ("root", "def f(x): return x\ndef g(x, y): return x * x - y * y", "def f(x): return -x", True),
@@ -215,19 +214,72 @@ def test_types_that_json_lost_come_back_from_the_assertions() -> None:
         ambiguous([[[1]]])
 
 
-def test_the_comparison_is_read_from_the_example() -> None:
-    def comparison(example: str, solution: str = "def f(x): return x") -> str:
-        return comparison_of(f'"""\nDo it.\n{example}\n"""', solution, "f")
-
-    assert comparison("assert f(1) == 2") == "equal"
-    assert comparison("assert set(f(1)) == set([2])") == "set"
-    assert comparison("assert not f(1)") == comparison("assert f(1)") == "truth"
-    assert comparison("assert f(1) == (2,)", "def f(x): return tuple(set(x) ^ {1})") == "set"
-    assert comparison("assert f(1) == (2,)", "def f(x): return tuple(sorted(set(x)))") == "equal"
-
+def test_the_helper_of_a_root_is_read_from_the_test() -> None:
     test = "def check(candidate):\n    assert math.fabs(poly(x, candidate(x))) < 1e-4"
     assert residual_of(test) == "poly"
     assert residual_of("assert candidate(1) == 2") is None
+
+
+AREA = "def surface_Area(b, s): return 2 * b * s + b * b"
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "solution", "completion", "right"),
+    [
+        # either reading of the height, for each input
+        ("surface_Area", AREA, "return [33, 56][b - 3]", True),
+        ("surface_Area", AREA, "return [35, 59][b - 3]", True),
+        ("surface_Area", AREA, "return [35, 56][b - 3]", True),
+        ("surface_Area", AREA, "return [35, 58][b - 3]", False),
+        ("digit_distance_nums", "def digit_distance_nums(a, b): return 1", "return 1", True),
+        ("digit_distance_nums", "def digit_distance_nums(a, b): return 9", "return 1", True),
+        ("digit_distance_nums", "def digit_distance_nums(a, b): return 9", "return 2", False),
+        ("sum_div", "def sum_div(*_): return 7", "return 0", True),
+        ("sum_div", "def sum_div(*_): return 7", "return 7", True),
+        ("sum_div", "def sum_div(*_): return 7", "return 1", False),
+        ("are_equivalent", "def are_equivalent(*_): return 7", "return 'x'", True),
+        ("are_equivalent", "def are_equivalent(*_): return 7", "raise ValueError", False),
+        ("check_str", "import re\ndef check_str(*_): return re.match('a', 'a')", "return True", True),
+        ("check_str", "import re\ndef check_str(*_): return re.match('a', 'a')", "return 0", True),
+        ("check_str", "import re\ndef check_str(*_): return re.match('a', 'b')", "return None", True),
+        ("check_str", "import re\ndef check_str(*_): return re.match('a', 'b')", "return []", False),
+        ("text_match_three", "def text_match_three(*_): return 1", "return False", False),
+        ("text_starta_endb", "def text_starta_endb(*_): return 1", "return ()", True),
+        *(
+            (name, f"def {name}(*_): return [1, 2]", body, right)
+            for name in (
+                "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum",
+                "intersection_array", "find_dissimilar", "Diff",
+            )
+            for body, right in (("return (2, 1, 2)", True), ("return {1}", False), ("return None", False))
+        ),
+        ("is_perfect_square", "def is_perfect_square(*_): return True", "return 1", True),
+        ("is_perfect_square", "def is_perfect_square(*_): return True", "return 'yes'", False),
+    ],
+)  # fmt: skip
+def test_special_oracles_of_evalplus(
+    chosen: CodeVerifier, entry_point: str, solution: str, completion: str, right: bool
+) -> None:
+    reference = {
+        "id": solution, "prefix": "", "entry_point": entry_point, "inputs": [[3, 4], [4, 5]],
+        "expected": None, "solution": solution, "comparison": "equal", "tolerance": 0.0,
+    } | special_oracle(entry_point)  # fmt: skip
+    assert chosen(f"def {entry_point}(b, *_):\n    {completion}", reference).correct is right
+
+
+@pytest.fixture(scope="module")
+def chosen() -> Iterator[CodeVerifier]:
+    verifier = CodeVerifier(choose(), workers=1)
+    yield verifier
+    verifier.pool.close()
+
+
+def test_the_special_oracles_are_problems_of_the_data(data: Path) -> None:
+    """All but the three that EvalPlus took out of its release 0.2.0."""
+    special = {p.reference["entry_point"] for p in build_task("mbpp_plus", source=str(data)).test}
+    known = {name for name in special if special_oracle(name)}
+    assert len(known) == 7 + 3 + 2
+    assert not special & {"intersection_array", "sum_div", "are_equivalent"}
 
 
 @pytest.mark.parametrize(
@@ -240,8 +292,3 @@ def test_the_comparison_is_read_from_the_example() -> None:
 )  # fmt: skip
 def test_printed_lines(printed: Any, wanted: str, same: bool) -> None:
     assert same_text(printed, wanted) is same
-
-
-def test_extraction_is_linear_on_hostile_text() -> None:
-    assert extract_code("```python\n" * 100_000) is None
-    assert extract_code("<answer>" * 100_000 + "x = 1") == "x = 1"

@@ -88,6 +88,17 @@ def test_methods(tmp_path: Path) -> None:
     task.verifier.pool.close()
 
 
+def test_integers_longer_than_python_reads_by_itself(tmp_path: Path) -> None:
+    test = {"input": "[" + "7" * 5000 + "]", "output": "7" * 4999 + "8"}
+    tests = {"public_test_cases": json.dumps([test]), "private_test_cases": "[]"}
+    write(tmp_path / "test.jsonl", method_row() | tests)
+    (problem,) = (task := build_task("livecodebench", source=str(tmp_path))).test
+    for added, right in ((1, True), (2, False)):
+        program = f"class Solution:\n    def ordered(self, items): return int(str(items[0])) + {added}"
+        assert task.verifier(f"```python\n{program}\n```", problem.reference).correct is right
+    task.verifier.pool.close()
+
+
 def test_the_window_of_dates_and_several_files(tmp_path: Path) -> None:
     broken = row("old", "2023-01-01T00:00:00", private_test_cases="not needed")
     write(tmp_path / "test.jsonl", broken, row("a", "2024-01-31T12:00:00"), row("b", "2024-02-01T00:00:00"))

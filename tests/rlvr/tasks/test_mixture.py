@@ -115,7 +115,7 @@ def test_each_problem_is_decided_by_its_own_task() -> None:
             alone.append(parts[problem.reference["task"]].verifier(text, own).status)
     assert [verdict.status for verdict in task.verifier.grade(items)] == alone
     assert {Status.CORRECT, Status.WRONG, Status.UNPARSED} <= set(alone)
-    assert task.verifier.version == "countdown-1+reasoning-gym-1"
+    assert task.verifier.version == "countdown-1+reasoning-gym-2"
     assert task.verifier.confinement == parts["reasoning_gym:chain_sum"].verifier.confinement
     hashes = [part.data_hash() for part in task.parts]
     assert len({*hashes, task.data_hash()}) == 4

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from typing import Any
 import pytest
 
 from rlvr.graders import Status
-from rlvr.graders.plain_data import decode
+from rlvr.graders.plain_data import decode, encode
 from rlvr.graders.procedural.grader import ProceduralVerifier, extract_answer
-from rlvr.sandbox import Confinement
+from rlvr.sandbox import UNSAFE, Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError, build_task
 
 pytestmark = pytest.mark.skipif(
@@ -145,6 +146,42 @@ def test_a_task_of_zebra_puzzles_says_what_it_needs() -> None:
         task_of("zebra_puzzles")
 
 
+def test_without_a_sandbox_the_task_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(allow_unsafe: bool) -> Confinement:
+        if allow_unsafe:
+            return UNSAFE
+        raise ConfinementError("nothing here can confine a process.")
+
+    monkeypatch.setattr("rlvr.tasks.confined.choose", none)
+    with pytest.raises(TaskError, match=r"nothing here can confine.*task\.allow_unsafe=true"):
+        task_of("chain_sum")
+    assert task_of("chain_sum", allow_unsafe=True).verifier.confinement == "unsafe"
+
+
+NO_ANSWER = {"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"}
+
+
+@pytest.mark.slow
+def test_own_answers_of_every_data_set_are_right() -> None:
+    """One worker for all of the 105 that need no parameters, as many verdicts as entries."""
+    from reasoning_gym.factory import DATASETS
+
+    pool = None
+    wrong = []
+    for name in sorted(set(DATASETS) - {"composite"}):
+        verifier = ProceduralVerifier(name, choose(), '{"seed": 0, "size": 3}', seconds=20.0, workers=1)
+        pool = verifier.pool = pool or verifier.pool
+        for index in range(3):
+            entry = verifier.draw(index)
+            answer = decode(entry)["answer"]
+            verdict = verifier(f"<answer>{answer}</answer>", {"entry": entry})
+            if not verdict.correct and name not in NO_ANSWER:
+                wrong.append((name, answer))
+    assert wrong == []
+    assert pool is not None
+    pool.close()
+
+
 HOSTILE = [
     "open({file!r}, 'w').write('x')",
     "__import__('pathlib').Path({file!r}).write_text('x')",
@@ -179,20 +216,9 @@ HOSTILE = [
         *(pytest.param(name, 1, marks=pytest.mark.slow) for name in NAMES),
     ],
 )
-@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])
-def test_hostile_answers(
-    confinement: Confinement,
-    name: str,
-    every: int,
-    fenced: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """With the fence in front of the scorer taken away, nothing happens outside either."""
-    if not fenced:
-        monkeypatch.setattr(ProceduralVerifier, "scores", lambda self, answer: True)
+def test_hostile_answers(confinement: Confinement, name: str, every: int, tmp_path: Path) -> None:
     problem = task_of(name).test[0]
-    verifier = ProceduralVerifier(name, seconds=SECONDS, workers=1, confinement=confinement)
+    verifier = ProceduralVerifier(name, confinement, seconds=SECONDS, workers=1)
     right = f"<answer>{own_answer(problem)}</answer>"
     assert verifier(right, problem.reference).correct
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -202,14 +228,75 @@ def test_hostile_answers(
             start = time.monotonic()
             verdict = verifier(f"<answer>{answer}</answer>", problem.reference)
             assert time.monotonic() - start < IN_TIME, hostile
-            forged = not fenced and "b'+1.0'" in hostile  # what the fence is for
-            assert forged or not verdict.correct, hostile
+            assert not verdict.correct, hostile
             assert not list(tmp_path.iterdir()), hostile
         server.settimeout(0.05)
         with pytest.raises(TimeoutError):
             server.accept()
     assert verifier(right, problem.reference).correct
     assert len(verifier.pool._started) == 1
+    verifier.pool.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "answer", "right"),
+    [
+        ("complex_arithmetic", {"answer": "", "metadata": {"result": [8, 3]}}, "8+3i", True),
+        ("complex_arithmetic", {"answer": "", "metadata": {"result": [8, 3]}}, "nan", False),
+        ("complex_arithmetic", {"answer": "", "metadata": {"result": [8, 3]}}, "NaN + NaNi", False),
+        ("number_sorting", {"answer": "[1, 3]", "metadata": {"direction": "ascending"}}, "[1, 3]", True),
+        ("number_sorting", {"answer": "[1, 3]", "metadata": {"direction": "ascending"}}, "[NaN, NaN]", False),
+        (
+            "number_sorting", {"answer": "[1, 3]", "metadata": {"direction": "ascending"}}, "['nan', 'nan']",
+            False,
+        ),
+        ("coin_flip", {"answer": "0.234375"}, "15/64", True),
+        ("coin_flip", {"answer": "0.234375"}, "0.23440", True),
+        ("coin_flip", {"answer": "0.234375"}, "0.23", False),
+        ("coin_flip", {"answer": "0.234375"}, "0", False),
+        ("game_of_life_halting", {"answer": "False"}, "False", True),
+        ("game_of_life_halting", {"answer": "False"}, "false", True),
+        ("game_of_life_halting", {"answer": "False"}, "True", False),
+        ("game_of_life_halting", {"answer": "True"}, "yes", False),
+        ("puzzle24", {"answer": "", "metadata": {"numbers": [1, 3, 5, 9]}}, "1*3*5 + 9", True),
+        ("puzzle24", {"answer": "", "metadata": {"numbers": [1, 3, 5, 9]}}, "6*4*1*1", False),
+        ("puzzle24", {"answer": "", "metadata": {"numbers": [1, 3, 5, 9]}}, "1*3*5*9 - 111", False),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 20}}, "4*5", True),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 20}}, "(5)*+4.0", False),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 21}}, "4*5 + x/x", False),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 21}}, "4*5 + E/E", False),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 21}}, "4*5 + cos(x - x)", False),
+        ("countdown", {"metadata": {"numbers": [4, 5], "target": 1024}}, "4**5", False),
+        ("simple_integration", {"metadata": {"variable": "x", "integrand": "2*x"}}, "x**2 + C", True),
+        ("simple_integration", {"metadata": {"variable": "x", "integrand": "2*x"}}, "x*(x + 1) - x", True),
+        ("simple_integration", {"metadata": {"variable": "x", "integrand": "2*x"}}, "x**3 + C", False),
+        (
+            "simple_integration", {"metadata": {"variable": "x", "integrand": "2*x"}}, "integrate(2*x, x)",
+            False,
+        ),
+        (
+            "intermediate_integration", {"metadata": {"variable": "u", "integrand": "exp(u)"}}, "C + exp(u)",
+            True,
+        ),
+        ("polynomial_multiplication", {"answer": "x**2 - 1"}, "-1 + x*x", True),
+        ("polynomial_multiplication", {"answer": "x**2 - 1"}, "(x - 1)*(x + 1)", False),
+        ("bitwise_arithmetic", {"metadata": {"problem": "(0x3a + 0x4)"}}, "0x3e", True),
+        ("bitwise_arithmetic", {"metadata": {"problem": "(0x3a + 0x4) << 1"}}, "124", True),
+        ("bitwise_arithmetic", {"metadata": {"problem": "(0x3a + 0x4)"}}, "0x3f", False),
+    ],
+)  # fmt: skip
+def test_scores_by_hand(
+    scorer: ProceduralVerifier, name: str, entry: dict[str, Any], answer: str, right: bool
+) -> None:
+    scorer.name = name
+    assert scorer(f"<answer>{answer}</answer>", {"entry": encode(entry)}).correct is right
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Iterator[ProceduralVerifier]:
+    """For any data set, whose name a test sets."""
+    verifier = ProceduralVerifier("countdown", choose(), seconds=10.0, workers=1)
+    yield verifier
     verifier.pool.close()
 
 
