@@ -7,6 +7,7 @@ Rows are counted from 0. All of this happens before a model is loaded.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import math
@@ -168,8 +169,14 @@ def _file_rows(path: Path) -> Iterator[Parse]:
 def _json_rows(path: Path) -> Iterator[Parse]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-            for line in lines:
-                yield lambda line=line: _json_object(line)
+            blank: list[bytes] = []  # rows that were lost, unless nothing follows
+            for number, line in enumerate(lines):
+                line = line if number else line.removeprefix(codecs.BOM_UTF8)
+                blank.append(line)
+                if line.strip():
+                    for row in blank:
+                        yield lambda row=row: _json_object(row)
+                    blank = []
     except (OSError, EOFError, zlib.error) as error:
         raise TaskError(f"{path} cannot be read: {error}") from error
 

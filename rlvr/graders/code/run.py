@@ -155,7 +155,7 @@ def _function(program: str, entry_point: str) -> Callable[..., Any]:
     except (Exception, SystemExit):  # its own assertion, say, behind the definition
         if entry_point not in names and "Solution" not in names:
             raise
-    if hasattr(names.get("Solution"), entry_point):
+    if "Solution" in names and (hasattr(names["Solution"], entry_point) or entry_point not in names):
         return getattr(names["Solution"](), entry_point)
     return names[entry_point]
 

@@ -311,6 +311,7 @@ def test_long_integers(verifier: CodeVerifier) -> None:
         (f"class Solution:\n    def other(self):\n        return 1\n{RIGHT}", CORRECT),
         ("class Solution:\n    @staticmethod\n    def area(w, h):\n        return w * h\n", CORRECT),
         ("class Solution:\n    area = lambda self, w, h: w * h\n", CORRECT),
+        ("class Solution:\n    def __init__(self):\n        self.area = lambda w, h: w * h\n", CORRECT),
         ("class Other:\n    def area(self, w, h):\n        return w * h\n", WRONG),
         ("Solution = 5\ndef area(w, h):\n    return w * h\n", CORRECT),
     ],

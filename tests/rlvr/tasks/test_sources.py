@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from rlvr.tasks import Problem, TaskError
-from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems, without_hub
+from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, find_rows, load_problems, without_hub
 
 HUB = Hub("someone/sums", split="test", revision="0123456789abcdef", name="main")
 GOOD: list[dict[str, Any]] = [{"question": "1+1", "answer": "2"}, {"question": "2+2", "answer": 4.0}]
@@ -152,3 +152,16 @@ def test_a_hub_out_of_reach_says_what_to_do() -> None:
 def test_row_errors_are_task_errors_only_with_their_place() -> None:
     with pytest.raises(RowError, match=r"^column 'a' is null$"):
         Row(0, {"a": None}).value("a")
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"], ids=["", "BOM"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n \r\n"])
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
+def test_a_mark_of_the_encoding_and_blank_lines_at_the_end_are_no_rows(
+    tmp_path: Path, begin: bytes, end: bytes, suffix: str
+) -> None:
+    content = begin + b'{"a": 1}\n{"a": 2}' + end
+    path = tmp_path / f"rows.{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
+    _, rows = find_rows("rows", str(tmp_path), None)
+    assert [parse() for parse in rows] == [{"a": 1}, {"a": 2}]
