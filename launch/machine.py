@@ -37,7 +37,7 @@ class Gpu:
     free: float
 
 
-def check_python(version: Sequence[int] = sys.version_info) -> Finding:
+def check_python(version: Sequence[int] = sys.version_info[:3]) -> Finding:
     found = ".".join(map(str, version[:3]))
     if tuple(version[:2]) < (3, 11):
         advice = "3.11, 3.12 or 3.13 is needed (in a checkout: make PYTHON=python3.13)"

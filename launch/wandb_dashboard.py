@@ -144,7 +144,7 @@ def grid(some: Iterable[Chart], group: str, axis: str) -> wr.PanelGrid:
 
 def specification(made: ws.Workspace, written: wr.Report) -> dict[str, Any]:
     """Both, as they are sent."""
-    dumped = {"by_alias": True, "exclude_none": True, "mode": "json"}
+    dumped: dict[str, Any] = {"by_alias": True, "exclude_none": True, "mode": "json"}
     return {
         "workspace": made._to_model().spec.model_dump(**dumped),
         "report": written._to_model().spec.model_dump(**dumped),

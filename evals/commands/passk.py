@@ -13,7 +13,7 @@ guessing among M answers would reach. out gets all of it as JSON.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -145,6 +145,12 @@ def _answers(sides: Summaries) -> Table:
     return shown
 
 
+def _ends(pair: Sequence[float | None], sign: str = "") -> str:
+    """An interval as JSON has it."""
+    low, high = pair
+    return interval(low, high, sign)
+
+
 def _crossover(found: Mapping[str, Any]) -> tuple[str, str]:
     """The value and its interval; beyond k_max there is none."""
     ends = ["none" if found[name] is None else f"{found[name]:.1f}" for name in ("k", "low", "high")]
@@ -160,7 +166,7 @@ def _saturation(sides: Summaries) -> Table:
     verdicts = {True: "saturated", False: "still rising", None: "cannot be told"}
     rows: dict[str, list[str]] = {
         "pass@K - pass@(K/2)": [points(s["last_gain"]["value"], "+") for s in found],
-        "": [interval(*s["last_gain"]["intervals"]["new_problems"], "+") for s in found],
+        "": [_ends(s["last_gain"]["intervals"]["new_problems"], "+") for s in found],
         f"below {points(found[0]['threshold'])} points?": [verdicts[s["saturated"]] for s in found],
         "unsolved": [points(s["unsolved"]) for s in found],
         "projected: pass@2K": [points(s["pass_at_2k"]["projected"]) for s in found],
@@ -180,9 +186,9 @@ def _comparison(found: Mapping[str, Any]) -> Table:
             f"pass@{common}, change": ("pass_at_common_k_change", "+")}  # fmt: skip
     for label, (name, sign) in rows.items():
         estimate = found[name] or {"value": None, "intervals": {}}
-        ends = [interval(*pair, sign) for pair in estimate["intervals"].values()]
+        ends = [_ends(pair, sign) for pair in estimate["intervals"].values()]
         shown.add_row(label, points(estimate["value"], sign), *ends)
-    closed = interval(*(found["closed_fraction_interval"] or (None, None)), "")
+    closed = _ends(found["closed_fraction_interval"] or (None, None))
     shown.add_row("closed, % of the gap", points(found["closed_fraction"]), closed)
     shown.add_row("crossover k", *_crossover(found["crossover"]))
     ledger, support = found["ledger"], found["support"]

@@ -196,7 +196,7 @@ def _score(
 ) -> list[Median]:
     """Medians of all these responses under one model, which is loaded and let go again."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load_model(directory, settings.dtype).to(device)
+    loaded = load_model(directory, settings.dtype, device=device)
     flat = [response for found in responses.values() for response in found]
     room = loaded.config.max_position_embeddings
     for response in flat:

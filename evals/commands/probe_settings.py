@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,6 +14,7 @@ from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, EngineConfig, Section
 from rlvr.core.run_dir import RunDir
 
+S = TypeVar("S", bound=Section)
 OWN = {"model", "base", "task", "out", "engine", "dry_run"}
 
 
@@ -60,17 +62,26 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
     n, k = how.get("n", 256), how.get("k", 256)
     if isinstance(n, int) and isinstance(k, int):
         how = {"base_n": max(n, k)} | how
-    parts = []
-    for section, data in ((Pair, pair), (ProbeConfig, {key: how[key] for key in how if key not in unknown})):
-        try:
-            parts.append(section.model_validate(data))
-        except ValidationError as error:
-            mistakes += [of_error(e, known) for e in error.errors()]
-    if not mistakes and parts[1].base_n < parts[1].k:
-        advice = f"the gap needs the base's pass@{parts[1].k}: give k or more, or a smaller k"
-        mistakes.append(Mistake("base_n", parts[1].base_n, advice))
-    if not mistakes and (parts[0].out / "config.json").exists() | (parts[0].out / "probes").exists():
-        mistakes.append(Mistake("out", str(parts[0].out), "is a run's directory; give another one"))
+    models = _validated(Pair, pair, known, mistakes)
+    config = _validated(ProbeConfig, {key: how[key] for key in how if key not in unknown}, known, mistakes)
+    if models is None or config is None or mistakes:
+        raise ArgumentsError("probe", mistakes)
+    if config.base_n < config.k:
+        advice = f"the gap needs the base's pass@{config.k}: give k or more, or a smaller k"
+        mistakes.append(Mistake("base_n", config.base_n, advice))
+    if (models.out / "config.json").exists() or (models.out / "probes").exists():
+        mistakes.append(Mistake("out", str(models.out), "is a run's directory; give another one"))
     if mistakes:
         raise ArgumentsError("probe", mistakes)
-    return parts[0], parts[1]
+    return models, config
+
+
+def _validated(
+    section: type[S], data: dict[str, Any], known: Sequence[str], mistakes: list[Mistake]
+) -> S | None:
+    """The section; None, and what is wrong with it added to the mistakes."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        mistakes += [of_error(e, known) for e in error.errors()]
+        return None

@@ -120,6 +120,10 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
     base_at_k = base_curve[ks.index(k)]
     coverage_k = min(k, b.largest_k, p.largest_k)
     lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
+    # Who solved how many problems is compared only at equally many samples of every problem.
+    alike = equal_draws(base.counts, policy.counts)
+    solved = ledger(base.counts.correct, policy.counts.correct) if alike else None
+    shares = _shares(policy.shares)
     return GapRecord(
         step=step,
         task=about.task,
@@ -138,8 +142,14 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         pass_at_1_change=change.value,
         change_low=change.new_problems.low,
         change_high=change.new_problems.high,
-        **_ledger(base, policy),
-        **_shares(policy.shares),
+        gained=solved.gained if solved else None,
+        lost=solved.lost if solved else None,
+        both=solved.both if solved else None,
+        neither=solved.neither if solved else None,
+        truncated=shares["truncated"],
+        unparsed=shares["unparsed"],
+        timed_out=shares["timed_out"],
+        duplicate_rate=shares["duplicate_rate"],
         samples_drawn=samples_drawn,
         template=about.template,
         sampling={name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")},
@@ -155,12 +165,6 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         base_shares=_shares(base.shares),
         data=about.data,
     )
-
-
-def _ledger(base: Measurement, policy: Measurement) -> Mapping[str, int | None]:
-    """Who solved how many problems; compared only at equally many samples of every problem."""
-    solved = ledger(base.counts.correct, policy.counts.correct)._asdict()
-    return solved if equal_draws(base.counts, policy.counts) else dict.fromkeys(solved)
 
 
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:

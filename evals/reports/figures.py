@@ -64,7 +64,7 @@ def drawing(
     size: inches. The path's suffix (one of FORMATS) is the format; `formats` are those of more files
     beside it.
     """
-    style = {
+    style: dict[Any, Any] = {  # its keys' type is a Literal of all there are
         "text.parse_math": False,  # names of runs and problems may hold any character
         "font.family": "sans-serif", "font.size": 9.5, "svg.fonttype": "none", "svg.hashsalt": "rlvr",
         "figure.facecolor": look.background, "axes.facecolor": look.background,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from transformers import PreTrainedModel
 
 from evals.records.files import FileError
 from rlvr.algorithms.batch import TokenBatch, padded
@@ -32,7 +32,7 @@ class Response(NamedTuple):
 
 
 def perplexities(
-    model: nn.Module, responses: Sequence[Response], micro_batch_tokens: int, display: Display
+    model: PreTrainedModel, responses: Sequence[Response], micro_batch_tokens: int, display: Display
 ) -> NDArray[np.float64]:
     """[R]: PPL(Y|x) = exp(-1/T sum_t log p(y_t | x, y_<t)) of each response (arXiv 2504.13837, section 4).
 
@@ -51,7 +51,7 @@ def perplexities(
 
 @torch.no_grad()
 def token_logprobs(
-    model: nn.Module,
+    model: PreTrainedModel,
     responses: Sequence[Response],
     micro_batch_tokens: int,
     display: Display | None = None,

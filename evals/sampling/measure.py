@@ -235,8 +235,8 @@ class Measuring:
             table = table.append_column(name, verdicts[name].take(pa.array(own_verdicts)))
         n, right_counts = np.array(totals).T
         counts = Counts(n, right_counts, plan.stop_r, plan.n)
-        key = self.samples.key
-        origin = Origin(key.weights, key.tokenizer, key.engine, key.dtype, key.seed)
+        of = self.samples.key
+        origin = Origin(of.weights, of.tokenizer, of.engine, of.dtype, of.seed)
         return Measurement(plan.problems, self.hashes, counts, plan.conditions, origin, owner, table)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def config_hash(policy: Path) -> str:
     return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()[:16]
 
 
-def keep_policy(policy: Path, directory: Path, about: dict[str, object]) -> None:
+def keep_policy(policy: Path, directory: Path, about: Mapping[str, object]) -> None:
     """Makes `directory` hold the policy, in place of another, and about.json.
 
     Files are linked, not copied, where the file system can: they then outlive their checkpoint.
@@ -133,7 +133,7 @@ def keep_policy(policy: Path, directory: Path, about: dict[str, object]) -> None
     partial = directory.with_name(f".partial-{directory.name}")
     shutil.rmtree(partial, ignore_errors=True)
     link_tree(policy, partial / "policy")
-    (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+    (partial / "about.json").write_text(json.dumps(dict(about), indent=2) + "\n")
     if directory.exists():
         shutil.rmtree(directory)
     partial.rename(directory)

@@ -197,7 +197,11 @@ def _trained_alone(batch: WeightedBatch, scores: Scores) -> tuple[WeightedBatch,
     Before the formulas and not after them: the gradient of an infinity is no number even where it has no
     weight.
     """
-    own = Scores(*(None if value is None else selected(value, batch.mask) for value in scores))
+    own = Scores(
+        selected(scores.logprobs, batch.mask),
+        selected(scores.entropies, batch.mask),
+        None if scores.values is None else selected(scores.values, batch.mask),
+    )
     return batch.of_trained_tokens(), own
 
 

@@ -29,7 +29,10 @@ def attach(model: nn.Module, lora: Lora, saved: Path | None = None) -> PeftModel
     if saved is not None:
         return PeftModel.from_pretrained(model, saved, is_trainable=True)
     settings = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type] # a number of any kind, divided by the rank
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
     return get_peft_model(model, settings)
 

@@ -121,7 +121,7 @@ def check_support(config: Config) -> None:
     """Raises ConfigError for packages that the configuration needs and this machine lacks, and for a
     launch with another ZeRO stage than the recipe's."""
     mistakes = launch_stage_mistake(config, os.environ)
-    needs = [
+    needs: list[tuple[str, object, bool, str, str]] = [
         ("engine.name", config.engine.name, config.engine.name == "vllm", "vllm", "vllm"),
         ("engine.mode", config.engine.mode, config.engine.mode == "server", "trl", "vllm"),
         ("policy.zero", config.policy.zero, config.policy.zero > 0, "deepspeed", "deepspeed"),

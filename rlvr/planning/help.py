@@ -101,8 +101,8 @@ def _section(where: str, table: Mapping[str, str]) -> Iterator[str]:
     alike: dict[tuple[Key, ...], list[str]] = {}
     for name, choice in known.items():
         alike.setdefault(tuple(choice), []).append(name)
-    for choice, names in alike.items():
-        given = [key.name if key.default is None else f"{key.name}={key.default}" for key in choice]
+    for own, names in alike.items():
+        given = [key.name if key.default is None else f"{key.name}={key.default}" for key in own]
         yield _listed(", ".join(names), given, " ")
 
 

@@ -147,12 +147,12 @@ def _read_recipe(name: Any, beside: Path = Path(), seen: tuple[Path, ...] = ()) 
     if path in seen:
         raise ConfigError(str(path), [Mistake("defaults", name, "a recipe inherits from itself")])
     try:
-        data = OmegaConf.to_container(OmegaConf.load(path))
+        read = OmegaConf.to_container(OmegaConf.load(path))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(str(path), [Mistake(str(path), None, f"not YAML: {error}")]) from None
-    if not isinstance(data, dict):
+    if not isinstance(read, dict):
         raise ConfigError(str(path), [Mistake(str(path), None, "a recipe is a mapping of keys")])
-    data = {str(key): value for key, value in data.items()}
+    data: dict[str, Any] = {str(key): value for key, value in read.items()}
     parent = data.pop("defaults", None)
     return _merge(_read_recipe(parent, path.parent, (*seen, path)), data) if parent else data
 
@@ -180,9 +180,11 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     result = dict(under)
     for key, value in over.items():
         below = result.get(key)
-        nested = isinstance(below, dict) and isinstance(value, dict)
-        replaced = key in TABLES and nested and value.get("name", below.get("name")) != below.get("name")
-        result[key] = merged(below, value) if nested and not replaced else value
+        if not (isinstance(below, dict) and isinstance(value, dict)):
+            result[key] = value
+            continue
+        replaced = key in TABLES and value.get("name", below.get("name")) != below.get("name")
+        result[key] = value if replaced else merged(below, value)
     return result
 
 

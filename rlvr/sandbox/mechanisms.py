@@ -47,7 +47,8 @@ class Confinement:
         arguments += ["--size", str(SCRATCH_BYTES), "--tmpfs", "/tmp"]
         for path in (*SYSTEM_LIBRARIES, interpreter(), *_shared_interpreter(), str(_standard_library())):
             arguments += ["--ro-bind-try", path, path]
-        hidden = [str(path) for name in PACKAGE_DIRECTORIES if (path := _standard_library() / name).is_dir()]
+        packages = [_standard_library() / name for name in PACKAGE_DIRECTORIES]
+        hidden = [str(package) for package in packages if package.is_dir()]
         for path in hidden:
             arguments += ["--tmpfs", path]
         for path in readable:  # some may lie in a directory that is hidden

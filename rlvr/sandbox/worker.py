@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlvr.core.errors import UserError
 from rlvr.sandbox.limits import Limits
@@ -185,7 +185,7 @@ class Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
-                pipe.close()
+                _opened(pipe).close()
         if self._scratch is not None:
             self._scratch.cleanup()
 
@@ -197,7 +197,7 @@ class Worker:
             raise StartError(f"not ready after {self.limits.start_seconds:g} s") from None
         except WorkerDied:
             self._process.kill()
-            errors = self._process.stderr.read().decode(errors="replace").strip()
+            errors = _opened(self._process.stderr).read().decode(errors="replace").strip()
             self.kill()
             raise StartError(errors or "the process ended at once") from None
         except BaseException:
@@ -208,7 +208,7 @@ class Worker:
             raise StartError(said.decode(errors="replace").strip())
 
     def _send(self, request: bytes, deadline: float) -> None:
-        pipe = self._process.stdin.fileno()
+        pipe = _opened(self._process.stdin).fileno()
         left = memoryview(request)
         while left:
             _wait(pipe, select.POLLOUT, deadline)
@@ -220,7 +220,7 @@ class Worker:
                 raise WorkerDied("the worker had ended") from None
 
     def _receive(self, deadline: float) -> tuple[str, bytes]:
-        pipe = self._process.stdout.fileno()
+        pipe = _opened(self._process.stdout).fileno()
         said = bytearray()
         length = None
         while length is None or len(said) < length:
@@ -259,8 +259,14 @@ def _start(command: list[str], environment: dict[str, str]) -> subprocess.Popen[
         command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment, cwd="/",
         start_new_session=True,
     )  # fmt: skip
-    os.set_blocking(process.stdin.fileno(), False)
+    os.set_blocking(_opened(process.stdin).fileno(), False)
     return process
+
+
+def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    """A pipe of the worker's process, which has all three."""
+    assert pipe is not None
+    return pipe
 
 
 def _wait(pipe: int, event: int, deadline: float) -> None:
@@ -282,10 +288,10 @@ def _parse(said: bytes) -> Any:
 
 def _locations(function: str) -> list[str]:
     """Where the function's top-level package and this one lie."""
-    found = []
+    found: list[str | None] = []
     for name in (function.partition(":")[0].partition(".")[0], "rlvr"):
         spec = importlib.util.find_spec(name)
         if spec is None:
             raise StartError(f"{function}: no module {name} (looked in {', '.join(sys.path)})")
-        found += list(spec.submodule_search_locations or [spec.origin])
-    return [str(Path(place).resolve()) for place in dict.fromkeys(found)]
+        found += spec.submodule_search_locations or [spec.origin]
+    return [str(Path(place).resolve()) for place in dict.fromkeys(found) if place]

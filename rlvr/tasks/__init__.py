@@ -88,8 +88,10 @@ class Task:
         """Hash of both splits, in order: 16 hex digits."""
         rows: list[Any] = []
         for split in (split for part in self.parts for split in (part.train, part.test)):
-            generated = isinstance(split, GeneratedProblems)
-            rows += [split.identity] if generated else [[p.id, p.prompt, p.reference] for p in split]
+            if isinstance(split, GeneratedProblems):
+                rows.append(split.identity)
+            else:
+                rows += [[p.id, p.prompt, p.reference] for p in split]
         return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
 
 

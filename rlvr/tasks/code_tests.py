@@ -84,7 +84,9 @@ def residual_of(test: str) -> str | None:
     for node in ast.walk(_parsed(test)):
         if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare):
             size = node.test.left
-            if _is_call(size, "math.fabs") and isinstance(size.args[0], ast.Call):
+            if not (isinstance(size, ast.Call) and _is_call(size, "math.fabs")):
+                continue
+            if isinstance(size.args[0], ast.Call):
                 return ast.unparse(size.args[0].func)
     return None
 

@@ -135,7 +135,7 @@ def _problem(row: Row, template: TemplateName) -> Problem:
     tests = [*_tests(row, "public_test_cases"), *_tests(row, "private_test_cases")]
     if not tests:
         raise RowError("there are no tests")
-    reference = {
+    reference: dict[str, Any] = {
         "id": row.text("question_id"), "prefix": PRELUDE, "entry_point": None, "solution": None,
         "inputs": [test["input"] for test in tests], "expected": [test["output"] for test in tests],
         "comparison": "sequence", "tolerance": 0.0,
@@ -153,7 +153,7 @@ def _problem(row: Row, template: TemplateName) -> Problem:
     else:
         asked = ASK_FOR_INPUT
     prompt = render(template, asked.replace("{question}", question))
-    return Problem(reference["id"], prompt, reference)
+    return Problem(str(reference["id"]), prompt, reference)
 
 
 def _tests(row: Row, column: str) -> list[Mapping[str, str]]:

@@ -34,7 +34,8 @@ class StageSettings(Section):
 def _in_order(stages: tuple[StageSettings, ...]) -> tuple[StageSettings, ...]:
     ends = [stage.until for stage in stages]
     last = ends.pop() if ends else None
-    if last is not None or None in ends or any(a >= b for a, b in pairwise(ends)):
+    known = [end for end in ends if end is not None]
+    if last is not None or len(known) < len(ends) or any(a >= b for a, b in pairwise(known)):
         raise ValueError("each stage but the last has `until`, a later step each time; the last has none")
     return stages
 

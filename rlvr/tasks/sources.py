@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,7 +176,7 @@ def _json_rows(path: Path) -> Iterator[Parse]:
                 blank.append(line)
                 if line.strip():
                     for row in blank:
-                        yield lambda row=row: _json_object(row)
+                        yield partial(_json_object, row)
                     blank = []
     except (OSError, EOFError, zlib.error) as error:
         raise TaskError(f"{path} cannot be read: {error}") from error
@@ -209,7 +210,7 @@ def _parquet_rows(path: Path) -> Iterator[Parse]:
             raise RowError("not valid UTF-8") from None
 
     for number in range(table.num_rows):
-        yield lambda number=number: parse(number)
+        yield partial(parse, number)
 
 
 _hub_allowed = ContextVar("hub_allowed", default=True)
@@ -234,4 +235,4 @@ def _hub_rows(name: str, hub: Hub, advice: str) -> Iterator[Parse]:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise TaskError(f"task {name}: cannot get the hub data set {hub}: {reason}. {advice}") from error
     for row in rows:
-        yield lambda row=row: row
+        yield partial(dict, row)

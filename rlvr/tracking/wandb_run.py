@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import wandb
 from wandb.sdk.lib import runid
@@ -45,7 +45,7 @@ class WandbRun:
         known = json.loads(run_dir.wandb.read_text()) if run_dir.wandb.exists() else {}
         self._id: str = known.get("id") or runid.generate_id()
         self._rows: int = known.get("rows", 0)
-        self._options = {
+        self._options: dict[str, Any] = {
             "id": self._id,
             "resume": "allow" if known else None,
             "project": config.monitor.project,
@@ -83,7 +83,7 @@ class WandbRun:
             advice = f"send it with: wandb sync --include-online {directory}"
             raise TimeoutError(f"not everything was sent; {advice}") from None
 
-    def _open(self, mode: str) -> wandb.Run:
+    def _open(self, mode: Literal["online", "offline", "disabled"]) -> wandb.Run:
         """Opens the run on the server, or on this disk where that is what was asked for or all that works."""
         wandb.setup(self._settings())
         try:

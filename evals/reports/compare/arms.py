@@ -151,5 +151,5 @@ def _telling(title: str, run: Run, namesakes: Sequence[Run]) -> str:
             return f"{title} ({chr(ord('A') + own)})"
         (size, *others) = {recipe.rpartition("_")[2] for recipe in recipes}
         return recipes[own] if others else recipes[own].removesuffix(f"_{size}")
-    told = (f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True))
-    return f"{title} ({', '.join(told)})"
+    parts = (f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True))
+    return f"{title} ({', '.join(parts)})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -123,7 +123,7 @@ def _solved(study: Study, run: Run, task: str) -> Solved:
 
 
 def _solvable(task: str, solved: Sequence[Solved], axes: Axes, look: Look) -> None:
-    parts = {
+    parts: dict[str, tuple[list[float], dict[str, Any]]] = {
         "both": ([one.ledger.both for one in solved], {"facecolor": look.muted, "alpha": 0.75}),
         "base only": (
             [one.ledger.lost for one in solved],

@@ -102,7 +102,8 @@ class Run:
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
     """Raises ConfigError with everything that is wrong with any of the directories."""
-    runs, mistakes = [], []
+    runs: list[Run] = []
+    mistakes: list[Mistake] = []
     for path in paths:
         try:
             runs.append(read_run(path))

@@ -123,7 +123,7 @@ def clock(seconds: float) -> str:
 
 def _measured(study: Study, task: str) -> list[str]:
     """How a task was measured, one line for each way."""
-    lines = {}
+    lines: dict[str, None] = {}
     for arm in study.on(task):
         base, policy = arm.bases(task)[0], arm.policies(task)[0]
         about = policy.conditions

@@ -57,7 +57,7 @@ class ProceduralVerifier:
         answer = extract_answer(completion, self.whole_text)
         status, score = Status.UNPARSED, 0.0
         if answer is not None and len(answer) <= LONGEST_ANSWER:
-            status, score = self._scored(answer, reference["entry"])
+            status, score = self._score(answer, reference["entry"])
         return Verdict(status, score, answer, time.perf_counter() - start)
 
     def grade(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
