@@ -6,13 +6,11 @@ A table holds the built-in names. Any other name is itself a path, "package.modu
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import inspect
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -88,14 +86,6 @@ def is_plugin(table: Mapping[str, str], name: str) -> bool:
 def builder(table: Mapping[str, str], name: str) -> Callable[..., Any]:
     """The function that builds what is named. Raises KeyError for an unknown name, PluginError."""
     return load(name) if is_plugin(table, name) else load(table[family(name)])
-
-
-def source_version(function: Callable[..., Any]) -> str:
-    """module-0a1b2c3d: the function's module with a hash of its source, 8 hex digits."""
-    function = inspect.unwrap(function)
-    file = inspect.getsourcefile(function)
-    source = Path(file).read_bytes() if file else repr(function).encode()
-    return f"{function.__module__}-{hashlib.sha256(source).hexdigest()[:8]}"
 
 
 def schema(table: Mapping[str, str], name: str) -> type[BaseModel]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from rlvr.config.registry import source_version
+from rlvr.core.versions import source_version
 
 
 class Status(StrEnum):

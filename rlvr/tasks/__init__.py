@@ -16,6 +16,7 @@ from typing import Any
 from rlvr.config import registry
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
+from rlvr.core.versions import source_version
 from rlvr.graders import Verifier
 
 # name -> module:function that builds it
@@ -122,5 +123,5 @@ def build_task(name: str, **options: Any) -> Task:
         return task
     if not isinstance(task, Task):
         raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
-    version = registry.source_version(registry.load(name))
+    version = source_version(registry.load(name))
     return task if task.template else replace(task, template=version)
