@@ -48,6 +48,8 @@ class VLLMEngine:
 
         if not self.on_gpu:
             _keep_plain_weights()
+            # The few functions that it compiles all the same would need a C++ compiler.
+            torch.compiler.set_stance("force_eager")
         # A prompt that is prefilled in parts rewinds its sample's generator, which a CPU's cannot.
         whole_prompts: dict[str, Any] = {} if self.on_gpu else {"enable_chunked_prefill": False}
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
