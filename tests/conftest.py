@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
 DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
 
 
@@ -35,6 +39,18 @@ OFFLINE = (
     "probe.max_problems=6", "probe.n=16", "probe.base_n=16", "probe.final_n=16", "probe.k=16",
     "monitor.wandb=offline", "run_dir=run", "hooks=[noted:factory]",
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that train begin first: one that begins last would keep the other worker waiting for it."""
+    long = {"base", "train", "offline_run", "wandb_session", "confinement"}
+    first = {
+        item.path
+        for item in items
+        if long & set(getattr(item, "fixturenames", ()))
+        or any(item.get_closest_marker(name) for name in ("vllm", "distributed"))
+    }
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture(autouse=True)
@@ -73,9 +89,29 @@ def untrained() -> Path:
 
 @pytest.fixture(scope="session")
 def base() -> Path:
-    """The embedded base model, pretrained once and then cached."""
+    """The embedded base model with a fifth of its pretraining, built once and then cached.
+
+    It knows the format, and one answer in twenty is right: groups have rewards to learn from.
+    """
+    from rlvr.models import tiny_base
+
+    brief = replace(tiny_base.COUNTDOWN, steps=300, batch=32)
+    root = CACHE / f"brief-{tiny_base.content_hash(brief)}"
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ["RLVR_CACHE"] = str(root)  # from here on it is `embedded:countdown`, for every process
+    directory = root / f"countdown-{tiny_base.content_hash(tiny_base.COUNTDOWN)}"
+    with locked(root / "lock"):
+        if not directory.is_dir():
+            tiny_base._build(brief, directory)
+    return directory
+
+
+@pytest.fixture
+def pretrained(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The embedded base as users have it, which takes minutes to build where it is not cached."""
     from rlvr.models.tiny_base import embedded_base
 
+    monkeypatch.setenv("RLVR_CACHE", str(CACHE))
     return embedded_base("countdown")
 
 
@@ -98,8 +134,27 @@ def wandb_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 @pytest.fixture(scope="session")
 def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a small run that wandb recorded offline: two steps, and two more in a second part."""
-    directory = tmp_path_factory.mktemp("offline")
+    """The directory of a small run that wandb recorded offline: two steps, and two more in a second part.
+
+    All workers share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "offline"
+    with locked(directory.with_suffix(".lock")):
+        if not directory.exists():
+            record_offline(directory)
+    return directory / "run"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def record_offline(directory: Path) -> None:
+    directory.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     (directory / "noted.py").write_text(
         "from rlvr.hooks import Report, Table\n"
@@ -119,11 +174,10 @@ def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = finished(command, directory, environment | places)
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr
-    return directory / "run"
 
 
 @pytest.fixture
-def train(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
+def train(tmp_path: Path, base: Path) -> Iterator[Callable[..., Forked]]:
     """Starts the trainer as a process of its own, in a directory of its own."""
     started: list[Forked] = []
 

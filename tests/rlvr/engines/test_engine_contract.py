@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import finished
 
 CONTRACT = Path(__file__).with_name("engine_contract.py")
 
@@ -23,12 +22,11 @@ CONTRACT = Path(__file__).with_name("engine_contract.py")
 def test_engine_keeps_the_contract(kind: str) -> None:
     if kind != "hf":
         pytest.importorskip("vllm", reason="needs vLLM (make install-test)")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CONTRACT)],
-        capture_output=True,
-        text=True,
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = finished(
+        ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(CONTRACT)],
+        env=own | {"RLVR_CONTRACT": kind},
         timeout=540,
-        env={**os.environ, "RLVR_CONTRACT": kind, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
