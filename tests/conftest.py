@@ -6,12 +6,12 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: threads that wait for each other spin, and tests run side by side.
+# Before torch is imported: tests run side by side, and threads that wait for each other would spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 from forked import Forked, finished
@@ -29,7 +29,6 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
 DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
 
 
@@ -89,29 +88,9 @@ def untrained() -> Path:
 
 @pytest.fixture(scope="session")
 def base() -> Path:
-    """The embedded base model with a fifth of its pretraining, built once and then cached.
-
-    It knows the format, and one answer in twenty is right: groups have rewards to learn from.
-    """
-    from rlvr.models import tiny_base
-
-    brief = replace(tiny_base.COUNTDOWN, steps=300, batch=32)
-    root = CACHE / f"brief-{tiny_base.content_hash(brief)}"
-    root.mkdir(parents=True, exist_ok=True)
-    os.environ["RLVR_CACHE"] = str(root)  # from here on it is `embedded:countdown`, for every process
-    directory = root / f"countdown-{tiny_base.content_hash(tiny_base.COUNTDOWN)}"
-    with locked(root / "lock"):
-        if not directory.is_dir():
-            tiny_base._build(brief, directory)
-    return directory
-
-
-@pytest.fixture
-def pretrained(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The embedded base as users have it, which takes minutes to build where it is not cached."""
+    """The embedded base model, pretrained once and then cached."""
     from rlvr.models.tiny_base import embedded_base
 
-    monkeypatch.setenv("RLVR_CACHE", str(CACHE))
     return embedded_base("countdown")
 
 
@@ -177,7 +156,7 @@ def record_offline(directory: Path) -> None:
 
 
 @pytest.fixture
-def train(tmp_path: Path, base: Path) -> Iterator[Callable[..., Forked]]:
+def train(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
     """Starts the trainer as a process of its own, in a directory of its own."""
     started: list[Forked] = []
 

@@ -153,14 +153,15 @@ def _pass_at(n: int, correct: list[int], k: int) -> float:
     [("3", (0.05, 0.30), (0.75, 1.0)), ("4", (0.005, 0.30), (0.30, 0.95))],
 )
 def test_the_trained_base_can_solve_but_not_reliably(
-    variant: str, pass_1: tuple[float, float], pass_256: tuple[float, float], pretrained: Path
+    variant: str, pass_1: tuple[float, float], pass_256: tuple[float, float]
 ) -> None:
     """On 40 held-out problems, 256 samples each, at the probe's temperature 0.6 and top-p 0.95."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(pretrained)
-    tokenizer = AutoTokenizer.from_pretrained(pretrained)
+    directory = embedded_base("countdown")
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
     task = countdown(variant, train_problems=0, test_problems=40)
     torch.manual_seed(0)
     correct, unparsed, truncated = [], 0, 0

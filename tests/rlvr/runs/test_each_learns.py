@@ -15,7 +15,7 @@ from rlvr.algorithms import ALGORITHMS
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_it_learns_in_forty_steps(
-    algorithm: str, train: Callable[..., Forked], tmp_path: Path, pretrained: Path
+    algorithm: str, train: Callable[..., Forked], tmp_path: Path, base: Path
 ) -> None:
     arguments = [
         f"recipe={algorithm}_tiny",
