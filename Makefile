@@ -41,10 +41,10 @@ doctor: install ## whether this machine can run a recipe (ARGS="recipe=NAME key=
 
 test: install-test ## the fast tests (ARGS="pytest options")
 	@command -v bwrap >/dev/null || echo "note: no bubblewrap, its tests are skipped (apt install bubblewrap, or dnf; see docs/sandbox.md)"
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: install-test ## the slow tests
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
 
 test-gpu: has-gpu install-gpu ## the tests that need an NVIDIA GPU, and two for NCCL (VENV=.venv-gpu)
 	RLVR_REQUIRE_GPU=1 $(BIN)/python -m pytest -m gpu $(ARGS)

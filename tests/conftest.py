@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: threads that wait for each other spin, and tests run side by side.
+# Before torch is imported: tests run side by side, and threads that wait for each other would spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
 from forked import Forked, finished
@@ -35,6 +38,18 @@ OFFLINE = (
     "probe.max_problems=6", "probe.n=16", "probe.base_n=16", "probe.final_n=16", "probe.k=16",
     "monitor.wandb=offline", "run_dir=run", "hooks=[noted:factory]",
 )  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that train begin first: one that begins last would keep the other worker waiting for it."""
+    long = {"base", "train", "offline_run", "wandb_session", "confinement"}
+    first = {
+        item.path
+        for item in items
+        if long & set(getattr(item, "fixturenames", ()))
+        or any(item.get_closest_marker(name) for name in ("vllm", "distributed"))
+    }
+    items.sort(key=lambda item: item.path not in first)
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +113,27 @@ def wandb_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 @pytest.fixture(scope="session")
 def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a small run that wandb recorded offline: two steps, and two more in a second part."""
-    directory = tmp_path_factory.mktemp("offline")
+    """The directory of a small run that wandb recorded offline: two steps, and two more in a second part.
+
+    All workers share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "offline"
+    with locked(directory.with_suffix(".lock")):
+        if not directory.exists():
+            record_offline(directory)
+    return directory / "run"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def record_offline(directory: Path) -> None:
+    directory.mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     (directory / "noted.py").write_text(
         "from rlvr.hooks import HookReport, Table\n"
@@ -119,7 +153,6 @@ def offline_run(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = finished(command, directory, environment | places)
         assert done.returncode == 0, done.stderr
         assert "warning" not in done.stderr
-    return directory / "run"
 
 
 @pytest.fixture

@@ -89,11 +89,12 @@ def finished(
 def ranks(
     count: int, program: Sequence[str], cwd: str | Path = ".", timeout: float = 300
 ) -> list[subprocess.CompletedProcess[str]]:
-    """The program in so many processes of one group, told of each other as torchrun tells them."""
+    """The program in so many processes of one group, as `accelerate launch --cpu` starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    group = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    group = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+             "ACCELERATE_USE_CPU": "true"}  # fmt: skip
     started = []
     for rank in range(count):
         told = {name: str(value) for name, value in {**group, "RANK": rank, "LOCAL_RANK": rank}.items()}

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
+from forked import Forked, finished
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "launch").glob("*.yaml"))
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+ACCELERATE = ["-m", "accelerate.commands.accelerate_cli", "launch"]
 
 # Run as every process of a launch: writes what the launcher told it.
 REPORT = """
@@ -60,14 +61,7 @@ def test_every_file_launches_its_processes(file: Path, tmp_path: Path) -> None:
     machines = []
     for rank in range(config.num_machines):
         place = ["--machine_rank", str(rank), "--main_process_ip", "127.0.0.1"]
-        machines.append(
-            subprocess.Popen(
-                [*command, *place, str(script), str(tmp_path)],
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        machines.append(Forked([*command, *place, str(script), str(tmp_path)]))
     for machine in machines:
         _, errors = machine.communicate(timeout=120)
         assert machine.returncode == 0, errors
@@ -88,7 +82,7 @@ def test_the_trainer_refuses_a_file_of_another_stage(tmp_path: Path) -> None:
     file = ROOT / "launch" / "cpu_zero2.yaml"
     command = [*ACCELERATE, "--config_file", str(file), "--main_process_port", str(free_port())]
     train = [str(ROOT / "rlvr" / "train.py"), "recipe=grpo_tiny", "policy.zero=3"]
-    done = subprocess.run([*command, *train], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = finished([*command, *train], tmp_path)
     assert done.returncode != 0
     assert "started with ZeRO stage 2: give policy.zero=2 or a launch file" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -118,9 +112,8 @@ def test_how_long_a_signalled_launch_waits_is_what_the_slurm_scripts_set(
     file = ROOT / "launch" / "cpu_zero2.yaml"
     command = [*ACCELERATE, "--config_file", str(file), "--main_process_port", str(free_port())]
     environment = {**os.environ, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": patience}
-    launcher = subprocess.Popen(
-        [*command, str(script), str(tmp_path)], env=environment, stderr=subprocess.PIPE
-    )
+    command = [sys.executable, *command, str(script), str(tmp_path)]
+    launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("ready*"))) < 2:
         assert time.monotonic() < deadline and launcher.poll() is None

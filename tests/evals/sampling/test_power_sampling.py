@@ -63,7 +63,7 @@ def distance(found: Counter[tuple[int, ...]], expected: dict[tuple[int, ...], fl
     return sum(abs(found[ids] / total - p) for ids, p in expected.items()) / 2
 
 
-@pytest.mark.parametrize("block", [1, 2])
+@pytest.mark.parametrize("block", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_completions_come_from_the_power_of_the_models_own_distribution(model: nn.Module, block: int) -> None:
     known = all_completions()
     own = token_logprobs(model, [Response("", PROMPT, ids) for ids in known], 1000)
