@@ -39,11 +39,9 @@ class Gpu:
 
 def check_python(version: Sequence[int] = sys.version_info[:3]) -> Finding:
     found = ".".join(map(str, version[:3]))
-    if tuple(version[:2]) < (3, 11):
+    if not (3, 11) <= tuple(version[:2]) <= (3, 13):
         advice = "3.11, 3.12 or 3.13 is needed (in a checkout: make PYTHON=python3.13)"
         return Finding("python", "fault", found, advice)
-    if tuple(version[:2]) > (3, 13):
-        return Finding("python", "warning", found, "tested with 3.11 to 3.13")
     return Finding("python", "ok", found)
 
 

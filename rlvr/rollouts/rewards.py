@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.registry import load
+from rlvr.config.registry import PluginError, load
 from rlvr.config.schema import RewardConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
@@ -130,7 +130,7 @@ def load_functions(config: RewardConfig) -> dict[str, RewardFunction]:
             if name in functions or name in OWN_NAMES:
                 raise ValueError(f"there is already a reward of the name {name}")
             functions[name] = function
-        except (ImportError, AttributeError, ValueError) as error:
+        except (PluginError, ValueError) as error:
             advice = f"not a function package.module:function that can be used: {error}"
             mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, advice))
     if mistakes:

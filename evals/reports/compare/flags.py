@@ -84,7 +84,7 @@ TASK_ASPECTS = [
 
 def flags(study: Study) -> list[Flag]:
     """In the order of their weight: what is unfinished, then what was measured, then what was trained."""
-    found = [*_unfinished(study), *_twins(study), *_departures(study)]
+    found = [*_unfinished(study), *_twins(study)]
     for aspect in TASK_ASPECTS:
         found += _on_tasks(study, aspect)
     for task in study.tasks:
@@ -171,12 +171,11 @@ def _unfinished(study: Study) -> list[Flag]:
     ]
 
 
-def _departures(study: Study) -> list[Flag]:
-    """Arms whose algorithm does not have its own defaults."""
-    own = {arm: departures(arm.runs[0].config.algorithm) for arm in study.arms}
-    values = [(settings, arm.label) for arm, settings in own.items() if settings]
-    why = "The algorithm's name does not say all of what ran."
-    return [Flag("Settings that are not the algorithm's defaults", values, why)] if values else []
+def changed_defaults(study: Study) -> list[tuple[str, str]]:
+    """Arms whose algorithm does not have its own defaults, with what differs: its name does not say all of
+    what ran."""
+    own = {arm.label: departures(arm.runs[0].config.algorithm) for arm in study.arms}
+    return [(label, settings) for label, settings in own.items() if settings]
 
 
 def _twins(study: Study) -> list[Flag]:

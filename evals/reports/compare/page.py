@@ -13,7 +13,7 @@ from evals.reports.compare import numbers
 from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.bars import histogram_panels, perplexity_panels, solvable_panels
 from evals.reports.compare.costs import cost, differing_keys
-from evals.reports.compare.flags import flags, shared_aspects
+from evals.reports.compare.flags import changed_defaults, flags, shared_aspects
 from evals.reports.compare.lines import all_banded, gap_panels, pass_at_k_panels, training_panels, window
 from evals.reports.compare.numbers import Cells
 from evals.reports.compare.panels import COLOURS, Panel, colour_names
@@ -84,6 +84,7 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         colours={name: colour_names(look) for name, look in LOOKS.items()},
         number_of_colours=COLOURS,
         flags=flags(study),
+        changed=changed_defaults(study),
         measured={task: _measured(study, task) for task in study.tasks},
         rows=study_rows(study),
         measures=[measure.name for measure in numbers.measures(study.k)],

@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a", "k16", "out=report"], "the gap is measured at one K, these runs have [8, 16]"),
         (["a", "lost", "out=report"], "countdown-3.parquet cannot be read"),
         (["a", "torn", "out=report"], "card.json is not whole"),
-        (["a", "broken", "out=report"], "its config.json is none of this version: steps"),
+        (["a", "broken", "out=report"], "its config.json cannot be read by this version"),
         (["a", "mixed", "out=report"], "base and policy cannot be compared: template: plain / boxed"),
         (["a", "out=a"], "is one of the runs"),
         (["a", "out=absent/report"], "there is no directory absent"),

@@ -23,9 +23,16 @@ def test_algorithms_and_seeds_are_no_reason_for_a_warning(tmp_path: Path) -> Non
         for name in ("grpo", "rloo")
         for seed in (0, 1)
     ]
-    ((text, own),) = flags_of(*runs).items()
-    assert text == "Settings that are not the algorithm's defaults"
-    assert own.values == [("kl.coefficient=0.0 (default 0.04)", "GRPO")]
+    assert flags_of(*runs) == {}
+
+
+def test_what_is_not_an_algorithms_default_is_told(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "grpo", "recipe=grpo_tiny"),
+        write_run(tmp_path / "rloo", "recipe=rloo_tiny"),
+    ]
+    study = make_study([read_run(run) for run in runs])
+    assert changed_defaults(study) == [("GRPO", "kl.coefficient=0.0 (default 0.04)")]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_question_that_comes_again_is_decided_once(monkeypatch: pytest.MonkeyP
             asked.append(question)
             return True
 
-    monkeypatch.setattr(math, "algebra", Counting)
+    monkeypatch.setattr(grader, "algebra", Counting)
     item = (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
     assert [v.correct for v in STRICT.grade([item] * 3)] == [True] * 3
     assert asked == [(r"\sqrt{8}", r"2\sqrt{2}", False)]
@@ -161,7 +161,7 @@ def test_precision_and_recall_on_the_labelled_corpus(forward: bool) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that give an answer half a second, so that the hostile ones cost little time."""
     pool = WorkerPool("rlvr.graders.math.symbolic:equal", workers=2, limits=Limits(seconds=0.5))
-    monkeypatch.setattr(math, "algebra", lambda: pool)
+    monkeypatch.setattr(grader, "algebra", lambda: pool)
     yield
     pool.close()
 

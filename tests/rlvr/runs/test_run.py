@@ -267,10 +267,10 @@ def test_hooks_come_by_configuration(train: Train, tmp_path: Path, base: Path) -
         "import json\n"
         "from rlvr.hooks import HookReport\n"
         "def factory(context):\n"
-        "    def hook(moment):\n"
-        "        row = [config.recipe, moment.step, moment.policy.name, moment.last]\n"
+        "    def hook(event):\n"
+        "        row = [context.config.recipe, event.step, event.policy.name, event.last]\n"
         "        open('hook.jsonl', 'a').write(json.dumps(row) + '\\n')\n"
-        "        return HookReport(stop='enough' if moment.step == 4 else None)\n"
+        "        return HookReport(stop='enough' if event.step == 4 else None)\n"
         "    return hook\n"
     )
     arguments = [*SMALL, "steps=3", "run_dir=run", "probe.tasks=[]", "hooks=[my_hooks:factory]"]

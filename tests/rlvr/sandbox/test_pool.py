@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,8 @@ def test_a_worker_that_is_killed_whole_is_replaced(pool: Make) -> None:
     echo = pool("echo")
     echo.call(1)
     for pid in alive(echo):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it died with its parent
+            os.kill(pid, signal.SIGKILL)
     while alive(echo) or any(worker.alive for worker in echo._started):  # gone from /proc comes first
         time.sleep(0.01)
     assert echo.call(3) == [3]

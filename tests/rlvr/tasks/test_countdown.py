@@ -18,6 +18,7 @@ from rlvr.graders.countdown import (
     extract_answer,
     parse_expression,
 )
+from rlvr.tasks import TaskError
 from rlvr.tasks.countdown import (
     VARIANTS,
     countdown,
@@ -213,9 +214,9 @@ def test_problems_are_the_same_on_every_machine() -> None:
 
 
 def test_unknown_variants_and_exhausted_splits_are_refused() -> None:
-    with pytest.raises(ValueError, match="'5'"):
+    with pytest.raises(TaskError, match="'5'"):
         countdown("5")
-    with pytest.raises(ValueError, match="test_problems"):
+    with pytest.raises(TaskError, match="test_problems"):
         countdown("3", test_problems=10**6)
 
 
