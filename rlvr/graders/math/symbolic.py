@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,8 @@ import math_verify
 import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from rlvr.graders.math.compare import LENIENT_TOLERANCE, compare
+from rlvr.graders.math.compare import LENIENT_TOLERANCE, Rules, compare
+from rlvr.graders.math.numbers import rational
 
 # It warns that its timeouts are off: the worker has one.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
@@ -24,6 +26,8 @@ logging.getLogger("math_verify").setLevel(logging.ERROR)
 # Values are compared to so many digits: formulas at a few points, constants also to a great many, since
 # 1 - 2^-2016 is not 1. The last digits may be lost to rounding.
 DIGITS, MANY_DIGITS, LOST = 40, 1500, 15
+# The bounds of intervals are compared to so many decimal places.
+BOUND_DIGITS = 40
 # Smooth formulas that agree at two random points are equal; others may have several branches.
 POINTS, BRANCH_POINTS = 2, 8
 _CONVERSION = ConversionConfig(lowercase_symbols=False, interpret_as_mixed_fractions=False)
@@ -48,13 +52,26 @@ _REAL = {"x", "y", "z", "t"}
 _WHOLE = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.factorial, sympy.binomial)
 
 
-def equal(given: str, wanted: str, lenient: bool) -> bool:
+def equal(given: str, wanted: str, lenient: bool, rounding: bool = False) -> bool:
     """Whether two answers are equal under the strict or the lenient rules, by algebra where needed."""
 
     def same(one: str, other: str) -> bool:
         return _same(one, other, lenient)
 
-    return bool(compare(given, wanted, lenient, same))
+    return bool(compare(given, wanted, Rules(lenient, rounding), same, _real))
+
+
+def _real(text: str) -> Fraction | None:
+    """The real number that a compact text is, rounded far below any difference between two answers."""
+    if (number := rational(text)) is not None:
+        return number
+    parsed = _parsed(text)
+    if not isinstance(parsed, sympy.Expr) or parsed.free_symbols:
+        return None
+    value = sympy.N(parsed, 2 * BOUND_DIGITS)
+    if not (value.is_real and value.is_finite):
+        return None
+    return Fraction(round(Fraction(*map(int, sympy.Rational(value).as_numer_denom())) * 10**BOUND_DIGITS), 10**BOUND_DIGITS)
 
 
 def _same(given: str, wanted: str, lenient: bool) -> bool:

@@ -1,0 +1,269 @@
+"""Shapes brought to one kind before they are compared: what an equation says of a name, and the like."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rlvr.graders.math.numbers import arithmetic, rational
+from rlvr.graders.math.reading import FLIPPED, NAME, shape
+from rlvr.graders.math.shapes import Choice, Colons, Many, Matrix, Named, Relation, Same, Scalar, Shape, Tuple, Without, Word
+from rlvr.graders.math.statements import agrees
+
+_VARIABLE = re.compile(r"(?:[a-zA-Z]|\\(?!pi|infty)[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
+_SYMBOL = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z]{3})|\\(?:alpha|beta|gamma|theta|phi|lambda|mu|omega|sigma)(?![a-zA-Z])")
+# Sizes and functions of a name: the equation tells their value and is not there to be solved.
+_QUANTITY = re.compile(
+    r"\|[^|]+\||\\(?:sin|cos|tan|cot|sec|csc|log|ln|max|min|gcd|overline|angle|triangle|vec|text|det|operatorname|deg)(?![a-zA-Z]).*"
+    r"|[A-Za-z]'*(?:_\w)?\(.*\)"
+)
+_FUNCTION = re.compile(r"[a-zA-Z]\([a-zA-Z]\)")
+_DECIMAL = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eE]([+-]?\d+)|\\cdot10\^\{?([+-]?\d+)\}?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What an equation states. values: sides of which any may be meant; claim: two that must be equal."""
+
+    values: tuple[str, ...]
+    claim: tuple[str, str] | None
+
+
+def asserted(relation: Relation, wanted: Shape) -> Asserted | None:
+    """The value that an answer of the form "expression = value" states; None where it is an equation.
+
+    2 + 3 = 5, m + n = 47, |v| = 3 and 5 = x state values. x + 1 = 5 has yet to be solved.
+    """
+    if not set(relation.signs) <= {"=", r"\approx"}:
+        return None
+    left, right = relation.sides[0], relation.sides[-1]
+    if isinstance(wanted, Relation) and (symbols(left) or symbols(right)):
+        return None
+    if r"\approx" in relation.signs:
+        exact = relation.sides[-2]
+        named = NAME.fullmatch(left) and symbols(left)
+        claim = None if len(relation.sides) == 2 and named else (exact, right)
+        return Asserted((right,) if claim is None else (exact, right), claim)
+    if NAME.fullmatch(left) and symbols(left) or isinstance(shape(left), Word):
+        return Asserted((right,), None) if not NAME.fullmatch(right) or symbols(right) else None
+    if not symbols(left):
+        if symbols(right):
+            return Asserted((left,), None) if NAME.fullmatch(right) or len(symbols(right)) > 1 else None
+        return Asserted((right,), (left, right))
+    if len(symbols(left)) > 1 or _QUANTITY.fullmatch(left):
+        return Asserted((right,), None)
+    return None
+
+
+def symbols(text: str) -> set[str]:
+    """The variables in a compact text."""
+    return set(_SYMBOL.findall(re.sub(r"\\(?:text|mathrm)\{[^{}]*\}", "", text)))
+
+
+def holds(left: str, right: str, same: Same) -> bool | None:
+    """Whether an equation between two values is true, as far as rounding allows."""
+    one, other = arithmetic(left), arithmetic(right)
+    if one is not None and other is not None:
+        return agrees(left, right)
+    if "." in right or r"\text" in left:
+        return True
+    return same(left, right)
+
+
+def alike(given: Shape, wanted: Shape, lenient: bool) -> tuple[Shape, Shape]:
+    """x = 5 beside 5 is 5; one word beside a letter is a word; values by name beside a tuple are one."""
+    if isinstance(given, Relation) != isinstance(wanted, Relation):
+        given, wanted = _value(given), _value(wanted)
+    if isinstance(given, Named) != isinstance(wanted, Named):
+        given, wanted = _unnamed(given, wanted), _unnamed(wanted, given)
+    if isinstance(given, Word) != isinstance(wanted, Word):
+        given, wanted = _worded(given), _worded(wanted)
+    if isinstance(given, Colons) != isinstance(wanted, Colons):
+        given, wanted = _quotient(given), _quotient(wanted)
+    if isinstance(given, Matrix) != isinstance(wanted, Matrix):
+        given, wanted = _row(given, wanted), _row(wanted, given)
+    if isinstance(given, Many) != isinstance(wanted, Many):
+        given, wanted = _lettered(given, wanted), _lettered(wanted, given)
+    if lenient and {type(given), type(wanted)} == {Tuple, Many}:
+        return _elements(given), _elements(wanted)
+    return given, wanted
+
+
+def _value(found: Shape) -> Shape:
+    """What a relation says of a name: its value."""
+    if isinstance(found, Relation) and found.signs == ("=",):
+        left, right = found.sides
+        return shape(right) if NAME.fullmatch(left) else shape(left) if _VARIABLE.fullmatch(right) else found
+    return found
+
+
+def _unnamed(found: Shape, other: Shape) -> Shape:
+    """Values without their names, which order them beside a tuple."""
+    if not isinstance(found, Named):
+        return found
+    if isinstance(other, Tuple):
+        return Tuple(tuple(value for _, value in sorted(found.values, key=lambda item: item[0])), other.brackets)
+    if isinstance(other, Many):
+        # x_1=4, x_2=9 beside x=4, x=9; otherwise a name that differs is another statement
+        names = {i.sides[0][0] for i in other.items if isinstance(i, Relation) and i.signs == ("=",)}
+        if names and names != {name[0] for name, _ in found.values}:
+            return found
+        bare = [value for _, value in found.values]
+        return Many(tuple(Relation((min(names), _text(v)), ("=",)) for v in bare) if names else tuple(bare))
+    return Many(tuple(value for _, value in found.values))
+
+
+def _text(found: Shape) -> str:
+    return found.text if isinstance(found, Scalar | Word) else ""
+
+
+def _worded(found: Shape) -> Shape:
+    if isinstance(found, Scalar) and found.text.isalpha() and not found.unit:
+        return Word(found.text)
+    return found
+
+
+def _quotient(found: Shape) -> Shape:
+    """3:2 beside a number is 3/2, unless it is a time."""
+    if isinstance(found, Colons) and len(found.parts) == 2 and not found.is_time:
+        return Scalar(f"\\frac{{{found.parts[0]}}}{{{found.parts[1]}}}")
+    return found
+
+
+def _row(found: Shape, other: Shape) -> Shape:
+    """A matrix of one row beside a tuple, or rows in square brackets beside a matrix."""
+    if isinstance(found, Matrix) and isinstance(other, Tuple) and len(found.rows) == 1 and not found.fence:
+        return Tuple(scaled(found).rows[0], other.brackets)
+    if isinstance(found, Tuple) and isinstance(other, Matrix) and found.brackets == "[]":
+        rows = [item for item in found.items if isinstance(item, Tuple) and item.brackets == "[]"]
+        if len(rows) == len(found.items):
+            return Matrix(tuple(row.items for row in rows), "")
+    return found
+
+
+def _lettered(found: Shape, other: Shape) -> Shape:
+    """BD beside a list of letters is the list B, D."""
+    text = getattr(found, "text", "")
+    if isinstance(other, Many) and re.fullmatch(r"(?=.{2,})[A-J]+", text) and all(map(letter, other.items)):
+        return Many(tuple(Word(character) for character in text))
+    return found
+
+
+def _elements(found: Shape) -> Tuple:
+    """A tuple or a list as a tuple, for the lenient rules."""
+    return Tuple(found.items if isinstance(found, Tuple) else tuple(members(found)), "()")
+
+
+def letter(found: Shape) -> str:
+    """The letter of a choice; "" for what is none."""
+    if isinstance(found, Choice):
+        return found.letter
+    text = getattr(found, "text", "")
+    return text.upper() if re.fullmatch("[A-J]", text, re.IGNORECASE) else ""
+
+
+def members(found: Shape) -> list[Shape]:
+    """The items of a list, those of lists in it included; of another shape, itself."""
+    return [i for item in found.items for i in members(item)] if isinstance(found, Many) else [found]
+
+
+def kind(found: Many) -> str:
+    """x < 2 or x > 3 is a union, though a comma stands for the word."""
+    inequalities = all(isinstance(i, Relation) and i.signs != ("=",) for i in found.items)
+    return "cup" if inequalities or found.kind == "cup" else ","
+
+
+def is_empty(found: Shape) -> bool:
+    return isinstance(found, Many) and not found.items
+
+
+def listed(text: str) -> Many | None:
+    """1,234 read as a list, since commas may also part the items of one; None without a comma."""
+    return Many(tuple(Scalar(part) for part in text.split(","))) if "," in text else None
+
+
+def colons_agree(given: Colons, wanted: Colons) -> bool:
+    """The same time, where the half of the day may be left out; or the same ratio, where one is no time."""
+    if given.half and wanted.half and given.half != wanted.half:
+        return False
+    if len(given.parts) != len(wanted.parts):
+        return False
+    one, other = ([Fraction(part) for part in found.parts] for found in (given, wanted))
+    if one == other:
+        return True
+    if given.is_time and wanted.is_time or given.half or wanted.half:
+        return False
+    return all(a * other[0] == b * one[0] for a, b in zip(one, other, strict=True)) and bool(one[0] and other[0])
+
+
+def scaled(matrix: Matrix) -> Matrix:
+    """The matrix with its factor multiplied in."""
+    if not matrix.factor:
+        return matrix
+    number = arithmetic("".join(matrix.factor.split())) if matrix.factor != "-" else Fraction(-1)
+
+    def times(cell: Shape) -> Shape:
+        if not isinstance(cell, Scalar):
+            return cell
+        entry = rational(cell.text)
+        if number is not None and entry is not None:
+            return Scalar(_written(number * entry))
+        return Scalar(f"{'-1' if matrix.factor == '-' else matrix.factor}\\cdot({cell.text})")
+
+    return Matrix(tuple(tuple(times(cell) for cell in row) for row in matrix.rows), matrix.fence)
+
+
+def _written(value: Fraction) -> str:
+    return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"
+
+
+def arithmetic_of(given: str, wanted: str) -> tuple[Fraction, Fraction] | None:
+    """The values of both, where both are arithmetic on numbers."""
+    one, other = arithmetic(given), arithmetic(wanted)
+    return None if one is None or other is None else (one, other)
+
+
+def half_a_digit(text: str) -> Fraction:
+    """Half a unit of a decimal's or scientific number's last digit; 0 for a number that is not rounded."""
+    m = _DECIMAL.fullmatch(text)
+    if not m or not ("." in text or m[3] or m[4]):
+        return Fraction(0)
+    return Fraction(10) ** (int(m[3] or m[4] or 0) - len(m[2])) / 2
+
+
+def same_name(one: str, other: str) -> bool:
+    """f(x) and y name the same; so do two equal names."""
+    if one == other:
+        return True
+    return "y" in (one, other) and any(_FUNCTION.fullmatch(name) for name in (one, other))
+
+
+def turned(relation: Relation) -> Relation:
+    """The relation read from right to left."""
+    signs = tuple(FLIPPED.get(sign, sign) for sign in reversed(relation.signs))
+    return Relation(tuple(reversed(relation.sides)), signs)
+
+
+def interval(found: Shape, other: Shape) -> Shape:
+    r"""a < x <= b as (a, b]; x > a as (a, \infty). Other shapes, or beside a relation, as they are."""
+    if not isinstance(found, Relation) or isinstance(other, Relation):
+        return found
+    relation = turned(found) if found.signs[0] in (">", r"\ge") else found
+    if not set(relation.signs) <= {"<", r"\le"}:
+        return found
+    sides, signs = list(relation.sides), list(relation.signs)
+    if len(sides) == 2:
+        if NAME.fullmatch(sides[0]):
+            sides, signs = [r"-\infty", *sides], ["<", *signs]
+        else:
+            sides, signs = [*sides, r"\infty"], [*signs, "<"]
+    if len(sides) != 3 or not NAME.fullmatch(sides[1]):
+        return found
+    brackets = ("[" if signs[0] == r"\le" else "(") + ("]" if signs[1] == r"\le" else ")")
+    return Tuple((shape(sides[0]), shape(sides[2])), brackets)
+
+
+def bounded(*shapes: Shape) -> bool:
+    """Whether all could be sets whose bounds algebra might find."""
+    return all(isinstance(s, Relation | Tuple | Many | Without) for s in shapes)
