@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rlvr.graders.math.notation import canonical, compact
+from rlvr.graders.math.numbers import rational
+
 _COMMAND = re.compile(r"\\f?boxed(?![a-zA-Z])\s*|\\fbox(?![a-zA-Z])\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _BARE = re.compile(r"[^\s${}\\]+|\\[a-zA-Z]+(?:\{[^{}]*\})*")
@@ -41,7 +44,8 @@ def boxed(text: str) -> str | None:
     for box in reversed(boxes[:-1]):
         if not _linked(text[box.end : together[0].start]):
             break
-        together.insert(0, box)
+        if not _restates(box, together[-1]):
+            together.insert(0, box)
     if len(together) == 1:
         return together[0].content
     names = [
@@ -83,6 +87,14 @@ def closing_braces(text: str) -> dict[int, int]:
         elif m[0] == "}" and opened:
             closing[opened.pop()] = m.start()
     return closing
+
+
+def _restates(box: Box, other: Box) -> bool:
+    """Whether two boxes hold one number, written twice or in two ways."""
+    if box.content == other.content:
+        return True
+    number = rational(compact(canonical(box.content)))
+    return number is not None and number == rational(compact(canonical(other.content)))
 
 
 def _linked(between: str) -> bool:

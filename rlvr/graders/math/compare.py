@@ -201,7 +201,8 @@ class Comparison:
     def _near(self, given: Fraction, wanted: Fraction, text: str) -> bool:
         if given == wanted:
             return True
-        allowed = LENIENT_TOLERANCE * abs(wanted) if self.rules.lenient else 0
+        whole = given.denominator == wanted.denominator == 1
+        allowed = LENIENT_TOLERANCE * abs(wanted) if self.rules.lenient and not whole else 0
         if self.rules.rounding:
             allowed = max(allowed, values.half_a_digit(text))
         return abs(given - wanted) <= allowed
@@ -217,9 +218,10 @@ class Comparison:
                 given / 100 if given_unit == "%" else given,
                 wanted / 100 if wanted_unit == "%" else wanted,
             )
-        if self.rules.lenient:
-            yield given, wanted / 100
+        if self.rules.lenient and abs(wanted) < 1:  # a proportion, perhaps as per cent
             yield given, wanted * 100
+        if self.rules.lenient and abs(given) < 1:
+            yield given * 100, wanted
 
     def _in_order(self, given: Sequence[Shape], wanted: Sequence[Shape]) -> bool | None:
         if len(given) != len(wanted):

@@ -62,7 +62,7 @@ def without_lead(text: str) -> str:
 
 def has_words(text: str) -> bool:
     """Whether there is prose in a canonical text whose \\text{} is unwrapped."""
-    return any(len(w) > 3 or w.lower() in _COPULAS | _ADVERBS | _OPERATORS for w in words(text))
+    return any(len(w) > 3 or w.lower() in ("is", "are", "was", "of", "the") for w in words(text))
 
 
 def words(text: str) -> list[str]:
