@@ -30,7 +30,7 @@ from rlvr.graders.math.shapes import (
 from rlvr.graders.math.units import units_agree
 
 # The lenient grader takes numbers for equal within this relative distance.
-LENIENT_TOLERANCE = 1e-4
+LENIENT_TOLERANCE = Fraction(1, 10_000)
 # Longer lists are compared in the order in which they stand, so that no answer takes quadratic time.
 MOST_ITEMS = 64
 _BASE = re.compile(r"(\d+)_(?:\{(-?\d+)\}|(\d+))")
@@ -103,16 +103,18 @@ class Comparison:
             case Matrix(), Matrix():
                 return self._matrices(values.scaled(given), values.scaled(wanted))
             case Piecewise(), Piecewise():
-                rows = [Many((Tuple(case, "()"),)) for case in (*given.cases, *wanted.cases)]
-                left, right = rows[: len(given.cases)], rows[len(given.cases) :]
-                return self._matched([r.items[0] for r in left], [r.items[0] for r in right])
+                left, right = values.cases(given, wanted)
+                return self._matched(left, right)
             case Relation(), Relation():
                 return self._relations(given, wanted)
         return False
 
     def _prose(self, given: Shape, wanted: Shape) -> bool | None:
         """The same words, or the value that the one states and the other is."""
-        words = [s.words if isinstance(s, Sentence) else s.text if isinstance(s, Word) else None for s in (given, wanted)]
+        words = [
+            s.words if isinstance(s, Sentence) else s.text if isinstance(s, Word) else None
+            for s in (given, wanted)
+        ]
         if words[0] is not None and words[1] is not None and words[0].casefold() == words[1].casefold():
             return True
         if is_set(given) or is_set(wanted):
@@ -155,7 +157,12 @@ class Comparison:
             if one == other or not self.rules.lenient:
                 return one == other
         equal = self._by_structure(values.interval(given, wanted), values.interval(wanted, given))
-        if equal is False and self.same is undecided and None in (one, other) and values.bounded(given, wanted):
+        if (
+            equal is False
+            and self.same is undecided
+            and None in (one, other)
+            and values.bounded(given, wanted)
+        ):
             return None
         return equal
 

@@ -73,6 +73,7 @@ _SPELLINGS = [
         ("^", r"(?<=\d)\s*\^\s*(?:o(?![a-zA-Z])|\{\s*o\s*\}|\\text\{\s*o\s*\})", r"^\\circ"),
         ("%", r"\\%", "%"),
         ("", r"\\text\s*\{\s*(?:percent|per cent|%)\s*\}|(?<=\d)\s*(?:percent|per cent)(?![a-zA-Z])", "%"),
+        (".", r"\b(sq|cu|ft|in|lbs?|oz|yds?|hrs?|mins?|secs?|approx)\.(?=\s|$|\})", r"\1"),
         ("np.", r"\bnp\.(?=[a-z])", ""),  # numpy's functions stand in some references
         (
             "",
@@ -84,6 +85,7 @@ _SPELLINGS = [
         ("\\frac", rf"\\frac\s*([0-9a-zA-Z]|{_GREEK})", r"\\frac{\1}"),
         ("\\frac", rf"(\\frac\s*{_GROUP})\s*([0-9a-zA-Z]|{_GREEK})", r"\1{\2}"),
         ("\\frac", r"(\\frac\s*\{)", r"\\frac{"),
+        ("\\choose", r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}", r"\\binom{\1}{\2}"),
         ("\\binom", r"\\binom\s*([0-9a-zA-Z])", r"\\binom{\1}"),
         ("\\binom", rf"(\\binom\s*{_GROUP})\s*([0-9a-zA-Z])", r"\1{\2}"),
         ("\\sqrt", r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
@@ -109,6 +111,7 @@ _EMPHASIS = re.compile(
     r"|``([^`']+?)''|(?<!\w)\"([^\"]+)\"(?!\w)|(?<=\{)'([^']+)'(?=\})"
 )
 _AROUND = re.compile(r"(?s)([*_'`])(?=[^\s*_'`])(.*?)(?<=[^\s\\*_'`])\1")
+_PRICE = re.compile(r"\\?\$\s*(-?[\d,.]*\d)")
 _NOTES = re.compile(r"<<[^<>]*>>")
 
 
@@ -129,13 +132,15 @@ def canonical(answer: str) -> str:
     text = plain_text(answer)
     if _SIMPLE.fullmatch(text):
         return text
+    if m := _PRICE.fullmatch(text):
+        text = rf"{m[1]}\text{{ dollars}}"
     if "\\begin" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z])", r"\\", text)  # a backslash escaped twice
     for needed, pattern, replacement in _SPELLINGS:
         if needed in text:
             text = pattern.sub(replacement, text)
     text = text.strip(" ").rstrip(".,;: ").lstrip(":;, ")
-    opened = text.count("{") - text.count("}")
+    opened = text.count("{") - text.count("}") - text.count("\\{") + text.count("\\}")
     return text + "}" * opened if opened > 0 else text
 
 

@@ -37,7 +37,7 @@ FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _WORDS = re.compile(r"\\text\s*\{([^{}]*)\}")
 # Other runs of at most three letters are products of variables.
 _SHORT_WORDS = {"yes", "no", "odd", "all"}
-_CHOICE = re.compile(r"\(?([A-Z])\)")
+_CHOICE = re.compile(r"\(?([A-Za-e])\)")
 _LETTER = re.compile(r"\(([A-Z])\)|([A-Z])[.)]")
 _CHOICE_WITH_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])(?:[:)]|\.(?=\s)))\s*(?=\S)(.+)", re.DOTALL)
 _NAMED_CHOICE = re.compile(
@@ -46,6 +46,8 @@ _NAMED_CHOICE = re.compile(
 _COLONS = re.compile(r"(\d+(?:\.\d+)?(?:\s*:\s*\d+(?:\.\d+)?)+)\s*(?:([AaPp])\.?\s*[Mm]\.?)?")
 _HOUR = re.compile(r"(\d{1,2})\s*([AaPp])\.?[Mm]\.?")
 _RATIO_IN_WORDS = re.compile(r"(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)")
+_MARKS = " .!'\"`"
+_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 _ARTICLE = re.compile(r"\b(?:the|an?)\s+", re.IGNORECASE)
 # What stands left of "=" when the right side is the answer: x, x_1, f(x), \angle ABC; no number, no sum.
 NAME = re.compile(r"(?!\d|.*\\(?:frac|sqrt|cdot|binom|sin|cos|tan|log|ln)(?![a-zA-Z]))[^+\-*/^]+")
@@ -53,8 +55,8 @@ _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _POINT = re.compile(r"[A-Z](?:_\w|')?\s*(?=\()")
 _REVERSED = re.compile(r"([\[\](])([^\[\]()]*[,;][^\[\]()]*)([\[\])])")
 _FREE_GUARD = re.compile(
-    r"(?P<main>.*[^\s,;])[,;]?\s*(?P<guard>(?:for|where|with)\s+(?:all|any|every|each|some|an? arbitrary|[a-zA-Z] is an? "
-    r"(?:arbitrary |any |real |positive )*(?:constant|real))\b.*)",
+    r"(?P<main>.*[^\s,;])[,;]?\s*(?P<guard>(?:\\forall|(?:for|where|with)\s+(?:all|any|every|each|some|an? arbitrary"
+    r"|[a-zA-Z] is an? (?:arbitrary |any |real |positive )*(?:constant|real)))(?![a-zA-Z]).*)",
     re.DOTALL,
 )
 _MODULUS = re.compile(
@@ -62,6 +64,12 @@ _MODULUS = re.compile(
     re.DOTALL,
 )
 _ARBITRARY = re.compile(r"(?P<main>.*[a-z].*\S)\s*\+\s*(?P<constant>[CcKk])")
+_NAMED_ENVIRONMENT = re.compile(r"([^=\\]+)=\s*((?:\\\{\s*|[(\[]\s*)?\\begin.*)", re.DOTALL)
+_CONDITION = re.compile(
+    r"(?P<main>.*[^\s,;(])\s*[,;]?\s*(?:\(\s*(?:for|where|when|with|if)?|(?:for|where|when|with|if|provided(?: that)?)\b)"
+    r"\s*(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
+    re.DOTALL,
+)
 _EMPTY = re.compile(r"\\\{\s*\\\}|\\emptyset")
 
 
@@ -78,7 +86,7 @@ def shape_of(answer: str) -> Shape:
 
 def _statement(text: str) -> Shape:
     """The whole of an answer: perhaps prose, or a choice with its text."""
-    bare = " ".join(_WORDS.sub(r" \1 ", text).split()) if r"\text" in text else text
+    bare = statements.unwrapped_words(text)
     bare = statements.without_lead(bare).rstrip(".,;: ") or bare
     if found := _choice(bare) or _colons(bare):
         return found
@@ -88,8 +96,12 @@ def _statement(text: str) -> Shape:
         text = bare = numeral
     if "\\begin" in text:
         return shape(text)
+    if m := _ORDINAL.fullmatch(bare):
+        return Scalar(m[1])
     parsed = shape(bare if bare != text and not r"\text" in text else _WORDS.sub(_unlead, text, count=1))
-    return parsed if _settled(parsed) else _prose(bare, parsed)
+    if isinstance(parsed, Many) and _is_counted(parsed):
+        return parsed.items[0]
+    return parsed if _settled(parsed) else _prose(bare)
 
 
 def _unlead(match: re.Match[str]) -> str:
@@ -117,9 +129,18 @@ def _settled(parsed: Shape) -> bool:
     return True
 
 
-def _prose(bare: str, parsed: Shape) -> Shape:
+def _is_counted(parsed: Many) -> bool:
+    """18 boys and girls is one number."""
+    if not parsed.items:
+        return False
+    first, *others = parsed.items
+    counted = isinstance(first, Scalar) and bool(first.unit) and rational(first.text) is not None
+    return counted and bool(others) and all(isinstance(item, Word) for item in others)
+
+
+def _prose(bare: str) -> Shape:
     value = statements.stated_value(bare)
-    phrase = " ".join(_ARTICLE.sub("", bare).split()).strip(" .!'\"`")
+    phrase = " ".join(_ARTICLE.sub("", bare).split()).strip(_MARKS)
     if value is None or value == bare:
         return Sentence(phrase, None)
     return Sentence(phrase, shape(value))
@@ -161,6 +182,10 @@ def shape(text: str) -> Shape:
         text = _REVERSED.sub(_facing, text)
     if (parts := split(text, r"\cup")) and len(parts) > 1:
         return Many(tuple(map(shape, parts)), "cup")
+    if "\\begin" in text and (m := _NAMED_ENVIRONMENT.fullmatch(text)) and NAME.fullmatch(m[1].strip()):
+        return shape(m[2])
+    if text.startswith(r"\mathbb{R}"):
+        text = re.sub(r"^\\mathbb\{R\}\s*-\s*(?=\\\{)", r"\\mathbb{R}\\setminus ", text)
     if len(parts := split(text, r"\setminus")) == 2 and parts[0].strip():
         return Without(shape(parts[0]), shape(parts[1]))
     if _is_one_number(text):
@@ -184,7 +209,8 @@ def shape(text: str) -> Shape:
 def _word(text: str) -> Word | None:
     is_text = text.startswith(r"\text")
     if m := _WORDS.fullmatch(text):
-        text = m[1].strip().strip(".'\"`")
+        text = m[1]
+    text = text.strip(_MARKS)
     if m := _CHOICE.fullmatch(text):
         return Word(m[1])
     letters = re.split(r"[\s.'-]+", text)
@@ -201,7 +227,11 @@ def _is_one_number(text: str) -> bool:
 def _is_thousands(text: str) -> bool:
     """x = 8,000 holds one number."""
     signs = top(text, _SIGN)
-    return bool(signs) and "," not in text[: signs[-1].start()] and _is_one_number(text[signs[-1].end() :].strip())
+    return (
+        bool(signs)
+        and "," not in text[: signs[-1].start()]
+        and _is_one_number(text[signs[-1].end() :].strip())
+    )
 
 
 def unwrapped(text: str) -> str:
@@ -225,9 +255,12 @@ def _guarded(text: str) -> Guarded | None:
         main, modulus = m["main"].strip(" ,"), unwrapped((m["a"] or m["b"]).strip())
         main = re.sub(r"^[^,=]*\\equiv\s*", "", main)
         return Guarded(shape(main), f"mod {compact(modulus)}", free=True)
-    m = _FREE_GUARD.fullmatch(_WORDS.sub(r" \1 ", text))
+    m = _FREE_GUARD.fullmatch(statements.unwrapped_words(text))
     if m and not statements.has_words(m["main"]):
         return Guarded(shape(m["main"]), " ".join(m["guard"].split()), free=True)
+    m = _CONDITION.fullmatch(statements.unwrapped_words(text))
+    if m and not statements.has_words(m["main"]) and not top(m["main"], _SIGN):
+        return Guarded(shape(m["main"]), compact(m["condition"]), free=r"\ne" in m["condition"])
     if m := _ARBITRARY.fullmatch(text):
         if not re.search(r"[A-Z]", re.sub(r"\\[a-zA-Z]+", "", m["main"])) and not top(m["main"], _SIGN):
             return Guarded(shape(m["main"]), "+C", free=m["constant"] == "C")
@@ -243,6 +276,8 @@ def _listing(text: str) -> Shape:
     kind = ";" if split(text, ";") != [text] else ","
     if len(items) == 2 and _is_condition(items[1]) and not _is_condition(items[0]):
         assert isinstance(items[1], Relation)
+        if r"\in" in parts[0]:
+            return Many(items, kind)
         symbols = set(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]", items[1].sides[0]))
         if symbols & set(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]", parts[0])) and not isinstance(items[0], Word):
             return Guarded(items[0], compact(parts[1]), free=r"\ne" in items[1].signs)
@@ -250,6 +285,8 @@ def _listing(text: str) -> Shape:
     if kind == "," and len(set(names)) == len(items) > 1 and all(map(_VARIABLE.fullmatch, names)):
         values = [shape(i.sides[1]) for i in items if isinstance(i, Relation)]
         return Named(tuple(zip(names, values, strict=True)))
+    if kind == ";" and len(set(names)) > 1:
+        return Sentence(" ".join(text.split()), None)  # x=3 or y=-5 lists no values
     return Many(items, kind)
 
 

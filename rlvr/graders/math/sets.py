@@ -18,10 +18,28 @@ Value: TypeAlias = Callable[[str], Fraction | None]
 # Lists and unions of more parts are not read as sets.
 _MOST_PARTS = 64
 _INFINITIES = {r"\infty": 1, r"+\infty": 1, r"-\infty": -1}
-_REALS = {"all reals", "all real numbers", "real numbers", "reals", "set of all real numbers", "any real number"}
-_NOTHING = {"no solution", "no solutions", "no real solution", "no real solutions", "empty set", "no real roots"}
-_EXCEPT = re.compile(r"all real(?:s| numbers)(?: x)?,? (?:except|but|other than)(?: for)?(?: x =)? (\S+)", re.IGNORECASE)
-_SYMBOL = re.compile(r"(?<![a-zA-Z\\])(?![ei](?![a-zA-Z]))(?:[a-zA-Z]|\\(?!pi|infty|frac|sqrt|cdot)[a-z]+)(?:_(?:\w|\{\w+\}))?(?![a-zA-Z(])")
+_REALS = {
+    "all reals",
+    "all real numbers",
+    "real numbers",
+    "reals",
+    "set of all real numbers",
+    "any real number",
+}
+_NOTHING = {
+    "no solution",
+    "no solutions",
+    "no real solution",
+    "no real solutions",
+    "empty set",
+    "no real roots",
+}
+_EXCEPT = re.compile(
+    r"all real(?:s| numbers)(?: x)?,? (?:except|but|other than)(?: for)?(?: x =)? (\S+)", re.IGNORECASE
+)
+_SYMBOL = re.compile(
+    r"(?<![a-zA-Z\\])(?![ei](?![a-zA-Z]))(?:[a-zA-Z]|\\(?!pi|infty|frac|sqrt|cdot)[a-z]+)(?:_(?:\w|\{\w+\}))?(?![a-zA-Z(])"
+)
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
 _MARK = "\N{REPLACEMENT CHARACTER}"
 _TERM = re.compile(r"[+-]?[^+-]+")
@@ -95,8 +113,13 @@ def is_set(shape: Shape) -> bool:
             ends = {i.text for i in (low, high) if isinstance(i, Scalar)}
             return shape.brackets in ("[)", "(]") or bool(ends & set(_INFINITIES))
         case Many():
-            return shape.kind == "cup" or not shape.items or (
-                any(map(_is_bound, shape.items)) and all(_is_bound(i) or isinstance(i, Scalar) or is_set(i) for i in shape.items)
+            return (
+                shape.kind == "cup"
+                or not shape.items
+                or (
+                    any(map(_is_bound, shape.items))
+                    and all(_is_bound(i) or isinstance(i, Scalar) or is_set(i) for i in shape.items)
+                )
             )
         case Relation():
             return _is_bound(shape)
@@ -163,6 +186,8 @@ class SetReader:
         if isinstance(shape, Scalar) and shape.text != r"\mathbb{R}":
             return self._point(shape.text)
         if isinstance(shape, Many) and shape.kind != "cup":
+            if shape.kind == "{}" and any(isinstance(item, Many) and item.kind == "{}" for item in shape.items):
+                return None  # a set of sets
             points = [self._members(item) for item in shape.items[: _MOST_PARTS + 1]]
             if len(points) > _MOST_PARTS or None in points:
                 return None
@@ -183,7 +208,10 @@ class SetReader:
                 return None
             ends.append(end)
         low, high = ends
-        closed = shape.brackets[0] == "[" and abs(low) != INFINITE, shape.brackets[1] == "]" and abs(high) != INFINITE
+        closed = (
+            shape.brackets[0] == "[" and abs(low) != INFINITE,
+            shape.brackets[1] == "]" and abs(high) != INFINITE,
+        )
         return None if low > high else union([Interval(low, closed[0], high, closed[1])])
 
     def _relation(self, relation: Relation) -> Reals | None:
@@ -221,7 +249,9 @@ class SetReader:
         found = union([*above, *below]) if outside else intersection(above, below)
         moved = []
         for item in found:
-            ends = [((x - a[1]) / a[0], has) for x, has in ((item.low, item.has_low), (item.high, item.has_high))]
+            ends = [
+                ((x - a[1]) / a[0], has) for x, has in ((item.low, item.has_low), (item.high, item.has_high))
+            ]
             (low, has_low), (high, has_high) = sorted(ends, key=lambda end: end[0])
             moved.append(Interval(low, has_low, high, has_high))
         return union(moved)

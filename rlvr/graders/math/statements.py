@@ -14,23 +14,30 @@ from fractions import Fraction
 from rlvr.graders.math.numbers import arithmetic, in_words, rational
 
 # What introduces an answer without being part of it.
-_LEAD = re.compile(
-    r"(?:(?:so|thus|hence|therefore|finally|in conclusion)\b,?\s*)*(?:we\s+(?:get|have|find|conclude)\s*(?:that\s*)?)?"
-    r"(?:(?:the|my|our|your|this|its)\s+)?(?:(?:final|correct|right|required|desired|simplified|exact|best)\s+)*"
-    r"(?:answer|result|solution|option|choice|value|statement|response)(?:\s+choice)?(?:\s+to\s+the\s+\w+)?"
-    r"\s*(?:\bis\b|:|=|\bequals\b|\bwould be\b|\bmust be\b)\s*"
-    r"(?:(?:therefore|thus|hence|then|simply|just|indeed|clearly|equal to|option|choice|approximately|about|exactly|given by)\b\s*)*"
-    r"[:=]?\s*|(?:=|\\approx|\\therefore|\\Rightarrow|\\implies|\\to)(?![a-zA-Z])\s*"
-    r"|(?:about|approximately|roughly|around|exactly|approx\.?|only|just|precisely|option|choice|answer|"
-    r"therefore|thus|hence|so)\b[,:]?\s+(?=[-\d.(\\A-Z])",
-    re.IGNORECASE,
+_LEADS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:so|thus|hence|therefore|finally|in conclusion)\b,?\s+(?=\S)",
+        r"we\s+(?:get|have|find|obtain|conclude)\s*(?:that\s+)?(?=\S)",
+        r"(?:it|this|that|which)(?:\s+is|'s)\s+(?=\S)",
+        r"(?:(?:the|my|our|your|this|its)\s+)?"
+        r"(?:(?:final|correct|right|required|desired|simplified|exact|best)\s+)*"
+        r"(?:answer|result|solution|option|choice|value|statement|response)(?:\s+choice)?(?:\s+to\s+the\s+\w+)?"
+        r"\s*(?:\bis\b|:|=|\bequals\b|\bwould be\b|\bmust be\b)\s*[:=]?",
+        r"(?:then|simply|just|indeed|clearly|equal to|given by)\b\s*",
+        r"(?:=|\\approx|\\therefore|\\Rightarrow|\\implies|\\to)(?![a-zA-Z])",
+        r"(?:about|approximately|roughly|around|exactly|approx\.?|only|just|precisely|option|choice|answer)\b"
+        r"[,:]?\s+(?=[-\d.(\\A-Z])",
+    )
 )
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _ENDS = re.compile(r"(?<!\b[A-Za-z])(?<!\b[AaPp]\.[Mm])(?<!\b(?:Mr|Dr|St|No|vs))(?<!\bMrs)[.!?]\s+(?=\S)")
 _CONCLUDES = re.compile(r"(?:,|^|\s)\s*(?:so|therefore|thus|hence|thereby|consequently)\b,?\s", re.IGNORECASE)
 _WORD = re.compile(
     r"(?<![\\a-zA-Z_{^])(?:[\d.]+-(?=[a-zA-Z]{2})|[xyz]-(?=axis|coord|inter|val))?[A-Za-z][A-Za-z'&-]*[A-Za-z](?![a-zA-Z(_^])"
     r"|(?<![\\\w])\d+(?:st|nd|rd|th)\b|(?<![\\\w=+*/^<>-])(?<![=+*/^<>-]\s)[aAI](?=\s+[a-zA-Z]{2})|(?<=[a-z]{2}\s)a(?=\s+\d)"
 )
+_LONG_WORD = re.compile(r"(?<![\\a-zA-Z_{^])(?:[a-zA-Z]{4,}|is|are|was|of|the)(?![a-zA-Z])")
 _NOT_WORDS = re.compile(r"[A-Z]{2,3}|[b-df-hj-np-tv-xz]{2,3}|gcd|lcm|ab|xy|max|min")
 _COPULAS = {"is", "are", "was", "were", "equals", "equal", "be", "becomes", "equalling", "equaling", "totals"}
 _ADVERBS = {
@@ -45,29 +52,40 @@ _BOUNDS = {
 }
 _CONDITIONS = {*"if when where unless whenever provided otherwise except iff assuming given".split()}
 _OPERATORS = {*"of times by plus minus over half twice per and with than thrice double".split()}
+# Words that make another number of the one beside them.
+_SCALES_BEFORE = {*"half twice thrice double triple quarter third thirds quarters minus plus percent".split()}
+_SCALES_AFTER = {
+    *"squared cubed factorial hundred choose halves thirds quarters fourths fifths tenths".split()
+}
 _OPEN_END = re.compile(r"[;,]\s*(?:more|less|fewer|greater|higher|lower|above|below)\b", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!])=(?!=)|\\approx(?![a-zA-Z])")
 _BINARY = re.compile(r"[\d)}%]\s*(?:[-+*/^x]|\\cdot|\\div)\s*[\d(.\\]")
 # Letters within arithmetic that are no variables.
-_UNITS = re.compile(r"\\[a-zA-Z]+|(?<=[\d) ])x(?=[\d( ])|(?<=\d)\s?(?:k?g|[ckm]?m|m?[lL]|lbs?|oz|in|ft|hr?s?|min|mph)(?![a-zA-Z])")
+_UNITS = re.compile(
+    r"\\[a-zA-Z]+|(?<=[\d) ])x(?=[\d( ])|(?<=\d)\s?(?:k?g|[ckm]?m|m?[lL]|lbs?|oz|in|ft|hr?s?|min|mph)(?![a-zA-Z])"
+)
 _BEGINS_INSIDE = re.compile(r"(?:[+*/^=]|-\s|\\cdot|\\div|x\s)")
 
 
 def without_lead(text: str) -> str:
     """The text without "The answer is", "=", "about" and the like at its beginning."""
-    while (m := _LEAD.match(text)) and m.end() and text[m.end() :].strip():
-        text = text[m.end() :].strip()
+    shorter = True
+    while shorter:
+        shorter = False
+        for lead in _LEADS:
+            if (m := lead.match(text)) and text[m.end() :].strip():
+                text, shorter = text[m.end() :].strip(), True
     return text
 
 
 def has_words(text: str) -> bool:
     """Whether there is prose in a canonical text whose \\text{} is unwrapped."""
-    return any(len(w) > 3 or w.lower() in ("is", "are", "was", "of", "the") for w in words(text))
+    return bool(_LONG_WORD.search(unwrapped_words(text)))
 
 
-def words(text: str) -> list[str]:
-    """The words of the text, without names of functions and products of variables."""
-    return [m[0] for m in _WORD.finditer(text) if not _NOT_WORDS.fullmatch(m[0])]
+def unwrapped_words(text: str) -> str:
+    """The text with the content of each \\text{} in its place."""
+    return " ".join(_TEXT.sub(r" \1 ", text).split()) if r"\text" in text else text
 
 
 def stated_value(text: str) -> str | None:
@@ -147,7 +165,9 @@ def _concluded(sentence: str, alone: bool) -> str | None:
         return None
     if (_BOUNDS | _NEGATIONS if equations else _BOUNDS) & set(before) - ({"up"} if equations else set()):
         return None
-    if _CONDITIONS & set(after) or (after and after[0] in ("squared", "cubed")):
+    if _CONDITIONS & set(after) or (after and after[0] in _SCALES_AFTER):
+        return None
+    if not equations and _SCALES_BEFORE & set(before):
         return None
     scaled = in_words(f"{value} {after[0]}") if value and after else None
     return scaled if scaled and rational(scaled) is not None else value

@@ -76,7 +76,10 @@ def _real(text: str) -> Fraction | None:
     value = sympy.N(parsed, 2 * BOUND_DIGITS)
     if not (value.is_real and value.is_finite):
         return None
-    return Fraction(round(Fraction(*map(int, sympy.Rational(value).as_numer_denom())) * 10**BOUND_DIGITS), 10**BOUND_DIGITS)
+    return Fraction(
+        round(Fraction(*map(int, sympy.Rational(value).as_numer_denom())) * 10**BOUND_DIGITS),
+        10**BOUND_DIGITS,
+    )
 
 
 def _same(given: str, wanted: str, lenient: bool) -> bool:
@@ -88,7 +91,7 @@ def _same(given: str, wanted: str, lenient: bool) -> bool:
     if _exactly(a, b):
         return True
     rounded = lenient and "." in given + wanted  # without decimals there is nothing to round
-    return rounded and bool(_agree(a, b, DIGITS, LENIENT_TOLERANCE))
+    return rounded and bool(_agree(a, b, DIGITS, float(LENIENT_TOLERANCE)))
 
 
 def _exactly(a: Any, b: Any) -> bool:
@@ -190,7 +193,9 @@ def _same_equation(a: Any, b: Any) -> bool:
     if left == 0 or right == 0:
         return False
     ratio = left / right
-    values = [sympy.N(ratio, DIGITS, subs=point) for point, must_be_real in _points(left, right) if not must_be_real]
+    values = [
+        sympy.N(ratio, DIGITS, subs=point) for point, must_be_real in _points(left, right) if not must_be_real
+    ]
     first = values[0]
     if not all(v.is_number and v.is_finite for v in values) or first == 0:
         return False

@@ -49,7 +49,7 @@ _LETTERS = "[mslgNJWLKVACFh]"
 _NOT_COUNTED = {
     *"squared cubed factorial choose plus minus over divided multiplied mod modulo base power than not or if".split(),
     *"when where unless except to between from least most half halves thirds third quarters fourths fifths".split(),
-    *"sixths eighths tenths hundredths thousandths percent is are was were equals equal and but nor no per".split(),
+    *"sixths eighths tenths hundredths thousandths percent is are was were equals equal and but nor no".split(),
     *"wrong incorrect false at up remainder whenever given provided isn't aren't".split(),
 } | (NUMBER_WORDS - {"second", "one"})
 _POWER = r"(?:\s?\^\s?(?:\d|\{\s?-?\d\s?\}))?"
@@ -60,9 +60,10 @@ _UNIT = re.compile(
     re.DOTALL,
 )
 _ABBREVIATION = rf"(?:{'|'.join(sorted(_SHORT, key=len, reverse=True))})(?![a-zA-Z]){_POWER}"
-_RATE = rf"(?:\s?(?:/|per)\s?(?:{_ABBREVIATION}|{_LETTERS}(?![a-zA-Z]){_POWER}|[a-z]{{3,}}))?"
+_RATE = rf"(?:\s?(?:/|per|\\cdot|\*)\s?(?:{_ABBREVIATION}|{_LETTERS}(?![a-zA-Z]){_POWER}|[a-z]{{3,}})){{0,3}}"
 _AFTER_NUMBER = re.compile(
-    rf"(?P<core>.*[\d}})])(?P<unit>\s*{_ABBREVIATION}{_RATE}|\s+{_LETTERS}(?![a-zA-Z]){_POWER}{_RATE})",
+    rf"(?P<core>.*[\d}})])(?P<unit>\s*{_ABBREVIATION}{_RATE}|\s+{_LETTERS}(?![a-zA-Z]){_POWER}{_RATE}"
+    rf"|\s*\\frac\{{(?:{_ABBREVIATION}|{_LETTERS})\}}\{{(?:{_ABBREVIATION}|{_LETTERS}){_POWER}\}})",
     re.DOTALL,
 )
 _PHRASE = re.compile(
@@ -100,7 +101,7 @@ def _counted(text: str) -> re.Match[str] | None:
     measured = any(_SYNONYMS.get(w.removesuffix("s"), _SYNONYMS.get(w)) for w in phrase)
     if not measured and (match["unit"][:1].isalpha() or _NOT_COUNTED & {w.lower() for w in phrase}):
         return None
-    if measured and (_NOT_COUNTED - {"squared", "per"}) & {w.lower() for w in phrase}:
+    if measured and (_NOT_COUNTED - {"squared"}) & {w.lower() for w in phrase}:
         return None
     return None if len(phrase[0]) < 3 and phrase[0].lower() not in _PREPOSITIONS else match
 

@@ -8,11 +8,27 @@ from fractions import Fraction
 
 from rlvr.graders.math.numbers import arithmetic, rational
 from rlvr.graders.math.reading import FLIPPED, NAME, shape
-from rlvr.graders.math.shapes import Choice, Colons, Many, Matrix, Named, Relation, Same, Scalar, Shape, Tuple, Without, Word
+from rlvr.graders.math.shapes import (
+    Choice,
+    Colons,
+    Many,
+    Matrix,
+    Named,
+    Piecewise,
+    Relation,
+    Same,
+    Scalar,
+    Shape,
+    Tuple,
+    Without,
+    Word,
+)
 from rlvr.graders.math.statements import agrees
 
 _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\(?!pi|infty)[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
-_SYMBOL = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z]{3})|\\(?:alpha|beta|gamma|theta|phi|lambda|mu|omega|sigma)(?![a-zA-Z])")
+_SYMBOL = re.compile(
+    r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z]{3})|\\(?:alpha|beta|gamma|theta|phi|lambda|mu|omega|sigma)(?![a-zA-Z])"
+)
 # Sizes and functions of a name: the equation tells their value and is not there to be solved.
 _QUANTITY = re.compile(
     r"\|[^|]+\||\\(?:sin|cos|tan|cot|sec|csc|log|ln|max|min|gcd|overline|angle|triangle|vec|text|det|operatorname|deg)(?![a-zA-Z]).*"
@@ -103,7 +119,9 @@ def _unnamed(found: Shape, other: Shape) -> Shape:
     if not isinstance(found, Named):
         return found
     if isinstance(other, Tuple):
-        return Tuple(tuple(value for _, value in sorted(found.values, key=lambda item: item[0])), other.brackets)
+        return Tuple(
+            tuple(value for _, value in sorted(found.values, key=lambda item: item[0])), other.brackets
+        )
     if isinstance(other, Many):
         # x_1=4, x_2=9 beside x=4, x=9; otherwise a name that differs is another statement
         names = {i.sides[0][0] for i in other.items if isinstance(i, Relation) and i.signs == ("=",)}
@@ -127,7 +145,9 @@ def _worded(found: Shape) -> Shape:
 def _quotient(found: Shape) -> Shape:
     """3:2 beside a number is 3/2, unless it is a time."""
     if isinstance(found, Colons) and len(found.parts) == 2 and not found.is_time:
-        return Scalar(f"\\frac{{{found.parts[0]}}}{{{found.parts[1]}}}")
+        value = arithmetic(f"{found.parts[0]}/{found.parts[1]}")
+        if value is not None and value.denominator > 1:
+            return Scalar(_written(value))
     return found
 
 
@@ -165,7 +185,9 @@ def letter(found: Shape) -> str:
 
 def members(found: Shape) -> list[Shape]:
     """The items of a list, those of lists in it included; of another shape, itself."""
-    return [i for item in found.items for i in members(item)] if isinstance(found, Many) else [found]
+    if not isinstance(found, Many):
+        return [found]
+    return [i for item in found.items for i in ([Scalar(r"\emptyset")] if is_empty(item) else members(item))]
 
 
 def kind(found: Many) -> str:
@@ -192,9 +214,21 @@ def colons_agree(given: Colons, wanted: Colons) -> bool:
     one, other = ([Fraction(part) for part in found.parts] for found in (given, wanted))
     if one == other:
         return True
-    if given.is_time and wanted.is_time or given.half or wanted.half:
+    if given.is_time or wanted.is_time:
         return False
-    return all(a * other[0] == b * one[0] for a, b in zip(one, other, strict=True)) and bool(one[0] and other[0])
+    return all(a * other[0] == b * one[0] for a, b in zip(one, other, strict=True)) and bool(
+        one[0] and other[0]
+    )
+
+
+def cases(given: Piecewise, wanted: Piecewise) -> tuple[list[Shape], list[Shape]]:
+    """The cases as tuples. "otherwise" has no condition, so the case beside it is compared without its own."""
+    sides = []
+    for one, other in ((given, wanted), (wanted, given)):
+        unsaid = {n for n, case in enumerate(other.cases) if len(case) == 1}
+        rows = [case[:1] if n in unsaid and len(unsaid) == 1 else case for n, case in enumerate(one.cases)]
+        sides.append([Tuple(tuple(row), "()") for row in rows])
+    return sides[0], sides[1]
 
 
 def scaled(matrix: Matrix) -> Matrix:
