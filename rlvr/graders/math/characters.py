@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
+_FRACTIONS = """½ 1 2|⅓ 1 3|⅔ 2 3|¼ 1 4|¾ 3 4|⅕ 1 5|⅖ 2 5|⅗ 3 5|⅘ 4 5|⅙ 1 6|⅚ 5 6|⅐ 1 7|⅛ 1 8|⅜ 3 8|⅝ 5 8
+|⅞ 7 8|⅑ 1 9|⅒ 1 10"""
 _SPELLED = str.maketrans(
     {
         "\N{MINUS SIGN}": "-",
@@ -48,12 +51,7 @@ _SPELLED = str.maketrans(
         **dict.fromkeys("\u00a0\u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
         **{
             sign: rf"\frac{{{over}}}{{{under}}}"
-            for sign, over, under in (
-                part.split()
-                for part in """
-                ½ 1 2|⅓ 1 3|⅔ 2 3|¼ 1 4|¾ 3 4|⅕ 1 5|⅖ 2 5|⅗ 3 5|⅘ 4 5|⅙ 1 6|⅚ 5 6|⅐ 1 7|⅛ 1 8|⅜ 3 8|⅝ 5 8
-                |⅞ 7 8|⅑ 1 9|⅒ 1 10""".split("|")
-            )
+            for sign, over, under in map(str.split, _FRACTIONS.split("|"))
         },
     }
 )
@@ -70,9 +68,10 @@ def ascii_text(text: str) -> str:
     if text.isascii():
         return text
     for pattern, table, mark in _SCRIPTS:
-        text = pattern.sub(lambda m, t=table, k=mark: _script(k, m[0].translate(t)), text)
+        text = pattern.sub(partial(_script, table, mark), text)
     return text.translate(_SPELLED)
 
 
-def _script(mark: str, content: str) -> str:
+def _script(table: dict[int, int], mark: str, match: re.Match[str]) -> str:
+    content = match[0].translate(table)
     return f"{mark}{content}" if len(content) == 1 else f"{mark}{{{content}}}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rlvr.graders.math import values
+from rlvr.graders.math import claims, values
 from rlvr.graders.math.numbers import rational
-from rlvr.graders.math.reading import FLIPPED, NAME, shape, shape_of
+from rlvr.graders.math.reading import NAME, shape, shape_of
 from rlvr.graders.math.sets import SetReader, Value, is_set
 from rlvr.graders.math.shapes import (
     Choice,
@@ -33,7 +32,6 @@ from rlvr.graders.math.units import units_agree
 LENIENT_TOLERANCE = Fraction(1, 10_000)
 # Longer lists are compared in the order in which they stand, so that no answer takes quadratic time.
 MOST_ITEMS = 64
-_BASE = re.compile(r"(\d+)_(?:\{(-?\d+)\}|(\d+))")
 
 
 def undecided(given: str, wanted: str) -> None:
@@ -66,7 +64,7 @@ def compare(
 
 
 class Comparison:
-    """Equality of shapes under one grader's rules. Its first shape is the answer, its second the reference."""
+    """Equality of shapes under one grader's rules: first the answer, then the reference."""
 
     def __init__(self, rules: Rules, same: Same, value: Value):
         self.rules = rules
@@ -83,7 +81,7 @@ class Comparison:
         return self._by_structure(given, wanted)
 
     def _by_structure(self, given: Shape, wanted: Shape) -> bool | None:
-        if isinstance(given, Relation) and (sides := values.asserted(given, wanted)) is not None:
+        if isinstance(given, Relation) and (sides := claims.asserted(given, wanted)) is not None:
             return self._asserted(sides, wanted)
         given, wanted = values.alike(given, wanted, self.rules.lenient)
         if isinstance(given, Named) and isinstance(wanted, Named):
@@ -166,19 +164,19 @@ class Comparison:
             return None
         return equal
 
-    def _asserted(self, sides: values.Asserted, wanted: Shape) -> bool | None:
+    def _asserted(self, sides: claims.Asserted, wanted: Shape) -> bool | None:
         """An equation that states a value: the value is the reference, and the equation is not false."""
         found = [self.of(shape(text), wanted) for text in sides.values]
         equal = True if True in found else None if None in found else False
         if equal is False or sides.claim is None:
             return equal
-        holds = values.holds(*sides.claim, self.same)
-        return every((equal, holds))
+        holds = claims.holds(*sides.claim, self.same)
+        return values.every((equal, holds))
 
     def _named(self, given: Named, wanted: Named) -> bool | None:
         a, b = dict(given.values), dict(wanted.values)
         if set(a) == set(b):
-            return every(self.of(a[name], b[name]) for name in a)
+            return values.every(self.of(a[name], b[name]) for name in a)
         if {name[0] for name in a} == {name[0] for name in b} and len({name[0] for name in a}) == 1:
             return self._in_any_order(Many(tuple(a.values())), Many(tuple(b.values())))  # x_1, x_2 beside x
         return False
@@ -196,13 +194,18 @@ class Comparison:
             return False
         if given.text == wanted.text:
             return True
-        bases = _BASE.fullmatch(given.text), _BASE.fullmatch(wanted.text)
+        bases = values.BASE.fullmatch(given.text), values.BASE.fullmatch(wanted.text)
         if bases[0] or bases[1]:
-            return _numeral(bases[0]) == _numeral(bases[1])
+            return values.numeral(bases[0]) == values.numeral(bases[1])
         if (a is None) != (b is None):  # an answer may be left as arithmetic
             exact = values.arithmetic_of(given.text, wanted.text)
             if exact is not None:
                 return self._near(*exact, wanted.text)
+        if self.rules.rounding and b is not None and values.half_a_digit(wanted.text):
+            number = self.value(given.text)
+            return (
+                self.same(given.text, wanted.text) if number is None else self._near(number, b, wanted.text)
+            )
         return self.same(given.text, wanted.text)
 
     def _near(self, given: Fraction, wanted: Fraction, text: str) -> bool:
@@ -233,7 +236,7 @@ class Comparison:
     def _in_order(self, given: Sequence[Shape], wanted: Sequence[Shape]) -> bool | None:
         if len(given) != len(wanted):
             return False
-        return every(self.of(a, b) for a, b in zip(given, wanted, strict=True))
+        return values.every(self.of(a, b) for a, b in zip(given, wanted, strict=True))
 
     def _in_any_order(self, given: Shape, wanted: Shape) -> bool | None:
         """The same members. Where the reference repeats none, repeating them changes nothing."""
@@ -250,7 +253,7 @@ class Comparison:
                 return self._matched_by_some(left, right)
         return self._matched(left, right)
 
-    def _matched(self, left: list[Shape], right: list[Shape]) -> bool | None:
+    def _matched(self, left: Sequence[Shape], right: Sequence[Shape]) -> bool | None:
         """A perfect matching of equal items. Equality is transitive, so the first match will do."""
         if len(left) != len(right):
             return False
@@ -269,12 +272,12 @@ class Comparison:
         """Every item has an equal one on the other side."""
         table = [[self.of(item, other) for other in right] for item in left]
         lines = [*table, *([row[n] for row in table] for n in range(len(right)))]
-        return every(True if True in line else None if None in line else False for line in lines)
+        return values.every(True if True in line else None if None in line else False for line in lines)
 
     def _matrices(self, given: Matrix, wanted: Matrix) -> bool | None:
         if given.fence != wanted.fence or len(given.rows) != len(wanted.rows):
             return False
-        return every(self._in_order(*rows) for rows in zip(given.rows, wanted.rows, strict=True))
+        return values.every(self._in_order(*rows) for rows in zip(given.rows, wanted.rows, strict=True))
 
     def _relations(self, given: Relation, wanted: Relation) -> bool | None:
         if given.signs != wanted.signs:
@@ -293,17 +296,3 @@ class Comparison:
 
     def _texts(self, given: Sequence[str], wanted: Sequence[str]) -> bool | None:
         return self._in_order([shape(text) for text in given], [shape(text) for text in wanted])
-
-
-def every(verdicts: Iterable[bool | None]) -> bool | None:
-    """All of them: False if one is, else None if one is not decided."""
-    found = set(verdicts)
-    return False if False in found else None if None in found else True
-
-
-def _numeral(match: re.Match[str] | None) -> tuple[str, str] | None:
-    """Digits and base of 52_8; None for an expression without a base."""
-    return (match[1].lstrip("0"), match[2] or match[3]) if match else None
-
-
-__all__ = ["FLIPPED", "Comparison", "Rules", "compare", "undecided"]

@@ -20,7 +20,11 @@ TemplateName: TypeAlias = Literal["r1_zero", "qwen_boxed", "plain"]
 
 # The end of a sentence, which the full stops of 3.5, a.m. and No. 5 are not.
 _SENTENCE_END = re.compile(r"\n|(?<!\b[a-zA-Z])(?<!\bNo)\.(?=\s|$)")
-_STATED = re.compile(r"answer(?:[ \t*]+is)?[ \t*]*(?:(?<=is)|[:=])[:=]?(?=[\s$\\(*\d-])", re.IGNORECASE)
+_STATED = re.compile(
+    r"answer(?:[ \t]+to[ \t]+[^.\n:=]{1,60}?)?[ \t*]*"
+    r"(?:(?<=\s)(?:is|would be)[ \t*]*[:=]?|[:=])(?=[\s$\\(*\d-])",
+    re.IGNORECASE,
+)
 _LINE = re.compile(
     r"^[ \t*#>]*(?:the )?(?:final )?answer[ \t*]*(?:[:=]|(?=\n))[ \t*]*(?:\n\s*(?=\S))?",
     re.IGNORECASE | re.MULTILINE,

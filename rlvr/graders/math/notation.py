@@ -42,7 +42,7 @@ _SPELLINGS = [
         ("\\", r"\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]", " "),
         ("\\", rf"\\(?:[dtc]|nice|s|flat)frac{_END}", r"\\frac"),
         ("\\", rf"\\[dt]binom{_END}", r"\\binom"),
-        ("\\", rf"\\not\s*=|\\neg?\s*=", r"\\ne "),
+        ("\\", r"\\not\s*=|\\neg?\s*=", r"\\ne "),
         ("\\", rf"\\(le|ge|ne)q?q?(?:slant)?{_END}", r"\\\1"),
         ("=", r"<=|=<", r"\\le "),
         ("=", r">=", r"\\ge "),

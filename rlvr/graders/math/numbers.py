@@ -97,7 +97,7 @@ def arithmetic(text: str) -> Fraction | None:
         return value
     if re.search(r"[\d.]\s+[\d.]", text):
         return None
-    tokens = []
+    tokens: list[str] = []
     for m in _TOKEN.finditer(_TIMES.sub("*", _GROUPED.sub("", text)).replace(" ", "")):
         if m["other"] or len(tokens) > _MOST_TOKENS:
             return None
@@ -109,7 +109,7 @@ def arithmetic(text: str) -> Fraction | None:
 
 
 class _Arithmetic:
-    """Recursive descent over tokens. Raises ValueError, IndexError or ArithmeticError for what is no number."""
+    """Recursive descent over tokens. Raises ValueError, IndexError or ArithmeticError for other text."""
 
     def __init__(self, tokens: list[str]):
         self.tokens = [*tokens, ""]
@@ -186,10 +186,14 @@ def _small(value: Fraction) -> Fraction:
     return value
 
 
-_ONES = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
-    sixteen seventeen eighteen nineteen""".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_WORDS = {word: n for n, word in enumerate(_ONES)} | {word: 10 * n for n, word in enumerate(_TENS, 2)}
+_ONES = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
+    sixteen seventeen eighteen nineteen
+"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS = {word: n for n, word in enumerate(_ONES.split())} | {
+    word: 10 * n for n, word in enumerate(_TENS.split(), 2)
+}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
 NUMBER_WORDS = {*_WORDS, *_SCALES, *_PARTS, "hundred", *(f"{word}s" for word in _PARTS)} - {"half"}

@@ -9,6 +9,7 @@ from functools import lru_cache
 from rlvr.graders.math import statements
 from rlvr.graders.math.boxes import boxed
 from rlvr.graders.math.environments import matrix, piecewise
+from rlvr.graders.math.guards import guarded
 from rlvr.graders.math.notation import canonical, compact
 from rlvr.graders.math.numbers import in_words, rational
 from rlvr.graders.math.shapes import (
@@ -16,9 +17,7 @@ from rlvr.graders.math.shapes import (
     Colons,
     Guarded,
     Many,
-    Matrix,
     Named,
-    Piecewise,
     Relation,
     Scalar,
     Sentence,
@@ -27,17 +26,14 @@ from rlvr.graders.math.shapes import (
     Without,
     Word,
 )
-from rlvr.graders.math.structure import bracketed_whole, depths, split, top
+from rlvr.graders.math.structure import CHOICE, SIGN, bracketed_whole, depths, split, top, unwrapped
 from rlvr.graders.math.units import split_unit
 
 # Brackets within brackets beyond which an answer is not taken apart.
 DEEPEST = 30
-_SIGN = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx|equiv)(?![a-zA-Z])")
-FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _WORDS = re.compile(r"\\text\s*\{([^{}]*)\}")
 # Other runs of at most three letters are products of variables.
 _SHORT_WORDS = {"yes", "no", "odd", "all"}
-_CHOICE = re.compile(r"\(?([A-Za-e])\)")
 _LETTER = re.compile(r"\(([A-Z])\)|([A-Z])[.)]")
 _CHOICE_WITH_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])(?:[:)]|\.(?=\s)))\s*(?=\S)(.+)", re.DOTALL)
 _NAMED_CHOICE = re.compile(
@@ -54,22 +50,7 @@ NAME = re.compile(r"(?!\d|.*\\(?:frac|sqrt|cdot|binom|sin|cos|tan|log|ln)(?![a-z
 _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _POINT = re.compile(r"[A-Z](?:_\w|')?\s*(?=\()")
 _REVERSED = re.compile(r"([\[\](])([^\[\]()]*[,;][^\[\]()]*)([\[\])])")
-_FREE_GUARD = re.compile(
-    r"(?P<main>.*[^\s,;])[,;]?\s*(?P<guard>(?:\\forall|(?:for|where|with)\s+(?:all|any|every|each|some|an? arbitrary"
-    r"|[a-zA-Z] is an? (?:arbitrary |any |real |positive )*(?:constant|real)))(?![a-zA-Z]).*)",
-    re.DOTALL,
-)
-_MODULUS = re.compile(
-    r"(?P<main>.*\S)\s*(?:\\pmod\s*(?P<a>\{.*\}|\w+)|\(\s*\\?(?:b?mod|\\text\s?\{\s?mod\s?\})\s*(?P<b>[^()]+)\))",
-    re.DOTALL,
-)
-_ARBITRARY = re.compile(r"(?P<main>.*[a-z].*\S)\s*\+\s*(?P<constant>[CcKk])")
 _NAMED_ENVIRONMENT = re.compile(r"([^=\\]+)=\s*((?:\\\{\s*|[(\[]\s*)?\\begin.*)", re.DOTALL)
-_CONDITION = re.compile(
-    r"(?P<main>.*[^\s,;(])\s*[,;]?\s*(?:\(\s*(?:for|where|when|with|if)?|(?:for|where|when|with|if|provided(?: that)?)\b)"
-    r"\s*(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
-    re.DOTALL,
-)
 _EMPTY = re.compile(r"\\\{\s*\\\}|\\emptyset")
 
 
@@ -98,7 +79,7 @@ def _statement(text: str) -> Shape:
         return shape(text)
     if m := _ORDINAL.fullmatch(bare):
         return Scalar(m[1])
-    parsed = shape(bare if bare != text and not r"\text" in text else _WORDS.sub(_unlead, text, count=1))
+    parsed = shape(bare if bare != text and r"\text" not in text else _WORDS.sub(_unlead, text, count=1))
     if isinstance(parsed, Many) and _is_counted(parsed):
         return parsed.items[0]
     return parsed if _settled(parsed) else _prose(bare)
@@ -190,15 +171,15 @@ def shape(text: str) -> Shape:
         return Without(shape(parts[0]), shape(parts[1]))
     if _is_one_number(text):
         return Scalar(compact(text))
-    if guarded := _guarded(text):
-        return guarded
+    if condition := guarded(text, shape):
+        return condition
     if len(split(text, ",;")) > 1 and not _is_thousands(text):
         return _listing(text)
     if bracketed := _bracketed(text):
         return bracketed
     if (m := _POINT.match(text)) and isinstance(point := shape(text[m.end() :]), Tuple):
         return point
-    if len(signs := top(text, _SIGN)) > 0:
+    if len(signs := top(text, SIGN)) > 0:
         return _relation(text, signs)
     if r"\pm" in text or r"\mp" in text:
         return _both_signs(text)
@@ -211,7 +192,7 @@ def _word(text: str) -> Word | None:
     if m := _WORDS.fullmatch(text):
         text = m[1]
     text = text.strip(_MARKS)
-    if m := _CHOICE.fullmatch(text):
+    if m := CHOICE.fullmatch(text):
         return Word(m[1])
     letters = re.split(r"[\s.'-]+", text)
     if "".join(letters).isalpha() and (is_text or max(map(len, letters)) > 3 or text.lower() in _SHORT_WORDS):
@@ -226,7 +207,7 @@ def _is_one_number(text: str) -> bool:
 
 def _is_thousands(text: str) -> bool:
     """x = 8,000 holds one number."""
-    signs = top(text, _SIGN)
+    signs = top(text, SIGN)
     return (
         bool(signs)
         and "," not in text[: signs[-1].start()]
@@ -234,37 +215,11 @@ def _is_thousands(text: str) -> bool:
     )
 
 
-def unwrapped(text: str) -> str:
-    """Without braces, or parentheses that hold no comma, around the whole."""
-    while text[:1] in ("{", "(") and text and bracketed_whole(text):
-        if text[0] == "(" and (len(split(text[1:-1], ",;")) > 1 or _CHOICE.fullmatch(text)):
-            return text
-        text = text[1:-1].strip()
-    return text
-
-
 def _facing(match: re.Match[str]) -> str:
     """]0,1[ with brackets that face inwards."""
     opening = {"]": "("}.get(match[1], match[1])
     closing = {"[": ")"}.get(match[3], match[3])
     return opening + match[2] + closing
-
-
-def _guarded(text: str) -> Guarded | None:
-    if m := _MODULUS.fullmatch(text):
-        main, modulus = m["main"].strip(" ,"), unwrapped((m["a"] or m["b"]).strip())
-        main = re.sub(r"^[^,=]*\\equiv\s*", "", main)
-        return Guarded(shape(main), f"mod {compact(modulus)}", free=True)
-    m = _FREE_GUARD.fullmatch(statements.unwrapped_words(text))
-    if m and not statements.has_words(m["main"]):
-        return Guarded(shape(m["main"]), " ".join(m["guard"].split()), free=True)
-    m = _CONDITION.fullmatch(statements.unwrapped_words(text))
-    if m and not statements.has_words(m["main"]) and not top(m["main"], _SIGN):
-        return Guarded(shape(m["main"]), compact(m["condition"]), free=r"\ne" in m["condition"])
-    if m := _ARBITRARY.fullmatch(text):
-        if not re.search(r"[A-Z]", re.sub(r"\\[a-zA-Z]+", "", m["main"])) and not top(m["main"], _SIGN):
-            return Guarded(shape(m["main"]), "+C", free=m["constant"] == "C")
-    return None
 
 
 def _listing(text: str) -> Shape:
@@ -300,7 +255,7 @@ def _bracketed(text: str) -> Shape | None:
         inner = text[2:-2].strip()
         if builder := top(inner, re.compile(r"[|:]")):
             condition = inner[builder[0].end() :].strip()
-            if top(condition, _SIGN) and _VARIABLE.match(inner[: builder[0].start()].strip()):
+            if top(condition, SIGN) and _VARIABLE.match(inner[: builder[0].start()].strip()):
                 return shape(condition)
         return Many(tuple(shape(part) for part in split(inner, ",;") if part.strip()), "{}")
     if text[:1] in ("(", "[") and text and text[-1] in ")]":

@@ -6,11 +6,12 @@ x != 3, R \ {3} and (-\infty,3) \cup (3,\infty) are one set, and so are -2x <= 8
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
+from rlvr.graders.math.intervals import ALL, INFINITE, Interval, Reals, complement, intersection, union
 from rlvr.graders.math.shapes import Many, Relation, Scalar, Sentence, Shape, Tuple, Without, Word
 
 # The real number that a compact text is; None where it is none, or this cannot be told.
@@ -47,57 +48,6 @@ _COEFFICIENT = re.compile(
     rf"(?P<a>[+-]?[^{_MARK}]*?)(?:\\cdot|\*)?{_MARK}(?:/(?P<b>\d+))?"
     rf"|(?P<sign>[+-]?)\\frac\{{(?P<c>[+-]?[^{{}}{_MARK}]*){_MARK}\}}\{{(?P<d>\d+)\}}"
 )
-
-# A bound: a number, or an infinity; float("inf") compares with fractions.
-Bound: TypeAlias = Fraction | float
-INFINITE = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The numbers between two bounds, with those bounds that belong to it."""
-
-    low: Bound
-    has_low: bool
-    high: Bound
-    has_high: bool
-
-    @property
-    def empty(self) -> bool:
-        return self.low > self.high or (self.low == self.high and not (self.has_low and self.has_high))
-
-
-Reals: TypeAlias = tuple[Interval, ...]
-ALL: Reals = (Interval(-INFINITE, False, INFINITE, False),)
-
-
-def union(intervals: Sequence[Interval]) -> Reals:
-    """Sorted, apart from each other, none empty."""
-    merged: list[Interval] = []
-    for item in sorted((i for i in intervals if not i.empty), key=lambda i: (i.low, not i.has_low)):
-        last = merged[-1] if merged else None
-        if last and (item.low < last.high or (item.low == last.high and (item.has_low or last.has_high))):
-            high, has_high = max((last.high, last.has_high), (item.high, item.has_high))
-            merged[-1] = Interval(last.low, last.has_low, high, has_high)
-        else:
-            merged.append(item)
-    return tuple(merged)
-
-
-def complement(reals: Reals) -> Reals:
-    """All other numbers."""
-    gaps: list[Interval] = []
-    low, has_low = -INFINITE, False
-    for item in reals:
-        gaps.append(Interval(low, has_low, item.low, not item.has_low and item.low != -INFINITE))
-        low, has_low = item.high, not item.has_high
-    gaps.append(Interval(low, has_low and low != INFINITE, INFINITE, False))
-    return union([g for g in gaps if g.low != INFINITE])
-
-
-def intersection(a: Reals, b: Reals) -> Reals:
-    """The numbers in both."""
-    return complement(union([*complement(a), *complement(b)]))
 
 
 def is_set(shape: Shape) -> bool:
@@ -186,7 +136,9 @@ class SetReader:
         if isinstance(shape, Scalar) and shape.text != r"\mathbb{R}":
             return self._point(shape.text)
         if isinstance(shape, Many) and shape.kind != "cup":
-            if shape.kind == "{}" and any(isinstance(item, Many) and item.kind == "{}" for item in shape.items):
+            if shape.kind == "{}" and any(
+                isinstance(item, Many) and item.kind == "{}" for item in shape.items
+            ):
                 return None  # a set of sets
             points = [self._members(item) for item in shape.items[: _MOST_PARTS + 1]]
             if len(points) > _MOST_PARTS or None in points:

@@ -27,7 +27,7 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    r"""A list whose order says nothing. kind: "," as written, ";" for "or", "{}" in braces, "cup" for \cup."""
+    """A list in any order. kind: "," as written, ";" for "or", "{}" in braces, "cup" for a union."""
 
     items: tuple[Shape, ...]
     kind: str = ","

@@ -12,6 +12,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from rlvr.graders.math.numbers import arithmetic, in_words, rational
+from rlvr.graders.math.vocabulary import (
+    ADVERBS,
+    BOUNDS,
+    CONDITIONS,
+    COPULAS,
+    NEGATIONS,
+    OPERATORS,
+    SCALES_AFTER,
+    SCALES_BEFORE,
+)
 
 # What introduces an answer without being part of it.
 _LEADS = tuple(
@@ -39,30 +49,13 @@ _WORD = re.compile(
 )
 _LONG_WORD = re.compile(r"(?<![\\a-zA-Z_{^])(?:[a-zA-Z]{4,}|is|are|was|of|the)(?![a-zA-Z])")
 _NOT_WORDS = re.compile(r"[A-Z]{2,3}|[b-df-hj-np-tv-xz]{2,3}|gcd|lcm|ab|xy|max|min")
-_COPULAS = {"is", "are", "was", "were", "equals", "equal", "be", "becomes", "equalling", "equaling", "totals"}
-_ADVERBS = {
-    *"therefore thus hence then simply just indeed clearly approximately about exactly only now also roughly".split(),
-    *"around still to at a an the by of total".split(),
-}
-_NEGATIONS = {
-    *"not no never neither nor cannot isn't aren't wrong incorrect false impossible doesn't can't won't wasn't".split()
-}
-_BOUNDS = {
-    *"than least most between over under above below exceeds exceed up within beyond before after".split()
-}
-_CONDITIONS = {*"if when where unless whenever provided otherwise except iff assuming given".split()}
-_OPERATORS = {*"of times by plus minus over half twice per and with than thrice double".split()}
-# Words that make another number of the one beside them.
-_SCALES_BEFORE = {*"half twice thrice double triple quarter third thirds quarters minus plus percent".split()}
-_SCALES_AFTER = {
-    *"squared cubed factorial hundred choose halves thirds quarters fourths fifths tenths".split()
-}
 _OPEN_END = re.compile(r"[;,]\s*(?:more|less|fewer|greater|higher|lower|above|below)\b", re.IGNORECASE)
 _EQUALS = re.compile(r"(?<![<>!])=(?!=)|\\approx(?![a-zA-Z])")
 _BINARY = re.compile(r"[\d)}%]\s*(?:[-+*/^x]|\\cdot|\\div)\s*[\d(.\\]")
 # Letters within arithmetic that are no variables.
 _UNITS = re.compile(
-    r"\\[a-zA-Z]+|(?<=[\d) ])x(?=[\d( ])|(?<=\d)\s?(?:k?g|[ckm]?m|m?[lL]|lbs?|oz|in|ft|hr?s?|min|mph)(?![a-zA-Z])"
+    r"\\[a-zA-Z]+|(?<=[\d) ])x(?=[\d( ])"
+    r"|(?<=\d)\s?(?:k?g|[ckm]?m|m?[lL]|lbs?|oz|in|ft|hr?s?|min|mph)(?![a-zA-Z])"
 )
 _BEGINS_INSIDE = re.compile(r"(?:[+*/^=]|-\s|\\cdot|\\div|x\s)")
 
@@ -161,13 +154,13 @@ def _concluded(sentence: str, alone: bool) -> str | None:
     if equations:
         before = before[-1:]
         after = [w for w in after if w in ("if", "unless", "otherwise", "except")]
-    elif any(is_word and w.lower() in _NEGATIONS for w, is_word in pieces):
+    elif any(is_word and w.lower() in NEGATIONS for w, is_word in pieces):
         return None
-    if (_BOUNDS | _NEGATIONS if equations else _BOUNDS) & set(before) - ({"up"} if equations else set()):
+    if (BOUNDS | NEGATIONS if equations else BOUNDS) & set(before) - ({"up"} if equations else set()):
         return None
-    if _CONDITIONS & set(after) or (after and after[0] in _SCALES_AFTER):
+    if CONDITIONS & set(after) or (after and after[0] in SCALES_AFTER):
         return None
-    if not equations and _SCALES_BEFORE & set(before):
+    if not equations and SCALES_BEFORE & set(before):
         return None
     scaled = in_words(f"{value} {after[0]}") if value and after else None
     return scaled if scaled and rational(scaled) is not None else value
@@ -176,9 +169,9 @@ def _concluded(sentence: str, alone: bool) -> str | None:
 def _is_predicate(pieces: Sequence[Piece], index: int) -> bool:
     """Whether the chunk follows a copula, adverbs between them left out."""
     before = index - 1
-    while before >= 0 and pieces[before][1] and pieces[before][0].lower() in _ADVERBS:
+    while before >= 0 and pieces[before][1] and pieces[before][0].lower() in ADVERBS:
         before -= 1
-    return before >= 0 and pieces[before][1] and pieces[before][0].lower() in _COPULAS
+    return before >= 0 and pieces[before][1] and pieces[before][0].lower() in COPULAS
 
 
 def _amount(chunk: str) -> object:
@@ -196,7 +189,7 @@ def _right_side(pieces: Sequence[Piece], index: int) -> str | None:
     left, right = sides[-2], sides[-1]
     if not right:
         return None
-    inside = _BEGINS_INSIDE.match(left) or (index and pieces[index - 1][0].lower() in _OPERATORS)
+    inside = _BEGINS_INSIDE.match(left) or (index and pieces[index - 1][0].lower() in OPERATORS)
     if left and not inside and re.search(r"[a-zA-Z]", _UNITS.sub("", left)):
         return f"{left}={right}"
     if not inside and _BINARY.search(left) and not agrees(left, right):

@@ -1,9 +1,12 @@
-"""Brackets and separators of a text."""
+"""Brackets, separators and signs of relation in a text."""
 
 from __future__ import annotations
 
 import re
 
+SIGN = re.compile(r"=|<|>|\\(?:le|ge|ne|in|approx|equiv)(?![a-zA-Z])")
+FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le", "=": "=", r"\ne": r"\ne"}
+CHOICE = re.compile(r"\(?([A-Za-e])\)")
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -41,3 +44,12 @@ def top(text: str, pattern: re.Pattern[str]) -> list[re.Match[str]]:
         return []
     at = depths(text)
     return [m for m in found if at[m.start()] == 0]
+
+
+def unwrapped(text: str) -> str:
+    """Without braces, or parentheses that hold no comma, around the whole."""
+    while text[:1] in ("{", "(") and text and bracketed_whole(text):
+        if text[0] == "(" and (len(split(text[1:-1], ",;")) > 1 or CHOICE.fullmatch(text)):
+            return text
+        text = text[1:-1].strip()
+    return text

@@ -96,9 +96,9 @@ def _same(given: str, wanted: str, lenient: bool) -> bool:
 
 def _exactly(a: Any, b: Any) -> bool:
     """By proof where there is one, else by values to many digits."""
-    if isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr):
-        if (proven := identical(a, b)) is not None:
-            return proven
+    formulas = isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)
+    if formulas and (proven := identical(a, b)) is not None:
+        return proven
     agree = _agree(a, b, DIGITS, None)
     if agree is None:
         return math_verify.verify(b, a, timeout_seconds=None)

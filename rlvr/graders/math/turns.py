@@ -9,13 +9,16 @@ _TAG = re.compile(rf"<(/?)(?:{_THOUGHT})>", re.IGNORECASE)
 # Where another turn begins: a chat token, or a speaker's name with a colon or alone on its line. After a
 # closed answer tag the name may follow on the same line.
 _TURN = re.compile(
-    r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|start_header_id|begin_of_text|user|assistant|end)\|>"
+    r"<\|(?:im_start|im_end|endoftext|eot_id|end_of_text|start_header_id|begin_of_text|user|assistant|end)"
+    r"\|>"
     r"|<(?:/s|end_of_turn|start_of_turn)>|\[/?INST\]"
     r"|^[ \t>*#]*(?:user|human|assistant)[ \t*]*:"
     r"|^[ \t#]*(?:user|human|assistant)[ \t]*$"
     r"|(?<=</answer>)\s*(?:\*\*)?(?:user|human|assistant)\b[ \t*]*:",
     re.IGNORECASE | re.MULTILINE,
 )
+# A turn within a line, as the prompt of r1_zero has them; only with the other speaker after it.
+_INLINE, _REPLY = re.compile(r"(?<=\S)\s(?:User|Human):\s"), "Assistant:"
 # Where another problem begins, but only after an answer: the own solution may open by restating its own.
 _PROBLEM = re.compile(
     r"^[ \t>*#]*(?:(?:(?:new|next|another)[ \t]+)?(?:question|problem|exercise|instruction|example|task)"
@@ -25,7 +28,8 @@ _PROBLEM = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _ANSWERED = re.compile(
-    r"</answer>|\\f?boxed\s*\{?\s*[^{}\s]|####|\banswer\b[ \t*]*(?:is\b|[:=])|^[ \t*#]*(?:final )?answer[ \t*]*$",
+    r"</answer>|\\f?boxed\s*\{?\s*[^{}\s]|####|\banswer\b[ \t*]*(?:is\b|[:=])"
+    r"|^[ \t*#]*(?:final )?answer[ \t*]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -42,18 +46,19 @@ def first_turn(completion: str) -> str:
         if completion[: marker.start()].strip():
             end = marker.start()
             break
-    if marker := next(_PROBLEM.finditer(completion, 0, end), None):
-        answered = _ANSWERED.search(completion, 0, end)
-        while marker and answered and marker.start() < answered.start():
-            marker = _PROBLEM.search(completion, marker.end(), end)
-        if marker and answered:
-            end = marker.start()
+    asked = _INLINE.search(completion, 0, end)
+    if asked and _REPLY in completion[asked.end() :]:
+        end = asked.start()
+    if answered := _ANSWERED.search(completion, 0, end):
+        for marker in _PROBLEM.finditer(completion, 0, end):
+            if marker.start() > answered.start():
+                return completion[: marker.start()]
     return completion[:end]
 
 
 def spoken(text: str) -> str:
-    """The text outside of thoughts. One that is never closed runs to the end; a first tag that closes ends one
-    that began with the text.
+    """The text outside of thoughts. A thought that is never closed runs to the end; one that is never
+    opened, to a first tag that closes, began with the text.
     """
     if "<" not in text:
         return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rlvr.graders.math.numbers import NUMBER_WORDS
+from rlvr.graders.math.vocabulary import OTHER_AMOUNTS, SHORT_WORDS, UNIT_SIGNS
 
 # One spelling for each unit; a plural s is taken off first.
 _SYNONYMS = {
@@ -41,17 +42,8 @@ _SYNONYMS = {
     }.items()
     for spelling in spellings.split()
 }
-# Abbreviations that are units where they follow a number, those of one letter only after a space.
-_SHORT = """mm cm dm km kg mg lb lbs oz ft in yd mi mL ml dL kL Hz kHz MHz kJ kW kWh kN Pa kPa mol ms ns min hr hrs
-    sec sq cu mph kph kmh kmph hp GB MB kB KB TB bit bits byte cal kcal pct deg rad eV keV MeV amu atm bar USD EUR GBP""".split()
 _LETTERS = "[mslgNJWLKVACFh]"
-# Words after a number that say more than what is counted.
-_NOT_COUNTED = {
-    *"squared cubed factorial choose plus minus over divided multiplied mod modulo base power than not or if".split(),
-    *"when where unless except to between from least most half halves thirds third quarters fourths fifths".split(),
-    *"sixths eighths tenths hundredths thousandths percent is are was were equals equal and but nor no".split(),
-    *"wrong incorrect false at up remainder whenever given provided isn't aren't".split(),
-} | (NUMBER_WORDS - {"second", "one"})
+_NOT_COUNTED = OTHER_AMOUNTS | (NUMBER_WORDS - {"second", "one"})
 _POWER = r"(?:\s?\^\s?(?:\d|\{\s?-?\d\s?\}))?"
 _TEXT = rf"\\text\s*\{{[^{{}}]*\}}\s*{_POWER}"
 _UNIT = re.compile(
@@ -59,7 +51,7 @@ _UNIT = re.compile(
     rf"|\\frac\s?\{{\s?{_TEXT}\}}\s?\{{\s?{_TEXT}\}}|{_TEXT}(?:\s*(?:/|\\cdot)?\s*{_TEXT})*)",
     re.DOTALL,
 )
-_ABBREVIATION = rf"(?:{'|'.join(sorted(_SHORT, key=len, reverse=True))})(?![a-zA-Z]){_POWER}"
+_ABBREVIATION = rf"(?:{'|'.join(sorted(UNIT_SIGNS, key=len, reverse=True))})(?![a-zA-Z]){_POWER}"
 _RATE = rf"(?:\s?(?:/|per|\\cdot|\*)\s?(?:{_ABBREVIATION}|{_LETTERS}(?![a-zA-Z]){_POWER}|[a-z]{{3,}})){{0,3}}"
 _AFTER_NUMBER = re.compile(
     rf"(?P<core>.*[\d}})])(?P<unit>\s*{_ABBREVIATION}{_RATE}|\s+{_LETTERS}(?![a-zA-Z]){_POWER}{_RATE}"
@@ -103,27 +95,7 @@ def _counted(text: str) -> re.Match[str] | None:
         return None
     if measured and (_NOT_COUNTED - {"squared"}) & {w.lower() for w in phrase}:
         return None
-    return None if len(phrase[0]) < 3 and phrase[0].lower() not in _PREPOSITIONS else match
-
-
-_PREPOSITIONS = {
-    "a",
-    "an",
-    "in",
-    "of",
-    "by",
-    "on",
-    "it",
-    "he",
-    "we",
-    "my",
-    "us",
-    "so",
-    "sq",
-    "cu",
-    "am",
-    "pm",
-}
+    return None if len(phrase[0]) < 3 and phrase[0].lower() not in SHORT_WORDS else match
 
 
 def units_agree(given: str, wanted: str) -> bool:

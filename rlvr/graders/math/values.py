@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from fractions import Fraction
 
+from rlvr.graders.math.claims import VARIABLE
 from rlvr.graders.math.numbers import arithmetic, rational
-from rlvr.graders.math.reading import FLIPPED, NAME, shape
+from rlvr.graders.math.reading import NAME, shape
 from rlvr.graders.math.shapes import (
     Choice,
     Colons,
@@ -16,75 +17,17 @@ from rlvr.graders.math.shapes import (
     Named,
     Piecewise,
     Relation,
-    Same,
     Scalar,
     Shape,
     Tuple,
     Without,
     Word,
 )
-from rlvr.graders.math.statements import agrees
+from rlvr.graders.math.structure import FLIPPED
 
-_VARIABLE = re.compile(r"(?:[a-zA-Z]|\\(?!pi|infty)[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
-_SYMBOL = re.compile(
-    r"(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z]{3})|\\(?:alpha|beta|gamma|theta|phi|lambda|mu|omega|sigma)(?![a-zA-Z])"
-)
-# Sizes and functions of a name: the equation tells their value and is not there to be solved.
-_QUANTITY = re.compile(
-    r"\|[^|]+\||\\(?:sin|cos|tan|cot|sec|csc|log|ln|max|min|gcd|overline|angle|triangle|vec|text|det|operatorname|deg)(?![a-zA-Z]).*"
-    r"|[A-Za-z]'*(?:_\w)?\(.*\)"
-)
+BASE = re.compile(r"(\d+)_(?:\{(-?\d+)\}|(\d+))")
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-zA-Z]\)")
 _DECIMAL = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eE]([+-]?\d+)|\\cdot10\^\{?([+-]?\d+)\}?)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Asserted:
-    """What an equation states. values: sides of which any may be meant; claim: two that must be equal."""
-
-    values: tuple[str, ...]
-    claim: tuple[str, str] | None
-
-
-def asserted(relation: Relation, wanted: Shape) -> Asserted | None:
-    """The value that an answer of the form "expression = value" states; None where it is an equation.
-
-    2 + 3 = 5, m + n = 47, |v| = 3 and 5 = x state values. x + 1 = 5 has yet to be solved.
-    """
-    if not set(relation.signs) <= {"=", r"\approx"}:
-        return None
-    left, right = relation.sides[0], relation.sides[-1]
-    if isinstance(wanted, Relation) and (symbols(left) or symbols(right)):
-        return None
-    if r"\approx" in relation.signs:
-        exact = relation.sides[-2]
-        named = NAME.fullmatch(left) and symbols(left)
-        claim = None if len(relation.sides) == 2 and named else (exact, right)
-        return Asserted((right,) if claim is None else (exact, right), claim)
-    if NAME.fullmatch(left) and symbols(left) or isinstance(shape(left), Word):
-        return Asserted((right,), None) if not NAME.fullmatch(right) or symbols(right) else None
-    if not symbols(left):
-        if symbols(right):
-            return Asserted((left,), None) if NAME.fullmatch(right) or len(symbols(right)) > 1 else None
-        return Asserted((right,), (left, right))
-    if len(symbols(left)) > 1 or _QUANTITY.fullmatch(left):
-        return Asserted((right,), None)
-    return None
-
-
-def symbols(text: str) -> set[str]:
-    """The variables in a compact text."""
-    return set(_SYMBOL.findall(re.sub(r"\\(?:text|mathrm)\{[^{}]*\}", "", text)))
-
-
-def holds(left: str, right: str, same: Same) -> bool | None:
-    """Whether an equation between two values is true, as far as rounding allows."""
-    one, other = arithmetic(left), arithmetic(right)
-    if one is not None and other is not None:
-        return agrees(left, right)
-    if "." in right or r"\text" in left:
-        return True
-    return same(left, right)
 
 
 def alike(given: Shape, wanted: Shape, lenient: bool) -> tuple[Shape, Shape]:
@@ -110,7 +53,7 @@ def _value(found: Shape) -> Shape:
     """What a relation says of a name: its value."""
     if isinstance(found, Relation) and found.signs == ("=",):
         left, right = found.sides
-        return shape(right) if NAME.fullmatch(left) else shape(left) if _VARIABLE.fullmatch(right) else found
+        return shape(right) if NAME.fullmatch(left) else shape(left) if VARIABLE.fullmatch(right) else found
     return found
 
 
@@ -221,8 +164,8 @@ def colons_agree(given: Colons, wanted: Colons) -> bool:
     )
 
 
-def cases(given: Piecewise, wanted: Piecewise) -> tuple[list[Shape], list[Shape]]:
-    """The cases as tuples. "otherwise" has no condition, so the case beside it is compared without its own."""
+def cases(given: Piecewise, wanted: Piecewise) -> tuple[list[Tuple], list[Tuple]]:
+    """The cases as tuples. The case beside an "otherwise" is compared without its condition."""
     sides = []
     for one, other in ((given, wanted), (wanted, given)):
         unsaid = {n for n, case in enumerate(other.cases) if len(case) == 1}
@@ -301,3 +244,14 @@ def interval(found: Shape, other: Shape) -> Shape:
 def bounded(*shapes: Shape) -> bool:
     """Whether all could be sets whose bounds algebra might find."""
     return all(isinstance(s, Relation | Tuple | Many | Without) for s in shapes)
+
+
+def every(verdicts: Iterable[bool | None]) -> bool | None:
+    """All of them: False if one is, else None if one is not decided."""
+    found = set(verdicts)
+    return False if False in found else None if None in found else True
+
+
+def numeral(match: re.Match[str] | None) -> tuple[str, str] | None:
+    """Digits and base of 52_8; None for an expression without a base."""
+    return (match[1].lstrip("0"), match[2] or match[3]) if match else None

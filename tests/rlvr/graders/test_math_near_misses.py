@@ -30,7 +30,10 @@ NEAR_MISSES = [
     *((f"({formula})(1+{vanishing(points)})", formula) for formula in FORMULAS for points in POINTS.values()),
     *((rf"{formula}+\sin({n}\pi x)", formula) for formula in FORMULAS[:4] for n in ("97", "2520", "1000")),
     *((f"{n}+{vanishing(points).replace('x', n)}", n) for n in ("n", "k") for points in POINTS.values()),
-    ("n!+(n-3)(n-4)(n-5)(n-6)(n-7)(n-8)(n-9)(n-10)(n-11)(n-12)(n-13)(n-14)(n-15)(n-16)(n-17)(n-18)(n-19)", "n!"),
+    (
+        "n!+(n-3)(n-4)(n-5)(n-6)(n-7)(n-8)(n-9)(n-10)(n-11)(n-12)(n-13)(n-14)(n-15)(n-16)(n-17)(n-18)(n-19)",
+        "n!",
+    ),
     ("x+(x-1)(y-1)(z-1)", "x"),
     ("y+x(x-1)=x(x-1)(x-2)", "y=x(x-1)"),
     ("x^2+y^2+(x-2)(x-3)=4", "x^2+y^2=4"),
