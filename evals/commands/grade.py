@@ -3,7 +3,7 @@
 Grades stored completions again, without a model. A line of samples is {"id": ..., "completion": ...}; it
 is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer and the
 seconds that the verdict took. Other keys of a line are kept. Task keys are those of recipes, such as
-task.grader=paper; split says which of the task's problems the ids name, test or train.
+task.grader=lenient; split says which of the task's problems the ids name, test or train.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from rlvr.graders.math.boxes import boxed
 from rlvr.graders.math.grader import GraderName, MathVerifier
-from rlvr.graders.math.notation import LONGEST_ANSWER, canonical, last_boxed, rational
+from rlvr.graders.math.notation import LONGEST_ANSWER, canonical
+from rlvr.graders.math.numbers import rational
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
@@ -39,7 +41,7 @@ def after_mark(row: Row) -> str:
 
 def boxed_in_solution(row: Row) -> str:
     r"""Minerva has no answer column: the last \boxed{} of the solution."""
-    answer = last_boxed(row.text("solution"))
+    answer = boxed(row.text("solution"))
     if not answer:
         raise RowError(r"column 'solution' has no \boxed{} with the answer")
     return answer

@@ -1,9 +1,10 @@
 r"""Where a completion's final answer stands, which depends on what its prompt template asked for.
 
-strict: r1_zero asks for <answer> tags, qwen_boxed for \boxed{}, and only there is looked. plain asks for
-nothing: \boxed{}, a line "Answer: ...", "the answer is ...", or "#### ...", the first kind that occurs.
-lenient: where the template's own place is empty, all of these, then the last number of the text. Of
-several places of one kind the last counts.
+Only the completion's own first turn is looked at, and of that what is not a thought. strict: r1_zero asks
+for <answer> tags, qwen_boxed for \boxed{}, and only there is looked. plain asks for nothing: \boxed{}, a
+line "Answer: ...", "the answer is ...", or "#### ...", the first kind that occurs. lenient: where the
+template's own place is empty, all of these, then the last number of the text. Of several places of one
+kind the last counts; boxes that stand together are one list.
 """
 
 from __future__ import annotations
@@ -12,14 +13,22 @@ import re
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from rlvr.graders.math.notation import last_boxed
+from rlvr.graders.math.boxes import boxed
+from rlvr.graders.math.turns import own_turn
 
 TemplateName: TypeAlias = Literal["r1_zero", "qwen_boxed", "plain"]
 
-# The end of a sentence, which the full stop of 3.5 is not.
-_SENTENCE_END = re.compile(r"\n|\.(?=\s|$)")
-_STATED = re.compile(r"answer is:?(?=[\s$\\])", re.IGNORECASE)
-_LINE = re.compile(r"^[ \t*#]*(?:final )?answer[ \t*]*:", re.IGNORECASE | re.MULTILINE)
+# The end of a sentence, which the full stops of 3.5, a.m. and No. 5 are not.
+_SENTENCE_END = re.compile(r"\n|(?<!\b[a-zA-Z])(?<!\bNo)\.(?=\s|$)")
+_STATED = re.compile(
+    r"answer(?:[ \t]+to[ \t]+[^.\n:=]{1,60}?)?[ \t*]*"
+    r"(?:(?<=\s)(?:is|would be)[ \t*]*[:=]?|[:=])(?=[\s$\\(*\d-])",
+    re.IGNORECASE,
+)
+_LINE = re.compile(
+    r"^[ \t*#>]*(?:the )?(?:final )?answer[ \t*]*(?:[:=]|(?=\n))[ \t*]*(?:\n\s*(?=\S))?",
+    re.IGNORECASE | re.MULTILINE,
+)
 _NUMBER = re.compile(r"-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?")
 
 
@@ -28,7 +37,8 @@ def extract(completion: str, template: TemplateName, lenient: bool) -> str | Non
     places = _ASKED[template]
     if lenient:
         places = (*places, *_ASKED["plain"], last_number)
-    return next(filter(None, (place(completion) for place in places)), None)
+    text = own_turn(completion)
+    return next(filter(None, (place(text) for place in places)), None)
 
 
 def last_tag(completion: str) -> str | None:
@@ -38,11 +48,11 @@ def last_tag(completion: str) -> str | None:
     if start < 0:
         return None
     inside = completion[start + len("<answer>") : end]
-    return last_boxed(inside) or inside.strip()
+    return boxed(inside) or inside.strip()
 
 
 def answer_line(completion: str) -> str | None:
-    """What follows "Answer:" at the start of a line."""
+    """What follows "Answer:" at the start of a line, or stands under such a heading."""
     found = list(_LINE.finditer(completion))
     return _rest(completion, found[-1].end(), "\n") if found else None
 
@@ -75,6 +85,6 @@ def _rest(text: str, start: int, until: str) -> str:
 
 _ASKED: dict[TemplateName, tuple[Callable[[str], str | None], ...]] = {
     "r1_zero": (last_tag,),
-    "qwen_boxed": (last_boxed,),
-    "plain": (last_boxed, answer_line, stated, hashes),
+    "qwen_boxed": (boxed,),
+    "plain": (boxed, answer_line, stated, hashes),
 }

@@ -1,4 +1,4 @@
-"""The math graders `strict` and `paper`: a completion's final answer against the reference.
+"""The math graders `strict` and `lenient`: a completion's final answer against the reference.
 
 First by string code and exact rationals, here; where these cannot tell, by algebra in a confined worker.
 docs/tasks.md says what each grader takes for equal.
@@ -14,15 +14,15 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from rlvr.graders import Status, Verdict
-from rlvr.graders.math.compare import compare
+from rlvr.graders.math.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.notation import LONGEST_ANSWER
 from rlvr.sandbox import CallFailed, Limits, WorkerPool
 
-GraderName: TypeAlias = Literal["strict", "paper"]
+GraderName: TypeAlias = Literal["strict", "lenient"]
 
 # Raise one whenever a verdict of that grader could change.
-VERSIONS: dict[GraderName, str] = {"strict": "math-strict-1", "paper": "math-paper-1"}
+VERSIONS: dict[GraderName, str] = {"strict": "math-strict-2", "lenient": "math-lenient-2"}
 SECONDS = 2.0
 # Formulas of every kind, compared once when a worker starts: parser and algebra are slow the first time.
 _WARM_UP = (
@@ -52,14 +52,18 @@ def algebra() -> WorkerPool:
 
 @dataclass(frozen=True)
 class MathVerifier:
-    """Decides a completion that answers a prompt of this template, by one grader's rules."""
+    """Decides a completion that answers a prompt of this template, by one grader's rules.
+
+    rounding: whether an answer may be rounded to the significant digits of a decimal reference.
+    """
 
     template: TemplateName
     grader: GraderName
+    rounding: bool = False
 
     @property
     def version(self) -> str:
-        return VERSIONS[self.grader]
+        return VERSIONS[self.grader] + ("+rounding" if self.rounding else "")
 
     @property
     def confinement(self) -> str:
@@ -67,7 +71,11 @@ class MathVerifier:
 
     @property
     def lenient(self) -> bool:
-        return self.grader == "paper"
+        return self.grader == "lenient"
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.lenient, self.rounding)
 
     def __call__(self, completion: str, reference: str) -> Verdict:
         """Timed out: the algebra took longer than two seconds, or too much memory."""
@@ -91,7 +99,7 @@ class MathVerifier:
             shown = answer[:LONGEST_ANSWER] if answer else None
             return Verdict(Status.UNPARSED, 0.0, shown, time.perf_counter() - start)
         misplaced = self.lenient and extract(completion, self.template, lenient=False) is None
-        equal = compare(answer, reference, self.lenient)
+        equal = compare(answer, reference, self.rules)
         left = _Open(answer, reference, misplaced, time.perf_counter() - start)
         return left if equal is None else left.decided(_status(equal), 0.0)
 
@@ -99,7 +107,7 @@ class MathVerifier:
         """Status and wall time."""
         start = time.perf_counter()
         try:
-            status = _status(algebra().call(*question, self.lenient))
+            status = _status(algebra().call(*question, self.lenient, self.rounding))
         except CallFailed:
             status = Status.TIMED_OUT
         return status, time.perf_counter() - start

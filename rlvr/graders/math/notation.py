@@ -1,4 +1,4 @@
-"""One spelling for many: LaTeX and plain text -> canonical text, and the rational number that a text is.
+"""One spelling for many: LaTeX and plain text -> canonical text.
 
 All of it is string code of our own, linear in an answer of bounded length, and evaluates nothing.
 """
@@ -6,165 +6,144 @@ All of it is string code of our own, linear in an answer of bounded length, and 
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+
+from rlvr.graders.math.characters import ascii_text
 
 LONGEST_ANSWER = 1000
-# Digits of a number, and the power of ten in scientific notation, beyond which it is not read as a number.
-LONGEST_NUMBER = 400
-
-_UNICODE = str.maketrans(
-    {
-        "\N{MINUS SIGN}": "-",
-        "\N{EN DASH}": "-",
-        "\N{MULTIPLICATION SIGN}": r"\times ",
-        "\N{MIDDLE DOT}": r"\cdot ",
-        "\N{DIVISION SIGN}": "/",
-        "\N{GREEK SMALL LETTER PI}": r"\pi ",
-        "\N{GREEK SMALL LETTER THETA}": r"\theta ",
-        "\N{INFINITY}": r"\infty ",
-        "\N{LESS-THAN OR EQUAL TO}": r"\le ",
-        "\N{GREATER-THAN OR EQUAL TO}": r"\ge ",
-        "\N{DEGREE SIGN}": r"^\circ ",
-        "\N{UNION}": r"\cup ",
-        "\N{ELEMENT OF}": r"\in ",
-        "\N{PLUS-MINUS SIGN}": r"\pm ",
-        "\N{SUPERSCRIPT TWO}": "^2",
-        "\N{SUPERSCRIPT THREE}": "^3",
-        "\N{SQUARE ROOT}": r"\sqrt",
-        "\N{NO-BREAK SPACE}": " ",
-        "\N{NARROW NO-BREAK SPACE}": " ",
-        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
-    }
-)
 
 _GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
-# Applied in this order; what each is for stands beside it.
+_END = r"(?![a-zA-Z])"
+_GREEK = r"\\(?:pi|theta|alpha|beta|lambda)(?![a-zA-Z])"
+# Applied in this order, where the text holds what stands first; what each is for stands beside it.
 _SPELLINGS = [
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\x0c(?=rac)", r"\\f"),  # \frac whose \f was read as a form feed
-        (r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![a-zA-Z])\.?", ""),
-        (r"(?<=\d)(?:,\\!\s*|\{,\}\s*|\\,|~)(?=\d{3}(?!\d))", ""),  # thousands, as LaTeX writes them
-        (r"(?<!\\)\\[,;:!> ]|~|\\q?quad(?![a-zA-Z])|\\(?:display|text)style(?![a-zA-Z])", " "),
-        (r"\\(?:math|text)(?:rm|bf|it|sf|normal)\s*(?=\{)|\\(?:operatorname\*?|[mh]box)\s*(?=\{)", r"\\text"),
-        (r"\\text\s*\{\s*(?:and|or|,)\s*\}|(?<![a-zA-Z\\])(?:and|or|OR)(?![a-zA-Z])", ","),
-        (r"\\[$£€]\s*|[£€]\s*", ""),  # currency
-        (r"\$|\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]", " "),  # math delimiters
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
-        (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
-        (r"\\(le|ge|ne)q?(?:slant)?(?![a-zA-Z])", r"\\\1"),
-        (r"<=", r"\\le "),
-        (r">=", r"\\ge "),
-        (r"\\lt(?![a-zA-Z])", "<"),
-        (r"\\gt(?![a-zA-Z])", ">"),
-        (r"\\lbrace(?![a-zA-Z])", r"\\{"),
-        (r"\\rbrace(?![a-zA-Z])", r"\\}"),
-        (r"\\(?:langle|lparen)(?![a-zA-Z])", "("),
-        (r"\\(?:rangle|rparen)(?![a-zA-Z])", ")"),
-        (r"\\times(?![a-zA-Z])", r"\\cdot"),
-        (r"\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z]))", r"^\\circ"),
-        (r"\\%|\\text\s*\{\s*(?:percent|%)\s*\}|(?<=\d)\s*percent(?![a-zA-Z])", "%"),
-        (r"\bnp\.(?=[a-z])", ""),  # numpy's functions stand in some references
+    (needed, re.compile(pattern), replacement)
+    for needed, pattern, replacement in (
+        ("\x0c", r"\x0c(?=rac)", r"\\f"),  # \frac whose \f was read as a form feed
+        ("\\", rf"\\(?:left|right|middle|[bB]igg?[lrm]?){_END}\.?", ""),
+        ("", r"(?<=\d)(?:,\\!\s*|\{,\}\s*|\\,|~)(?=\d{3}(?!\d))", ""),  # thousands, as LaTeX writes them
+        ("\\", rf"(?<!\\)\\[,;:!> ]|\\q?quad{_END}|\\(?:display|text)style{_END}", " "),
+        ("~", r"~", " "),
         (
+            "\\",
+            r"\\(?:math|text)(?:rm|bf|it|sf|tt|normal)\s*(?=\{)"
+            r"|\\(?:operatorname\*?|[mh]box|emph|underline(?=\{[A-Za-z ]+\}))\s*(?=\{)",
+            r"\\text",
+        ),
+        ("\\", r"\\text\s*\{\s*(?:,?\s*and|,|&)\s*\}", ","),
+        ("\\", r"\\text\s*\{\s*or\s*\}", ";"),
+        ("n", r"(?<![a-zA-Z\\])(?:and|AND)(?![a-zA-Z])", ","),
+        ("", r"(?<![a-zA-Z\\])(?:or|OR)(?![a-zA-Z])", ";"),
+        ("\\", rf"\\(?:lor|vee){_END}", ";"),
+        ("\\", rf"\\(?:land|wedge){_END}", ","),
+        ("\\", r"(?:\b(?:US|A|C))?\\[$£€¥₹]\s*|\\(?:pounds|euro)(?![a-zA-Z])\s*", ""),  # currency
+        ("", r"[£€¥₹₩₽]\s*|\bUS(?=\s*\$)|(?<![a-zA-Z])(?:USD|EUR|GBP|INR|Rs\.?)\s*(?=\$?-?[\d.])", ""),
+        ("\\", r"\\text\s*\{\s*\}", " "),
+        ("$", r"\$", " "),  # math delimiters
+        ("\\", r"\\\(|\\\)|(?<!\\)\\\[|(?<!\\)\\\]", " "),
+        ("\\", rf"\\(?:[dtc]|nice|s|flat)frac{_END}", r"\\frac"),
+        ("\\", rf"\\[dt]binom{_END}", r"\\binom"),
+        ("\\", r"\\not\s*=|\\neg?\s*=", r"\\ne "),
+        ("\\", rf"\\(le|ge|ne)q?q?(?:slant)?{_END}", r"\\\1"),
+        ("=", r"<=|=<", r"\\le "),
+        ("=", r">=", r"\\ge "),
+        ("!", r"(?<![\d)}!])(\s*)!=|(?<=[\s])!=|=/=|<>", r"\\ne "),
+        ("\\", rf"\\lt{_END}", "<"),
+        ("\\", rf"\\gt{_END}", ">"),
+        ("\\", rf"\\lbrace{_END}", r"\\{"),
+        ("\\", rf"\\rbrace{_END}", r"\\}"),
+        ("\\", rf"\\(?:langle|lparen){_END}", "("),
+        ("\\", rf"\\(?:rangle|rparen){_END}", ")"),
+        ("\\", rf"\\lbrack{_END}", "["),
+        ("\\", rf"\\rbrack{_END}", "]"),
+        ("\\", rf"\\(?:l|r)?vert{_END}|\\mid{_END}", "|"),
+        ("\\", rf"\\colon{_END}", ":"),
+        ("\\", rf"\\(?:varnothing|empty){_END}", r"\\emptyset"),
+        ("\\", rf"\\(?:backslash|smallsetminus){_END}", r"\\setminus"),
+        (
+            "\\",
+            rf"\\(?:mathbb|Bbb|mathbf)\s*(?:\{{\s*R\s*\}}|R{_END})|\\(?:R|reals|Reals){_END}",
+            r"\\mathbb{R}",
+        ),
+        ("\\", rf"\\(?:c|l|d|v)?dots[bcimo]?{_END}", r"\\ldots "),
+        ("...", r"\.\.\.+", r"\\ldots "),
+        ("\\", rf"\\approxeq{_END}|\\simeq{_END}", r"\\approx "),
+        ("\\", rf"\\times{_END}", r"\\cdot"),
+        ("10", r"(?<=\d)\s*[xX*]\s*(?=10\s*\^)", r"\\cdot "),
+        ("", r"\s*(?:\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degrees?(?![a-zA-Z]))", r"^\\circ"),
+        ("^", r"(?<=\d)\s*\^\s*(?:o(?![a-zA-Z])|\{\s*o\s*\}|\\text\{\s*o\s*\})", r"^\\circ"),
+        ("%", r"\\%", "%"),
+        ("", r"\\text\s*\{\s*(?:percent|per cent|%)\s*\}|(?<=\d)\s*(?:percent|per cent)(?![a-zA-Z])", "%"),
+        (".", r"\b(sq|cu|ft|in|lbs?|oz|yds?|hrs?|mins?|secs?|approx)\.(?=\s|$|\})", r"\1"),
+        ("np.", r"\bnp\.(?=[a-z])", ""),  # numpy's functions stand in some references
+        (
+            "",
             r"(?<![a-zA-Z\\])(arc(?:sin|cos|tan)|sin|cos|tan|cot|sqrt|ln|log|exp|pi|infty|infinity)(?![a-zA-Z])",
             lambda m: "\\" + {"infinity": "infty"}.get(m[1], m[1]),
         ),
-        (r"\*\*", "^"),
-        (r"\^\s*(-\d+|\d{2,})", r"^{\1}"),
-        (r"\\frac\s*([0-9a-zA-Z]|\\(?:pi|theta|alpha|beta|lambda)(?![a-zA-Z]))", r"\\frac{\1}"),
-        (rf"(\\frac\s*{_GROUP})\s*([0-9a-zA-Z])", r"\1{\2}"),
-        (r"(\\frac\s*\{)", r"\\frac{"),
-        (r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
-        (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<![\d./^_{])(\d+)\s+(\d+)\s*/\s*(\d+)(?!\d)", r"\1\\frac{\2}{\3}"),  # 1 1/2
-        (r",(?:\s*,)+", ","),
-        (r"\s+", " "),
+        ("**", r"\*\*", "^"),
+        ("^", r"\^\s*(-\d+|\d{2,})", r"^{\1}"),
+        ("\\frac", rf"\\frac\s*([0-9a-zA-Z]|{_GREEK})", r"\\frac{\1}"),
+        ("\\frac", rf"(\\frac\s*{_GROUP})\s*([0-9a-zA-Z]|{_GREEK})", r"\1{\2}"),
+        ("\\frac", r"(\\frac\s*\{)", r"\\frac{"),
+        ("\\choose", r"\{\s*(\w+)\s*\\choose\s*(\w+)\s*\}", r"\\binom{\1}{\2}"),
+        ("\\binom", r"\\binom\s*([0-9a-zA-Z])", r"\\binom{\1}"),
+        ("\\binom", rf"(\\binom\s*{_GROUP})\s*([0-9a-zA-Z])", r"\1{\2}"),
+        ("\\sqrt", r"\\sqrt\s*([0-9a-zA-Z])", r"\\sqrt{\1}"),
+        ("\\sqrt", r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        ("\\", r"\\(overline|bar)\s*(\d)", r"\\\1{\2}"),
+        ("/", r"(?<![\d./^_{])(\d+)\s+(\d+)\s*/\s*(\d+)(?!\d)", r"\1\\frac{\2}{\3}"),  # 1 1/2
+        # digits in groups of three, by one separator throughout
+        (
+            "",
+            r"(?<![\w.,^{])(?<!\d )(\d{1,3})([ '_])(\d{3}(?:\2\d{3})*)(?![\d_']|\s*/|\s*\\frac| \d)",
+            lambda m: m[1] + m[3].replace(m[2], ""),
+        ),
+        ("", r"[,;](?:\s*[,;])+", lambda m: ";" if ";" in m[0] else ","),
+        ("", r"\s+", " "),
     )
 ]
 
-_DIGITS = rf"\d{{1,{LONGEST_NUMBER}}}"
-_DECIMAL = rf"(?:{_DIGITS}(?:\.\d{{0,{LONGEST_NUMBER}}})?|\.{_DIGITS})"
-_POWER = r"(?:[eE](?P<e>[+-]?\d{1,3})|\\cdot10\^(?:\{(?P<braced>[+-]?\d{1,3})\}|(?P<digit>\d)))"
-_SCIENTIFIC = re.compile(rf"(?P<mantissa>[+-]?{_DECIMAL}){_POWER}?")
-_POWER_OF_TEN = re.compile(r"(?P<sign>[+-]?)10\^(?:\{(?P<braced>[+-]?\d{1,3})\}|(?P<digit>\d))")
-_QUOTIENT = re.compile(
-    rf"(?P<sign>[+-]?)(?:\\frac\{{(?P<a>[+-]?{_DECIMAL})\}}\{{(?P<b>[+-]?{_DECIMAL})\}}"
-    rf"|(?P<c>{_DECIMAL})/(?P<d>-?{_DECIMAL}))"
-)
-_MIXED = re.compile(rf"(?P<sign>[+-]?)(?P<whole>{_DIGITS})\\frac\{{(?P<a>{_DIGITS})\}}\{{(?P<b>{_DIGITS})\}}")
-_REPEATING = re.compile(
-    r"(?P<sign>[+-]?)(?P<head>\d{0,40}\.\d{0,40})\\(?:overline|bar)\{(?P<tail>\d{1,40})\}"
-)
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_SIMPLE = re.compile(r"-?\d+(?:\.\d+)?|[a-zA-Z]")
 _SPACE = re.compile(r"(\\[a-zA-Z]+ )(?=[a-zA-Z])|(\d )(?=\d)| ")
-_PROSE = re.compile(r"(?<![\\a-zA-Z{])(?!and\b|or\b|OR\b)[a-zA-Z]{2,}(?: |$|,)")
-_SEGMENT = re.compile(r"\$([^$]+)\$|\\\((.+?)\\\)", re.DOTALL)
+_EMPHASIS = re.compile(
+    r"(?<![\w)\]}*])\*\*(?=[^\s*])([^*]+?)(?<=\S)\*\*(?![\w(*])"
+    r"|(?<!\w)__(?=[^\s_])([^_]+?)(?<=\S)__(?!\w)|(?<!`)`(?=[^\s`])([^`']+?)`(?![`'])"
+    r"|``([^`']+?)''|(?<!\w)\"([^\"]+)\"(?!\w)|(?<=\{)'([^']+)'(?=\})"
+)
+_AROUND = re.compile(r"(?s)([*_'`])(?=[^\s*_'`])(.*?)(?<=[^\s\\*_'`])\1")
+_PRICE = re.compile(r"\\?\$\s*(-?[\d,.]*\d)")
+_NOTES = re.compile(r"<<[^<>]*>>")
 
 
-def last_boxed(text: str) -> str | None:
-    r"""What the last \boxed{...} or \fbox{...} holds; None if there is none or its brace is never closed."""
-    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
-    if start < 0:
-        return None
-    begin = text.index("{", start) + 1
-    depth = 1
-    for end in range(begin, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[end], 0)
-        if depth == 0:
-            return text[begin:end].strip()
-    return None
+def plain_text(answer: str) -> str:
+    """The answer without typography: characters that LaTeX spells, emphasis, quotes, calculator notes."""
+    text = ascii_text(answer).strip()
+    if "<<" in text:
+        text = _NOTES.sub("", text)
+    if any(mark in text for mark in "*_`\"'"):
+        text = _EMPHASIS.sub(lambda m: m[m.lastindex or 0], text)
+        if m := _AROUND.fullmatch(text.rstrip(".")):
+            text = m[2]
+    return text
 
 
 def canonical(answer: str) -> str:
-    """The answer in one spelling: no sizes, delimiters, currency or final full stop; single spaces.
-
-    Of a sentence that holds formulas, the last formula is the answer.
-    """
-    text = (last_boxed(answer) or answer).strip().translate(_UNICODE)
-    segments = list(_SEGMENT.finditer(text))
-    if segments and _PROSE.search(_SEGMENT.sub(" ", text)):
-        text = segments[-1][1] or segments[-1][2]
+    """The answer in one spelling: no sizes, delimiters, currency or final full stop; single spaces."""
+    text = plain_text(answer)
+    if _SIMPLE.fullmatch(text):
+        return text
+    if m := _PRICE.fullmatch(text):
+        text = rf"{m[1]}\text{{ dollars}}"
     if "\\begin" not in text:
         text = re.sub(r"\\\\(?=[a-zA-Z])", r"\\", text)  # a backslash escaped twice
-    for pattern, replacement in _SPELLINGS:
-        text = pattern.sub(replacement, text)
-    text = text.strip(" ").rstrip(".,;: ").lstrip(": ")
-    opened = text.count("{") - text.count("}")
+    for needed, pattern, replacement in _SPELLINGS:
+        if needed in text:
+            text = pattern.sub(replacement, text)
+    text = text.strip(" ").rstrip(".,;: ").lstrip(":;, ")
+    opened = text.count("{") - text.count("}") - text.count("\\{") + text.count("\\}")
     return text + "}" * opened if opened > 0 else text
 
 
 def compact(text: str) -> str:
     """Canonical text without spaces, except between a command and a letter and between digits."""
-    return _SPACE.sub(r"\1\2", text)
-
-
-def rational(text: str) -> Fraction | None:
-    """The number that a compact text is, exactly; None if it is something else.
-
-    Integers, decimals (also repeating), quotients, mixed numbers, scientific notation, thousands commas.
-    """
-    if _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
-    if m := _SCIENTIFIC.fullmatch(text):
-        return Fraction(m["mantissa"].rstrip(".")) * _ten(m["e"] or m["braced"] or m["digit"] or "0")
-    if m := _POWER_OF_TEN.fullmatch(text):
-        return _signed(m["sign"], _ten(m["braced"] or m["digit"]))
-    if m := _QUOTIENT.fullmatch(text):
-        over, under = (Fraction((m[x] or m[y]).rstrip(".")) for x, y in ("ac", "bd"))
-        return _signed(m["sign"], over / under) if under else None
-    if m := _MIXED.fullmatch(text):
-        whole, part, parts = (int(m[key]) for key in ("whole", "a", "b"))
-        return _signed(m["sign"], whole + Fraction(part, parts)) if part < parts else None
-    if m := _REPEATING.fullmatch(text):
-        places = len(m["head"].partition(".")[2])
-        cycle = Fraction(int(m["tail"]), 10**places * (10 ** len(m["tail"]) - 1))
-        return _signed(m["sign"], Fraction(f"0{m['head']}0") + cycle)
-    return None
-
-
-def _ten(exponent: str) -> Fraction:
-    return Fraction(10) ** int(exponent)
-
-
-def _signed(sign: str, value: Fraction) -> Fraction:
-    return -value if sign == "-" else value
+    return _SPACE.sub(r"\1\2", text) if " " in text else text

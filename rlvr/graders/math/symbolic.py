@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import re
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,9 @@ import math_verify
 import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from rlvr.graders.math.compare import LENIENT_TOLERANCE, compare
+from rlvr.graders.math.compare import LENIENT_TOLERANCE, Rules, compare
+from rlvr.graders.math.numbers import rational
+from rlvr.graders.math.proofs import identical
 
 # It warns that its timeouts are off: the worker has one.
 logging.getLogger("math_verify").setLevel(logging.ERROR)
@@ -24,8 +27,14 @@ logging.getLogger("math_verify").setLevel(logging.ERROR)
 # Values are compared to so many digits: formulas at a few points, constants also to a great many, since
 # 1 - 2^-2016 is not 1. The last digits may be lost to rounding.
 DIGITS, MANY_DIGITS, LOST = 40, 1500, 15
-# Smooth formulas that agree at two random points are equal; others may have several branches.
-POINTS, BRANCH_POINTS = 2, 8
+# The bounds of intervals are compared to so many decimal places.
+BOUND_DIGITS = 40
+# Formulas without an exact proof are equal if they agree at so many points; those with several branches
+# need more. The points depend on both formulas, so that none can be built to vanish at its own.
+POINTS, BRANCH_POINTS = 4, 8
+# The denominators of points are primes about this size: \sin(97\pi x) is 0 wherever x is a multiple of 1/97.
+_DENOMINATORS = (1_000_003, 1_299_709, 1_500_007, 1_700_021, 2_000_003)
+_FEWEST, _MOST, _MOST_IN_TOWERS = 3, 97, 19
 _CONVERSION = ConversionConfig(lowercase_symbols=False, interpret_as_mixed_fractions=False)
 # What the parser would read as something else.
 _MENDS = [
@@ -48,13 +57,29 @@ _REAL = {"x", "y", "z", "t"}
 _WHOLE = (sympy.floor, sympy.ceiling, sympy.Mod, sympy.factorial, sympy.binomial)
 
 
-def equal(given: str, wanted: str, lenient: bool) -> bool:
+def equal(given: str, wanted: str, lenient: bool, rounding: bool = False) -> bool:
     """Whether two answers are equal under the strict or the lenient rules, by algebra where needed."""
 
     def same(one: str, other: str) -> bool:
         return _same(one, other, lenient)
 
-    return bool(compare(given, wanted, lenient, same))
+    return bool(compare(given, wanted, Rules(lenient, rounding), same, _real))
+
+
+def _real(text: str) -> Fraction | None:
+    """The real number that a compact text is, rounded far below any difference between two answers."""
+    if (number := rational(text)) is not None:
+        return number
+    parsed = _parsed(text)
+    if not isinstance(parsed, sympy.Expr) or parsed.free_symbols:
+        return None
+    value = sympy.N(parsed, 2 * BOUND_DIGITS)
+    if not (value.is_real and value.is_finite):
+        return None
+    return Fraction(
+        round(Fraction(*map(int, sympy.Rational(value).as_numer_denom())) * 10**BOUND_DIGITS),
+        10**BOUND_DIGITS,
+    )
 
 
 def _same(given: str, wanted: str, lenient: bool) -> bool:
@@ -63,10 +88,21 @@ def _same(given: str, wanted: str, lenient: bool) -> bool:
         return False
     if isinstance(a, sympy.Eq) and isinstance(b, sympy.Eq):
         return _same_equation(a, b)
-    agree = _agree(a, b, DIGITS, LENIENT_TOLERANCE if lenient else None)
+    if _exactly(a, b):
+        return True
+    rounded = lenient and "." in given + wanted  # without decimals there is nothing to round
+    return rounded and bool(_agree(a, b, DIGITS, float(LENIENT_TOLERANCE)))
+
+
+def _exactly(a: Any, b: Any) -> bool:
+    """By proof where there is one, else by values to many digits."""
+    formulas = isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)
+    if formulas and (proven := identical(a, b)) is not None:
+        return proven
+    agree = _agree(a, b, DIGITS, None)
     if agree is None:
         return math_verify.verify(b, a, timeout_seconds=None)
-    if agree and not lenient and not (a.free_symbols or b.free_symbols):
+    if agree and not (a.free_symbols or b.free_symbols):
         return bool(_agree(a, b, MANY_DIGITS, None))
     return agree
 
@@ -122,17 +158,19 @@ def _points(*expressions: Any) -> list[tuple[dict[Any, Any], bool]]:
 
     One symbol at a time is negative, since sqrt(ab) = sqrt(a) sqrt(b) is meant for positive ones.
     """
-    rng = random.Random(0)
+    rng = random.Random("|".join(map(sympy.srepr, expressions)))
     symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
     if not symbols:
         return [({}, False)]
     count = BRANCH_POINTS if any(e.has(*_BRANCHES) for e in expressions) else POINTS
     whole = any(e.has(*_WHOLE) for e in expressions)
+    most = _MOST_IN_TOWERS if any(map(_grows_fast, expressions)) else _MOST
 
     def value(symbol: Any) -> Any:
         if whole and symbol.name not in _REAL:
-            return sympy.Integer(rng.randint(3, 19))
-        return sympy.Rational(rng.randint(101, 399), 97)
+            return sympy.Integer(rng.randint(_FEWEST, most))
+        under = rng.choice(_DENOMINATORS)
+        return sympy.Rational(rng.randint(under, 4 * under), under)
 
     points = [({s: value(s) for s in symbols}, False) for _ in range(count)]
     if whole:
@@ -141,13 +179,27 @@ def _points(*expressions: Any) -> list[tuple[dict[Any, Any], bool]]:
     return points + [({**first, s: -first[s]}, True) for s in symbols]
 
 
+def _grows_fast(expression: Any) -> bool:
+    """Whether it has sums, products or powers of powers, which take long at large numbers."""
+    if expression.has(sympy.Sum, sympy.Product, sympy.Integral):
+        return True
+    powers = [p for p in expression.atoms(sympy.Pow) if p.exp.free_symbols]
+    return any(p.exp.has(sympy.Pow, sympy.factorial, sympy.binomial) for p in powers)
+
+
 def _same_equation(a: Any, b: Any) -> bool:
     """Whether one equation is the other times a number: the ratio has one value at all points, not zero."""
-    ratio = (a.lhs - a.rhs) / (b.lhs - b.rhs)
+    left, right = a.lhs - a.rhs, b.lhs - b.rhs
+    if left == 0 or right == 0:
+        return False
+    ratio = left / right
     values = [
-        sympy.N(ratio, DIGITS, subs=point) for point, must_be_real in _points(ratio) if not must_be_real
+        sympy.N(ratio, DIGITS, subs=point) for point, must_be_real in _points(left, right) if not must_be_real
     ]
     first = values[0]
     if not all(v.is_number and v.is_finite for v in values) or first == 0:
         return False
-    return all(abs(v - first) <= sympy.Float(10, DIGITS) ** (LOST - DIGITS) * abs(first) for v in values)
+    if not all(abs(v - first) <= sympy.Float(10, DIGITS) ** (LOST - DIGITS) * abs(first) for v in values):
+        return False
+    factor = sympy.nsimplify(first, rational=True, tolerance=sympy.Float(10) ** (LOST - DIGITS))
+    return identical(left, factor * right) is not False if factor.q < 10**6 else True

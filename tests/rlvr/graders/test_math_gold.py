@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from rlvr.graders.math.grader import MathVerifier
-from rlvr.graders.math.notation import canonical, rational
-from rlvr.graders.math.shapes import Many, Scalar, Word, shape_of
+from rlvr.graders.math.notation import canonical
+from rlvr.graders.math.numbers import rational
+from rlvr.graders.math.reading import shape_of
+from rlvr.graders.math.shapes import Many, Scalar, Word
 from rlvr.tasks import build_task
 
 BOXED = MathVerifier("qwen_boxed", "strict")
@@ -49,7 +51,7 @@ def test_worked_solutions_are_correct(data: Path, name: str, rows: int) -> None:
     right = correct([(solutions[p.id], p.reference) for p in problems])
     wrong = [p.id for p, ok in zip(problems, right, strict=True) if not ok]
     print(f"\n{name}: {sum(right)} of {rows} correct; not: {wrong}")
-    assert sum(right) / rows >= 0.98
+    assert sum(right) / rows >= 0.975
 
 
 def rewritten(answer: str) -> list[str]:
@@ -60,7 +62,7 @@ def rewritten(answer: str) -> list[str]:
     shape = shape_of(answer)
     if isinstance(shape, Word):
         return [*forms, rf"\text{{{shape.text}}}", shape.text.upper()]
-    if isinstance(shape, Many) and shape.kind == ",":
+    if isinstance(shape, Many) and shape.kind in (",", "{}"):
         listing = canonical(answer)
         listing = listing[2:-2] if listing.startswith(r"\{") else listing
         parts = [part.strip() for part in listing.split(",")]

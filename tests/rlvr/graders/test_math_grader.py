@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.graders import Status, Verdict, math
-from rlvr.graders.math.compare import compare
+from rlvr.graders import Status, Verdict
+from rlvr.graders.math import grader
+from rlvr.graders.math.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.grader import MathVerifier
 from rlvr.sandbox import Limits, WorkerPool
 
 CORPORA = Path(__file__).parent / "corpora"
-STRICT, PAPER = MathVerifier("r1_zero", "strict"), MathVerifier("r1_zero", "paper")
+STRICT, LENIENT = MathVerifier("r1_zero", "strict"), MathVerifier("r1_zero", "lenient")
 
 
 def corpus(name: str) -> list[dict[str, str]]:
@@ -46,7 +47,7 @@ def verdicts(verifier: MathVerifier, rows: list[dict[str, str]]) -> list[Verdict
         ("The answer is 7.", "r1_zero", None, "7"),
         ("first 6, then 7 apples", "r1_zero", None, "7"),
         ("", "r1_zero", None, None),
-        (r"\boxed{1}, \boxed{\frac{a}{b^{2}}}", "qwen_boxed", r"\frac{a}{b^{2}}", r"\frac{a}{b^{2}}"),
+        (r"\boxed{1}, so \boxed{\frac{a}{b^{2}}}", "qwen_boxed", r"\frac{a}{b^{2}}", r"\frac{a}{b^{2}}"),
         (r"\boxed{7", "qwen_boxed", None, "7"),
         ("<answer>7</answer>", "qwen_boxed", None, "7"),
         ("Answer: 1,234", "plain", "1,234", "1,234"),
@@ -71,25 +72,34 @@ def test_where_the_answer_is_looked_for(
         ("2.00009", "2"),  # within 1e-4 of the reference
         (r"1.41421", r"\sqrt{2}"),
         ("0.33333", r"\frac{1}{3}"),
-        ("50", "0.5"),  # per cent either way
+        ("50", "0.5"),  # a proportion as per cent, either way
         ("0.08", "8"),
         ("[1,2]", "(1,2)"),  # brackets
         ("1, 2", "(1,2)"),
         ("5 m", "5 \\text{ cm}"),
     ],
 )
-def test_what_paper_takes_for_equal_and_strict_does_not(given: str, wanted: str) -> None:
+def test_what_lenient_takes_for_equal_and_strict_does_not(given: str, wanted: str) -> None:
     given = given.replace(" m", r"\text{ m}")
     assert STRICT(f"<answer>{given}</answer>", wanted).status is Status.WRONG
-    assert PAPER(f"<answer>{given}</answer>", wanted).status is Status.CORRECT
+    assert LENIENT(f"<answer>{given}</answer>", wanted).status is Status.CORRECT
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted"), [("2.001", "2"), ("7", "8"), (r"\sqrt{3}", r"\sqrt{2}"), ("A", "B")]
+    ("given", "wanted"),
+    [
+        ("2.001", "2"),
+        ("7", "8"),
+        (r"\sqrt{3}", r"\sqrt{2}"),
+        ("A", "B"),
+        ("9999", "10000"),
+        ("400", "4"),
+        ("1", "100"),
+    ],
 )
 def test_what_is_wrong_for_both(given: str, wanted: str) -> None:
     assert STRICT(f"<answer>{given}</answer>", wanted).status is Status.WRONG
-    assert PAPER(f"<answer>{given}</answer>", wanted).status is Status.WRONG
+    assert LENIENT(f"<answer>{given}</answer>", wanted).status is Status.WRONG
 
 
 def test_a_verdict_carries_its_evidence() -> None:
@@ -98,10 +108,10 @@ def test_a_verdict_carries_its_evidence() -> None:
     assert 0 < verdict.seconds < 60
     long = STRICT(f"<answer>{'9' * 3000}</answer>", "7")
     assert long.status is Status.UNPARSED and len(long.extracted or "") == 1000
-    assert (STRICT.version, PAPER.version) == ("math-strict-1", "math-paper-1")
+    assert (STRICT.version, LENIENT.version) == ("math-strict-2", "math-lenient-2")
 
 
-@pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
+@pytest.mark.parametrize("verifier", [STRICT, LENIENT], ids=["strict", "lenient"])
 def test_a_batch_is_graded_as_its_items_are(verifier: MathVerifier) -> None:
     rows = [*corpus("math_equal")[::20], *corpus("math_different")[::20]]
     items = [(f"<answer>{row['given']}</answer>", row["wanted"]) for row in rows]
@@ -125,21 +135,21 @@ def test_a_question_that_comes_again_is_decided_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(grader, "algebra", Counting)
     item = (r"<answer>\sqrt{8}</answer>", r"2\sqrt{2}")
     assert [v.correct for v in STRICT.grade([item] * 3)] == [True] * 3
-    assert asked == [(r"\sqrt{8}", r"2\sqrt{2}", False)]
+    assert asked == [(r"\sqrt{8}", r"2\sqrt{2}", False, False)]
 
 
 def test_only_a_lenient_grader_takes_an_answer_from_elsewhere() -> None:
     for completion, formed in (("<answer>7</answer>", True), ("it is 7", False)):
-        verdict = PAPER(completion, "7")
+        verdict = LENIENT(completion, "7")
         assert verdict.correct and verdict.well_formed is formed
     assert not STRICT("it is 7", "7").well_formed and STRICT("<answer>8</answer>", "7").well_formed
 
 
 def test_the_first_stage_starts_no_worker() -> None:
     for row in corpus("math_different"):
-        assert compare(row["given"], row["wanted"], lenient=False) is not True
-    assert compare("1,2,3", "3, 2, 1", lenient=False) is True
-    assert compare(r"\sqrt{8}", r"2\sqrt{2}", lenient=False) is None
+        assert compare(row["given"], row["wanted"], Rules()) is not True
+    assert compare("1,2,3", "3, 2, 1", Rules()) is True
+    assert compare(r"\sqrt{8}", r"2\sqrt{2}", Rules()) is None
 
 
 # Equality has no direction; the fast tests take one.
@@ -169,7 +179,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # The fast tests take every eighth answer, the slow ones all.
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
-@pytest.mark.parametrize("verifier", [STRICT, PAPER], ids=["strict", "paper"])
+@pytest.mark.parametrize("verifier", [STRICT, LENIENT], ids=["strict", "lenient"])
 def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVerifier, every: int) -> None:
     rows = corpus("math_hostile")
     assert len(rows) >= 60

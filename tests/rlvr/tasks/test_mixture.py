@@ -141,13 +141,13 @@ def test_the_configuration_fills_defaults_and_names_every_mistake() -> None:
     assert (countdown["weight"], countdown["name"]) == (1, "countdown:4")
     twice = ", ".join(["{until: 5, tasks: [gsm8k]}"] * 2)
     wrong = {
-        "task.tasks=[{name: gsm8k, grade: paper}]": "task.tasks[0].grade",
+        "task.tasks=[{name: gsm8k, grade: lenient}]": "task.tasks[0].grade",
         "task.tasks=[{name: gsm9k}]": "task.tasks[0].name",
         "task.tasks=[{name: gsm8k, weight: 0}]": "task.tasks.0.weight",
         "task.stages=[{until: 5, tasks: [gsm8k]}]": "task.stages",
         "task.stages=[{tasks: [gsm8k]}, {tasks: [math500]}]": "task.stages",
         f"task.stages=[{twice}, {{tasks: [gsm8k]}}]": "task.stages",
-        "task.stages=[{tasks: [{name: gsm8k, grade: paper}]}]": "task.stages[0].tasks[0].grade",
+        "task.stages=[{tasks: [{name: gsm8k, grade: lenient}]}]": "task.stages[0].tasks[0].grade",
         "task.stages=[{tasks: []}]": "task.stages.0.tasks",
         "probe.tasks=[mixture]": "probe.tasks",
     }
