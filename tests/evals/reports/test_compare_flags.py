@@ -8,7 +8,7 @@ import pytest
 from run_directories import BASE, write_run
 
 from evals.reports.compare.arms import make_study
-from evals.reports.compare.flags import Flag, flags
+from evals.reports.compare.flags import Flag, changed_defaults, flags
 from evals.reports.compare.loading import PERPLEXITY, read_runs
 from rlvr.core.run_dir import append_jsonl
 
@@ -31,7 +31,7 @@ def test_what_is_not_an_algorithms_default_is_told(tmp_path: Path) -> None:
         write_run(tmp_path / "grpo", "recipe=grpo_tiny"),
         write_run(tmp_path / "rloo", "recipe=rloo_tiny"),
     ]
-    study = make_study([read_run(run) for run in runs])
+    study = make_study(read_runs(runs))
     assert changed_defaults(study) == [("GRPO", "kl.coefficient=0.0 (default 0.04)")]
 
 
