@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rlvr.config import registry
+from rlvr.core.threads import wait_briefly
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, which returns the exit status
 COMMANDS = {
@@ -34,4 +35,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    wait_briefly()
     sys.exit(main(sys.argv[1:]))

@@ -16,6 +16,7 @@ sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or os.curdir
 from rlvr.config.errors import ConfigError  # noqa: E402
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.run_dir import RunDirError  # noqa: E402
+from rlvr.core.threads import wait_briefly  # noqa: E402
 from rlvr.planning.advice import Gpus  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
 from rlvr.planning.help import help_text  # noqa: E402
@@ -82,4 +83,5 @@ def _run(config: Config) -> int:
 
 
 if __name__ == "__main__":
+    wait_briefly()
     sys.exit(main(sys.argv[1:]))
