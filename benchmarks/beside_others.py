@@ -2,11 +2,11 @@
 
     python benchmarks/beside_others.py [--rounds 7] [--threads 2] [--others 1]
 
-A process with each setting does the same steps, in turns, with and without programs beside it that keep one
-core each busy. libgomp, the OpenMP runtime of torch's CPU builds, reads a setting once, when torch is loaded.
+A process with each setting does the same steps, in turns, with and without programs beside it that keep
+one core each busy. libgomp, the OpenMP runtime of torch's CPU builds, reads a setting when torch is loaded.
 
-Printed are medians over rounds [smallest, largest] of ratios within a round. `fair` is what a program that
-waits for nobody could expect: the cores over the programs' threads, where those are more than the cores.
+Printed are medians over rounds [smallest, largest] of ratios within a round. `fair` is the
+ratio of threads, those of the other programs included, to cores: what equal shares would give.
 """
 
 from __future__ import annotations
@@ -20,9 +20,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rlvr.core.threads import SPINS
+
 Case = tuple[str, bool]  # a setting's name, and whether others were beside it
 
-SETTINGS = {"spinning": {}, "passive": {"OMP_WAIT_POLICY": "passive"}}
+SETTINGS = {
+    "libgomp's own": {},
+    "rlvr's": {"GOMP_SPINCOUNT": str(SPINS)},
+    "passive": {"OMP_WAIT_POLICY": "passive"},
+}
 
 
 def main() -> int:
@@ -46,6 +52,7 @@ def main() -> int:
                 row |= {(name, True): step(worker) for name, worker in workers.items()}
             if number:  # the first round warms up
                 rows.append(row)
+                print("  ".join(f"{seconds:.2f}" for seconds in row.values()), file=sys.stderr, flush=True)
     finally:
         for worker in workers.values():
             worker.kill()
@@ -53,8 +60,10 @@ def main() -> int:
     for name in SETTINGS:
         print(f"{name}: beside others / alone {ratio(rows, (name, True), (name, False))}")
     for beside in (False, True):
-        where = "beside others" if beside else "alone"
-        print(f"{where}: spinning / passive {ratio(rows, ('spinning', beside), ('passive', beside))}")
+        for name in list(SETTINGS)[1:]:
+            where = "beside others" if beside else "alone"
+            found = ratio(rows, ("libgomp's own", beside), (name, beside))
+            print(f"{where}: libgomp's own / {name} {found}")
     return 0
 
 
@@ -102,7 +111,7 @@ def take_steps() -> None:
     from our_step import OurStep
     from workload import Workload
 
-    ours = OurStep(Workload("1M", 4, 8, 32, 48, 0.0, trl_rows=8, micro_batch_tokens=2048), lr=1e-5)
+    ours = OurStep(Workload("1M", 2, 8, 32, 16, 0.0, trl_rows=8, micro_batch_tokens=1024), lr=1e-5)
     ours.keep_gradient = False
     for number, _ in enumerate(sys.stdin):
         begun = time.perf_counter()

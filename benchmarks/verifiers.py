@@ -20,7 +20,7 @@ from statistics import median, quantiles
 import math_verify
 
 from rlvr.graders import Status
-from rlvr.graders.math.compare import compare
+from rlvr.graders.math.equality.compare import compare
 from rlvr.graders.math.grader import SECONDS, MathVerifier, algebra
 
 CORPORA = Path(__file__).resolve().parent.parent / "tests" / "rlvr" / "graders" / "corpora"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rlvr.config.dispatch import dispatch
 from rlvr.core.errors import exit_status
+from rlvr.core.threads import wait_briefly
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, whose docstring is the help
 COMMANDS = {
@@ -42,4 +43,5 @@ def help_of(name: str) -> str:
 
 
 if __name__ == "__main__":
+    wait_briefly()
     sys.exit(main(sys.argv[1:]))

@@ -20,6 +20,7 @@ if _HERE in map(os.path.abspath, sys.path):
 
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.errors import INTERRUPTED, exit_status  # noqa: E402
+from rlvr.core.threads import wait_briefly  # noqa: E402
 from rlvr.planning.advice import Gpus  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
 from rlvr.planning.help import help_text  # noqa: E402
@@ -60,4 +61,5 @@ def _run(config: Config) -> int:
 
 
 if __name__ == "__main__":
+    wait_briefly()
     sys.exit(main(sys.argv[1:]))

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: tests run side by side, and threads that wait for each other would spin.
+# Before torch is imported: tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import pytest
 from forked import Forked, finished

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 PRELOADED = ["preloaded"]
@@ -69,7 +68,8 @@ class Forked:
         return (out.read_text(), errors.read_text()) if errors.exists() else ("", "")
 
     def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
+        """As a Popen: nothing where it has ended, and its number may be another's."""
+        if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:

@@ -1,1 +1,1 @@
-"""What every package stands on: seeds, progress, interrupts, the run directory, checkpoints."""
+"""What every package stands on: seeds, threads, progress, interrupts, the run directory, checkpoints."""

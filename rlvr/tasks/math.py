@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rlvr.graders.math.boxes import boxed
 from rlvr.graders.math.grader import GraderName, MathVerifier
-from rlvr.graders.math.notation import LONGEST_ANSWER, canonical
-from rlvr.graders.math.numbers import rational
+from rlvr.graders.math.reading.boxes import boxed
+from rlvr.graders.math.reading.notation import LONGEST_ANSWER, canonical
+from rlvr.graders.math.reading.numbers import rational
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render

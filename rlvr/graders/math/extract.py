@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from rlvr.graders.math.boxes import boxed
-from rlvr.graders.math.turns import own_turn
+from rlvr.graders.math.reading.boxes import boxed
+from rlvr.graders.math.reading.turns import own_turn
 
 TemplateName: TypeAlias = Literal["r1_zero", "qwen_boxed", "plain"]
 

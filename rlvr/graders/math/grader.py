@@ -14,9 +14,9 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from rlvr.graders import Status, Verdict
-from rlvr.graders.math.compare import Rules, compare
+from rlvr.graders.math.equality.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
-from rlvr.graders.math.notation import LONGEST_ANSWER
+from rlvr.graders.math.reading.notation import LONGEST_ANSWER
 from rlvr.sandbox import CallFailed, Limits, WorkerPool
 
 GraderName: TypeAlias = Literal["strict", "lenient"]
@@ -44,7 +44,7 @@ def _listed(prefix: str) -> str:
 def algebra() -> WorkerPool:
     """The workers that decide equality by algebra, shared by all math verifiers of this process."""
     return WorkerPool(
-        "rlvr.graders.math.symbolic:equal",
+        "rlvr.graders.math.equality.symbolic:equal",
         limits=Limits(seconds=SECONDS),
         warm_up=(_listed(""), _listed("0+"), False),
     )

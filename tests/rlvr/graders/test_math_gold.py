@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from rlvr.graders.math.grader import MathVerifier
-from rlvr.graders.math.notation import canonical
-from rlvr.graders.math.numbers import rational
-from rlvr.graders.math.reading import shape_of
-from rlvr.graders.math.shapes import Many, Scalar, Word
+from rlvr.graders.math.reading.notation import canonical
+from rlvr.graders.math.reading.numbers import rational
+from rlvr.graders.math.reading.parsing import shape_of
+from rlvr.graders.math.reading.shapes import Many, Scalar, Word
 from rlvr.tasks import build_task
 
 BOXED = MathVerifier("qwen_boxed", "strict")

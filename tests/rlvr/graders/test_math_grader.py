@@ -12,7 +12,7 @@ import pytest
 
 from rlvr.graders import Status, Verdict
 from rlvr.graders.math import grader
-from rlvr.graders.math.compare import Rules, compare
+from rlvr.graders.math.equality.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.grader import MathVerifier
 from rlvr.sandbox import Limits, WorkerPool
@@ -170,7 +170,7 @@ def test_precision_and_recall_on_the_labelled_corpus(forward: bool) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that give an answer half a second, so that the hostile ones cost little time."""
-    pool = WorkerPool("rlvr.graders.math.symbolic:equal", workers=2, limits=Limits(seconds=0.5))
+    pool = WorkerPool("rlvr.graders.math.equality.symbolic:equal", workers=2, limits=Limits(seconds=0.5))
     monkeypatch.setattr(grader, "algebra", lambda: pool)
     yield
     pool.close()
@@ -196,7 +196,7 @@ def test_the_training_processes_of_a_machine_divide_its_processors(monkeypatch: 
     workers = {}
     for processes in ("1", "4", "100"):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
-        workers[processes] = WorkerPool("rlvr.graders.math.symbolic:equal").workers
+        workers[processes] = WorkerPool("rlvr.graders.math.equality.symbolic:equal").workers
     assert workers == {"1": 9, "4": 2, "100": 1}
 
 

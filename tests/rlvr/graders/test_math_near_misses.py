@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from rlvr.graders.math.equality.symbolic import equal
 from rlvr.graders.math.grader import MathVerifier
-from rlvr.graders.math.symbolic import equal
 
 # Values of x at which a comparison at a few points, or on a grid, would look.
 POINTS = {

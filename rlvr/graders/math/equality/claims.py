@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rlvr.graders.math.numbers import arithmetic
-from rlvr.graders.math.reading import NAME, shape
-from rlvr.graders.math.shapes import Relation, Same, Shape, Word
-from rlvr.graders.math.statements import agrees
+from rlvr.graders.math.reading.numbers import arithmetic
+from rlvr.graders.math.reading.parsing import NAME, shape
+from rlvr.graders.math.reading.shapes import Relation, Same, Shape, Word
+from rlvr.graders.math.reading.statements import agrees
 
 VARIABLE = re.compile(r"(?:[a-zA-Z]|\\(?!pi|infty)[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _SYMBOL = re.compile(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rlvr.graders.math.shapes import Matrix, Piecewise, Shape
-from rlvr.graders.math.structure import split
+from rlvr.graders.math.reading.shapes import Matrix, Piecewise, Shape
+from rlvr.graders.math.reading.structure import split
 
 _KIND = r"(?:small)?(?:matrix|array)\*?"
 _MATRIX = re.compile(

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from rlvr.graders.math.numbers import arithmetic, in_words, rational
-from rlvr.graders.math.vocabulary import (
+from rlvr.graders.math.reading.numbers import arithmetic, in_words, rational
+from rlvr.graders.math.reading.vocabulary import (
     ADVERBS,
     BOUNDS,
     CONDITIONS,

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
 
-from rlvr.graders.math.intervals import ALL, INFINITE, Interval, Reals, complement, intersection, union
-from rlvr.graders.math.shapes import Many, Relation, Scalar, Sentence, Shape, Tuple, Without, Word
+from rlvr.graders.math.equality.intervals import (
+    ALL,
+    INFINITE,
+    Interval,
+    Reals,
+    complement,
+    intersection,
+    union,
+)
+from rlvr.graders.math.reading.shapes import Many, Relation, Scalar, Sentence, Shape, Tuple, Without, Word
 
 # The real number that a compact text is; None where it is none, or this cannot be told.
 Value: TypeAlias = Callable[[str], Fraction | None]

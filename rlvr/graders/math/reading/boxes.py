@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rlvr.graders.math.notation import canonical, compact
-from rlvr.graders.math.numbers import rational
+from rlvr.graders.math.reading.notation import canonical, compact
+from rlvr.graders.math.reading.numbers import rational
 
 _COMMAND = re.compile(r"\\f?boxed(?![a-zA-Z])\s*|\\fbox(?![a-zA-Z])\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)

@@ -17,9 +17,9 @@ import math_verify
 import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
-from rlvr.graders.math.compare import LENIENT_TOLERANCE, Rules, compare
-from rlvr.graders.math.numbers import rational
-from rlvr.graders.math.proofs import identical
+from rlvr.graders.math.equality.compare import LENIENT_TOLERANCE, Rules, compare
+from rlvr.graders.math.equality.proofs import identical
+from rlvr.graders.math.reading.numbers import rational
 
 # It warns that its timeouts are off: the worker has one.
 logging.getLogger("math_verify").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from rlvr.graders.math.characters import ascii_text
+from rlvr.graders.math.reading.characters import ascii_text
 
 LONGEST_ANSWER = 1000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from rlvr.graders.math.numbers import NUMBER_WORDS
-from rlvr.graders.math.vocabulary import OTHER_AMOUNTS, SHORT_WORDS, UNIT_SIGNS
+from rlvr.graders.math.reading.numbers import NUMBER_WORDS
+from rlvr.graders.math.reading.vocabulary import OTHER_AMOUNTS, SHORT_WORDS, UNIT_SIGNS
 
 # One spelling for each unit; a plural s is taken off first.
 _SYNONYMS = {

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from rlvr.graders.math import statements
-from rlvr.graders.math.boxes import boxed
-from rlvr.graders.math.environments import matrix, piecewise
-from rlvr.graders.math.guards import guarded
-from rlvr.graders.math.notation import canonical, compact
-from rlvr.graders.math.numbers import in_words, rational
-from rlvr.graders.math.shapes import (
+from rlvr.graders.math.equality.guards import guarded
+from rlvr.graders.math.reading.boxes import boxed
+from rlvr.graders.math.reading.environments import matrix, piecewise
+from rlvr.graders.math.reading.notation import canonical, compact
+from rlvr.graders.math.reading.numbers import in_words, rational
+from rlvr.graders.math.reading.shapes import (
     Choice,
     Colons,
     Guarded,
@@ -26,8 +26,8 @@ from rlvr.graders.math.shapes import (
     Without,
     Word,
 )
-from rlvr.graders.math.structure import CHOICE, SIGN, bracketed_whole, depths, split, top, unwrapped
-from rlvr.graders.math.units import split_unit
+from rlvr.graders.math.reading.structure import CHOICE, SIGN, bracketed_whole, depths, split, top, unwrapped
+from rlvr.graders.math.reading.units import split_unit
 
 # Brackets within brackets beyond which an answer is not taken apart.
 DEEPEST = 30

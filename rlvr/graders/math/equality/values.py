@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
-from rlvr.graders.math.claims import VARIABLE
-from rlvr.graders.math.numbers import arithmetic, rational
-from rlvr.graders.math.reading import NAME, shape
-from rlvr.graders.math.shapes import (
+from rlvr.graders.math.equality.claims import VARIABLE
+from rlvr.graders.math.reading.numbers import arithmetic, rational
+from rlvr.graders.math.reading.parsing import NAME, shape
+from rlvr.graders.math.reading.shapes import (
     Choice,
     Colons,
     Many,
@@ -23,7 +23,7 @@ from rlvr.graders.math.shapes import (
     Without,
     Word,
 )
-from rlvr.graders.math.structure import FLIPPED
+from rlvr.graders.math.reading.structure import FLIPPED
 
 BASE = re.compile(r"(\d+)_(?:\{(-?\d+)\}|(\d+))")
 _FUNCTION = re.compile(r"[a-zA-Z]\([a-zA-Z]\)")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rlvr.graders.math import claims, values
-from rlvr.graders.math.numbers import rational
-from rlvr.graders.math.reading import NAME, shape, shape_of
-from rlvr.graders.math.sets import SetReader, Value, is_set
-from rlvr.graders.math.shapes import (
+from rlvr.graders.math.equality.sets import SetReader, Value, is_set
+from rlvr.graders.math.reading.numbers import rational
+from rlvr.graders.math.reading.parsing import NAME, shape, shape_of
+from rlvr.graders.math.reading.shapes import (
     Choice,
     Colons,
     Guarded,
@@ -26,7 +26,7 @@ from rlvr.graders.math.shapes import (
     Tuple,
     Word,
 )
-from rlvr.graders.math.units import units_agree
+from rlvr.graders.math.reading.units import units_agree
 
 # The lenient grader takes numbers for equal within this relative distance.
 LENIENT_TOLERANCE = Fraction(1, 10_000)
