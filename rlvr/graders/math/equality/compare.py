@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rlvr.graders.math import claims, values
+from rlvr.graders.math.equality import claims, values
 from rlvr.graders.math.equality.sets import SetReader, Value, is_set
 from rlvr.graders.math.reading.numbers import rational
 from rlvr.graders.math.reading.parsing import NAME, shape, shape_of

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from rlvr.graders.math import statements
+from rlvr.graders.math.reading import statements
 from rlvr.graders.math.reading.notation import compact
 from rlvr.graders.math.reading.shapes import Guarded, Shape
 from rlvr.graders.math.reading.structure import SIGN, top, unwrapped
@@ -26,8 +26,9 @@ _MODULUS = re.compile(
 )
 _ARBITRARY = re.compile(r"(?P<main>.*[a-z].*\S)\s*\+\s*(?P<constant>[CcKk])")
 _CONDITION = re.compile(
-where|where|when|with|if)?"
-    r"|(?:for|where|when|with|if|provided(?: that)?)\b)\s*(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
+    r"(?P<main>.*[^\s,;(])\s*[,;]?\s*(?:\(\s*(?:for|where|when|with|if)?"
+    r"|(?:for|where|when|with|if|provided(?: that)?)\b)\s*"
+    r"(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
     re.DOTALL,
 )
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from rlvr.graders.math import statements
 from rlvr.graders.math.equality.guards import guarded
+from rlvr.graders.math.reading import statements
 from rlvr.graders.math.reading.boxes import boxed
 from rlvr.graders.math.reading.environments import matrix, piecewise
 from rlvr.graders.math.reading.notation import canonical, compact
