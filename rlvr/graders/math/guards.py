@@ -27,7 +27,8 @@ _MODULUS = re.compile(
 _ARBITRARY = re.compile(r"(?P<main>.*[a-z].*\S)\s*\+\s*(?P<constant>[CcKk])")
 _CONDITION = re.compile(
     r"(?P<main>.*[^\s,;(])\s*[,;]?\s*(?:\(\s*(?:for|where|when|with|if)?"
-    r"|(?:for|where|when|with|if|provided(?: that)?)\b)\s*(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
+    r"|(?:for|where|when|with|if|provided(?: that)?)\b)\s*"
+    r"(?P<condition>[a-z]\s*(?:\\ne|<|>|\\le|\\ge)(?![a-zA-Z])[^()]*)\)?",
     re.DOTALL,
 )
 
