@@ -31,8 +31,10 @@ _WARM_UP = (
     r"\frac{\sqrt{2}}{2}, \frac{n(n+1)}{2}, n^{2}+n, 5\sqrt{3}, \sin 30^\circ, \ln 2, \log_{2}x, 10!",
     r"\frac{1}{1+\sqrt{2}}, e^{i\pi}, -\frac{2}{3}i, \pi, \frac{\pi^2}{8}, \cos\frac{\pi}{3}, 0.5x, 2^{n}-2",
     r"x+y=1, x^2+y^2=4, 5x-7y+11z+4=0, \lceil\frac{n}{2}\rceil, a^{2}b-2ab, \frac{a+b}{c}, \binom{9}{3}",
-    r"n^{n-1}, (x+1)/2, \sqrt[3]{4}, 9!\cdot 2^{9}, e^{\ln 7}, \ln\frac{1}{3}, (\sqrt{7}+1)(\sqrt{7}-1), \sqrt{3+2\sqrt{2}}",
-    r"\lceil n/2\rceil+1, \frac{-4-\sqrt{31}}{15}, a^2-2ab+b^2, 2^{9}-2^{8}, x^{2y}, \frac{n!}{(n-1)!}, 1-(\frac{1}{2})^{9}",
+    r"n^{n-1}, (x+1)/2, \sqrt[3]{4}, 9!\cdot 2^{9}, e^{\ln 7}, \ln\frac{1}{3}",
+    r"(\sqrt{7}+1)(\sqrt{7}-1), \sqrt{3+2\sqrt{2}}",
+    r"\lceil n/2\rceil+1, \frac{-4-\sqrt{31}}{15}, a^2-2ab+b^2, 2^{9}-2^{8}, x^{2y}",
+    r"\frac{n!}{(n-1)!}, 1-(\frac{1}{2})^{9}",
 )
 
 
