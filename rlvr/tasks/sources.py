@@ -118,7 +118,7 @@ def load_problems(
         except RowError as error:
             complaints.append(f"{place}, row {number}: {error}")
             if bad_rows == "stop":
-                advice = "Rows count from 0. Mend the data, or leave such rows out with bad_rows=skip."
+                advice = "Rows count from 0. Correct the data, or leave such rows out with bad_rows=skip."
                 raise TaskError(f"task {name}: {complaints[0]}. {advice}") from None
     if not problems:
         reason = f"all {len(complaints)} rows are bad, first {complaints[0]}" if complaints else "no rows"
