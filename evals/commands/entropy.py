@@ -20,7 +20,6 @@ from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
@@ -34,6 +33,7 @@ from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
 from rlvr.core.run_dir import write_json
 from rlvr.engines.sampler import open_model
+from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task, build_task
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -86,7 +86,7 @@ class Matching:
 
     def __init__(self, settings: Settings, target: Target, task: Task, console: Console):
         self.settings, self.target, self.task, self.console = settings, target, task, console
-        self.policy = open_model(settings.policy, settings.engine, PartialState().device)
+        self.policy = open_model(settings.policy, settings.engine, processes().device)
         self.policy.fit([task], target.conditions.max_new_tokens)
 
     def run(self) -> tuple[Match, Reading | None]:

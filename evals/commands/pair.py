@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from accelerate import PartialState
 from rich.console import Console
 
 from evals.commands.probe_settings import Pair
@@ -22,6 +21,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
+from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task, build_task
 
 
@@ -45,7 +45,7 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
     _check_prompts(base, policy, task)
     _check_out(pair.out, base_plan)
     work = [("base", base, base_plan), ("model", policy, plan)]
-    ranks = PartialState()
+    ranks = processes()
     if ranks.is_main_process:
         _print_plan(work, tokens, pair, console)
     if pair.dry_run:
@@ -64,7 +64,7 @@ class _Side:
     def __init__(self, name: str, task: Task, pair: Pair):
         self.name = name
         self.task = task
-        self.model = open_model(name, pair.engine, PartialState().device)
+        self.model = open_model(name, pair.engine, processes().device)
         self.room = self.model.room([task])
 
     def prepare(self, config: ProbeConfig, tokens: int, console: Console) -> None:
@@ -81,7 +81,7 @@ class _Side:
         begun = time.monotonic()
         first = self.instrument.pilot(plan, subject)
         left = self.instrument.measuring(plan, subject).missing()
-        if first and left and PartialState().is_main_process:
+        if first and left and processes().is_main_process:
             most = "at most " if plan.stop_r else ""
             minutes = (time.monotonic() - begun - engine.loading) / first * left / 60
             console.print(

@@ -18,7 +18,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from accelerate import PartialState
 from pydantic import Field
 from rich.console import Console
 
@@ -30,6 +29,7 @@ from rlvr.config.schema import Choice, EngineConfig, Positive, Section
 from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
+from rlvr.learning.accelerator import processes
 from rlvr.tasks import build_task
 
 BLOCKS = 16
@@ -65,7 +65,7 @@ def measure(settings: Settings, console: Console) -> Reading | None:
     """On all ranks; the reading on the main process. Raises ModelError, TaskError or StartError."""
     task = build_task(settings.task.name, **settings.task.options)
     engines = EngineConfig(dtype=settings.dtype, batch_size=settings.batch_size)
-    model = open_model(settings.model, engines, PartialState().device)
+    model = open_model(settings.model, engines, processes().device)
     tokens = model.room([task], settings.max_new_tokens)
     model.fit([task], tokens)
     block = settings.block or -(-tokens // BLOCKS)

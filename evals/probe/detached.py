@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
@@ -23,6 +22,7 @@ from rlvr.core.checkpoint import keep_policy, weight_hash
 from rlvr.core.run_dir import RunDirError, step_folder
 from rlvr.engines.sampler import Sampler, open_model, whole_policy
 from rlvr.hooks import CheckpointEvent, HookReport
+from rlvr.learning.accelerator import processes
 from rlvr.planning.recipe import saved_config
 
 # Seconds between looks for a new job.
@@ -36,7 +36,7 @@ class DetachedProbe:
         self.config = config
         self.run_dir = run_dir
         self.console = console
-        self.ranks = PartialState()
+        self.ranks = processes()
 
     def __call__(self, event: CheckpointEvent) -> HookReport:
         if is_due(probe_config(self.config), self.config.save_every, event) and self.ranks.is_main_process:
@@ -88,7 +88,7 @@ class _Worker:
         if not run_dir.config.exists():
             raise RunDirError(f"{run_dir.path} holds no run: there is no {run_dir.config.name}")
         self.run_dir = run_dir
-        self.ranks = PartialState()
+        self.ranks = processes()
         config = saved_config(run_dir.config)
         # A server, if the run has one, holds the policy that trains.
         self.engine_config = config.engine.model_copy(update={"mode": "colocate"})

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from evals.probe.watch import decide
@@ -23,6 +22,7 @@ from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines import Engine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.hooks import CheckpointEvent, HookReport
+from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task
 
 
@@ -54,7 +54,7 @@ class Probe:
         self.base_hash = weight_hash(base)
         self.save_every = save_every
         self.console = instrument.console
-        self.ranks = PartialState()
+        self.ranks = processes()
         self._bases: dict[str, Reading | None] = {}  # by task, what this process has read of the base
         if self.ranks.is_main_process:
             forget_best(run_dir, begins_after)

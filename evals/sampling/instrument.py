@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from rich.console import Console
 
@@ -18,7 +17,7 @@ from rlvr.core.progress import Display, progress
 from rlvr.engines import Engine, Sampling
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import Sampler
-from rlvr.learning.accelerator import LONGEST_WAIT
+from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task
 
 
@@ -53,7 +52,7 @@ class Instrument:
         self.tokenizer = tokenizer
         self.sampling = Sampling(config.temperature, config.top_p, max_new_tokens)
         self.console = console
-        self.ranks = PartialState(timeout=LONGEST_WAIT)  # where a run has made it, that stays
+        self.ranks = processes()  # where a run has made it, that stays
 
     def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
         """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DeepSpeedPlugin
+from accelerate import Accelerator, DeepSpeedPlugin, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from transformers.integrations import unset_hf_deepspeed_config
 
@@ -16,6 +16,15 @@ from rlvr.config.schema import OptimConfig, PolicyConfig
 
 # How long a rank waits for the others before it takes them for dead.
 LONGEST_WAIT = timedelta(hours=6)
+
+
+def processes() -> PartialState:
+    """The processes of this command, as a run has made them or else made now.
+
+    Without GPUs, several must be told so, or each takes itself for the only one.
+    """
+    on_cpu = not torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return PartialState(cpu=on_cpu, timeout=LONGEST_WAIT)
 
 
 def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool = False) -> Accelerator:

@@ -13,6 +13,11 @@ def load() -> ModuleType:
 
     Raises ImportError where reasoning-gym itself is missing.
     """
+    if (
+        "reasoning_gym" not in sys.modules
+    ):  # an import that failed leaves its modules, cut off from the package
+        for name in [name for name in sys.modules if name.startswith("reasoning_gym.")]:
+            del sys.modules[name]
     missing = find_spec("pycosat") is None
     if missing:
         sys.modules["pycosat"] = _MissingPycosat("pycosat")
