@@ -28,6 +28,7 @@ SETTINGS = {
     "libgomp's own": {},
     "rlvr's": {"GOMP_SPINCOUNT": str(SPINS)},
     "passive": {"OMP_WAIT_POLICY": "passive"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
 

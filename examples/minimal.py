@@ -5,7 +5,7 @@
 
 It pretrains a tiny model once (a few minutes), then trains it to reach a number with three others. What
 `rlvr/train.py` adds to these lines: recipes, other algorithms (reference model, critic, several updates per
-batch), many processes and GPUs, checkpoints that a run goes on from, and the probe of what was learned.
+batch), many processes and GPUs, checkpoints that a run resumes from, and the probe of what was learned.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def check_disk(config: Config) -> Finding:
 
 
 def check_model(name: str) -> Finding:
-    """Whether a model is embedded, a directory, cached, or to be had from the hub."""
+    """Whether a model is embedded, a directory, cached, or on the Hub."""
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
@@ -207,5 +207,5 @@ def check_wandb(environ: Mapping[str, str] = os.environ) -> Finding:
         known = None
     if known or environ.get("WANDB_API_KEY"):
         return Finding("wandb", "ok", f"a key for {host}")
-    advice = "wandb login, or monitor.wandb=offline; the run goes on without"
+    advice = "wandb login, or monitor.wandb=offline; the run continues without"
     return Finding("wandb", "warning", f"no key for {host}", advice)

@@ -1,7 +1,7 @@
 """rlvr doctor [recipe=NAME key=value ...]: whether this machine can run that recipe.
 
 Prints a table of what was found and what to do, and exits with 1 if anything would stop the run. Without a
-recipe the machine alone is looked at. Over the network it asks for nothing but what the recipe names, and
+recipe the machine alone is looked at. Over the network it asks only for what the recipe names, and
 waits no longer than 5 s for each. The same: make doctor ARGS="...", python -m launch.preflight ...
 """
 

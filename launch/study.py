@@ -2,7 +2,7 @@
 
 Trains every algorithm with every seed on equal prompts and equal update steps, computes the first seed's
 perplexities, and writes the report of `python -m evals compare` to RUNS/report. Stop it whenever you like:
-the same command goes on, and no finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go
+the same command resumes, and no finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go
 to every run. Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130
 stopped; a second Ctrl-C does not wait for the runs to save.
 """
@@ -110,7 +110,7 @@ def study(arguments: Sequence[str]) -> int:
                 return 1
             return report(runs, folder / "report")
     except (Interrupted, KeyboardInterrupt):
-        console.print("stopped; the same command goes on from what is saved")
+        console.print("stopped; the same command resumes from what is saved")
         return INTERRUPTED
 
 

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def train(arguments: Sequence[str]) -> int:
-    """Reads the configuration and hands it to `rlvr.runs.assemble`, which alone imports what is heavy."""
+    """Reads the configuration and passes it to `rlvr.runs.assemble`, which does the heavy imports."""
     if {"-h", "--help"} & set(arguments):
         print(f"{__doc__}\n{help_text()}")
         return 0

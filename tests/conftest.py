@@ -11,7 +11,7 @@ from typing import Any
 
 # Before torch is imported: tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import pytest
 from forked import Forked, finished

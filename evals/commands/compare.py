@@ -2,7 +2,7 @@
 
 Holds runs side by side, algorithms times seeds, from their run directories alone: no model is loaded and
 nothing is sampled. Writes DIR/index.html, which needs no other file, and its figures beside it as .png and
-.svg. Runs that differ in nothing but their seeds are averaged; every other difference that bears on the
+.svg. Runs that differ only in their seeds are averaged; every other difference that affects the
 comparison is named at the top of the page. Perplexities are shown where `python -m evals perplexity` wrote
 them to RUN_DIR/perplexity.
 

@@ -107,7 +107,7 @@ class Matching:
             return match, self._measure(match.temperature, s.n or target.n)
 
     def entropy_at(self, temperature: float) -> float:
-        """Of m samples a problem, in nats per token; the same on all ranks."""
+        """Of m samples per problem, in nats per token; the same on all ranks."""
         self._measure(temperature, self.settings.m)
         instrument = self._instrument(temperature)
         plan = instrument.plan(self.task, self.settings.m)

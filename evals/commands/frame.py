@@ -16,7 +16,7 @@ from rlvr.core.errors import exit_status
 from rlvr.planning.recipe import complete_choice, parse_arguments
 from rlvr.tasks import TASKS
 
-GOES_ON = "interrupted: the same command goes on where it stopped"
+GOES_ON = "interrupted: the same command resumes where it stopped"
 
 
 def _existing_file(path: Path) -> Path:

@@ -207,7 +207,7 @@ def _summary(base: Stored, policy: Stored) -> Table:
 
 
 def sizes(counts: Counts) -> str:
-    """How many samples a problem has: 256, or 4 to 9."""
+    """How many samples per problem has: 256, or 4 to 9."""
     least, most = int(counts.n.min()), int(counts.n.max())
     return str(most) if least == most else f"{least} to {most}"
 

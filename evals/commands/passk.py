@@ -81,7 +81,7 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
         console.print(_comparison(result["comparison"]))
     console.print(
         "\\[a, b]: 95 % intervals. New problems: for others such as these; these problems: for just these, "
-        "had they been sampled without end. Shares are points of 100.\nProjected: by a model of success "
+        "with unlimited samples. Shares are points of 100.\nProjected: by a model of success "
         "rates that samples cannot test."
     )
 
@@ -171,7 +171,7 @@ def _saturation(sides: Summaries) -> Table:
         "unsolved": [points(s["unsolved"]) for s in found],
         "projected: pass@2K": [points(s["pass_at_2k"]["projected"]) for s in found],
         "projected: unsolved that\nK more would solve": [f"{s['solvable']['projected']:.1f}" for s in found],
-        "samples a problem\nto decide the next": [str(s["samples_to_decide"] or "-") for s in found],
+        "samples per problem\nto decide the next": [str(s["samples_to_decide"] or "-") for s in found],
     }
     for name, cells in rows.items():
         shown.add_row(name, *cells)

@@ -132,7 +132,7 @@ def measure(settings: Settings, inputs: Inputs) -> list[Median]:
 def check_origins(task: str, inputs: Inputs, models: Mapping[str, Path]) -> None:
     """Raises FileError for samples of other weights, ConditionsError for samples drawn unlike the base's.
 
-    Of a policy at several steps only the last has to be the one at hand.
+    Of a policy at several steps only the last has to be the current one.
     """
     files = {author: samples_file(directory, task) for author, directory in inputs.sources.items()}
     if missing := [str(file) for file in files.values() if not file.is_file()]:

@@ -4,7 +4,7 @@ python -m evals probe run=RUN_DIR [follow=true]
 The first measures any two models in Hugging Face format, whoever trained them: samples both alike on the
 task's test problems and holds the model against the base's pass@k. DIR gets probe.jsonl, and for the
 model and, below base/, for the base <task>.parquet (counts) and <task>.samples.parquet. Samples are kept
-in $RLVR_STORE: interrupted, the same command goes on where it stopped, and no model is sampled twice.
+in $RLVR_STORE: interrupted, the same command resumes where it stopped, and no model is sampled twice.
 
   n=256            samples of a problem of the model
   base_n=          of the base; by default the larger of n and k

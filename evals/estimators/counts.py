@@ -9,7 +9,7 @@ from evals.estimators.passk import inverse_pass_at_k, pass_at_k
 
 
 class Counts:
-    """Samples and successes of P problems, in one order of problems.
+    """Samples and successes of P problems, aligned by problem.
 
     n: [P] samples of each problem, or one number for all. correct: [P] how many were right.
     stop_r: a problem was sampled until its r-th success, in the order of the sample indices, or until

@@ -38,7 +38,7 @@ class Design:
         return (chances * centred**2).sum(axis=1)
 
     def mean_samples(self, rates: ArrayLike) -> NDArray[np.float64]:
-        """[G]: how many samples a problem gets on average."""
+        """[G]: how many samples per problem gets on average."""
         return self.probabilities(rates) @ self.outcomes.n
 
 

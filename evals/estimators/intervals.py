@@ -28,7 +28,7 @@ class Estimate(NamedTuple):
     """A mean over problems, estimated without bias, with two 95 % intervals.
 
     new_problems: for the mean over all problems such as these; problems and samples are both random.
-    these_problems: for the mean over just these problems, had each been sampled without end; only the
+    these_problems: for the mean over just these problems, with unlimited samples of each; only the
     samples are random.
     """
 

@@ -32,7 +32,7 @@ class Probe:
     base: the directory of the model that policies are compared with. open_base: an engine that holds it,
     used only where its samples are missing from the store and the live engine holds other weights.
     save_every: training steps between checkpoints, to count `probe.every`. begins_after: the step that the
-    run goes on from; the best policy of a later one is forgotten.
+    run resumes from; the best policy of a later one is forgotten.
     """
 
     def __init__(

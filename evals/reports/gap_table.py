@@ -112,7 +112,7 @@ def _caption(records: Sequence[GapRecord]) -> str:
     most = "" if r.base_stop_r is None else f"to success {r.base_stop_r}, at most "
     stopped = next((one for one in records if one.stop_r and one.policy_hash != one.base_hash), None)
     return (
-        f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples a problem of the "
+        f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples per problem of the "
         "base.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"

@@ -58,7 +58,7 @@ class Plan:
     def chunks(self) -> Iterator[list[int]]:
         """Indices of the problems that are drawn together, those with equal prompts in one chunk.
 
-        Made of whole problems in their order, so an interrupted measurement, gone on with, computes the
+        Made of whole problems in their order, so an interrupted and resumed measurement computes the
         same batches as an uninterrupted one.
         """
         equal: dict[tuple[int, ...], list[int]] = {}

@@ -13,6 +13,7 @@ class ProbedTask(Choice):
     """A task to probe: on its test problems, or on those that it trains on."""
 
     split: Literal["test", "train"] = "test"
+    """Which of its problems are probed."""
 
     @property
     def label(self) -> str:
@@ -21,18 +22,17 @@ class ProbedTask(Choice):
 
 
 class WatchConfig(Section):
-    """What the probe does about what it measures, on the first of its tasks.
-
-    by: what is best, the smallest gap or the least coverage lost. keep_best: the best policy stays in
-    best/, whatever happens to its checkpoint. patience: training ends after this many probes in a row
-    without a better one. max_coverage_lost: training ends when pass@k falls that far below the base's
-    (k: `probe.k`, or the samples of a checkpoint where these are fewer); such a policy is never the best.
-    """
+    """What the probe does about what it measures, on the first of its tasks."""
 
     by: Literal["gap", "coverage_lost"] = "gap"
+    """What is best: the smallest gap, or the least coverage lost."""
     keep_best: bool = False
+    """Keep the best policy in best/, whatever happens to its checkpoint."""
     patience: Positive | None = None
+    """End training after this many probes in a row without a better one."""
     max_coverage_lost: Fraction | None = None
+    """End training when pass@k is that far below the base's; such a policy is never the best.
+    k is `probe.k`, or the samples of a checkpoint where these are fewer."""
 
     @property
     def stops(self) -> bool:
@@ -41,30 +41,38 @@ class WatchConfig(Section):
 
 
 class ProbeConfig(Section):
-    """The gap's measurement. `every` counts checkpoints; `n` samples per problem at each of them,
-    `base_n` once for the base, `final_n` at the last; `k` is the gap's K. `tasks` empty: no probe.
-
-    mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
-    tasks: names, or {name: countdown:3, split: train} for the problems that are trained on.
-    stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
-    the same for the base. chunk: samples that are drawn and stored together.
-    """
+    """The gap's measurement after checkpoints."""
 
     tasks: tuple[ProbedTask, ...] = ()
+    """Names, or {name: countdown:3, split: train} for the problems that are trained on; empty: no probe."""
     mode: Literal["live", "detached"] = "live"
+    """Sample with the engine that trains, or leave jobs for `python -m evals probe`."""
     every: Positive = 1
+    """Checkpoints from one probe to the next."""
     base_n: Positive = 256
+    """Samples per problem of the base, drawn once."""
     n: Positive = 256
+    """Samples per problem at a checkpoint."""
     final_n: Positive = 256
+    """Samples per problem at the last checkpoint."""
     k: Positive = 256
+    """The K of the gap, base pass@K - policy pass@1."""
     max_problems: Positive | None = None
+    """Probe a subset of the problems, chosen by `seed`."""
     temperature: Annotated[float, Field(ge=0)] = 0.6
+    """0 is greedy."""
     top_p: Fraction = 0.95
+    """Nucleus."""
     max_new_tokens: Positive | None = None
+    """The longest completion; null is `rollouts.max_new_tokens`."""
     stop_r: Positive | None = None
+    """Sample a problem of the policy until its r-th success, `n` samples at most."""
     base_stop_r: Positive | None = None
+    """The same for the base."""
     chunk: Positive = 512
+    """Samples that are drawn and stored together."""
     seed: int = 0
+    """Of the probe's sampling and of the subset."""
     watch: WatchConfig = WatchConfig()
 
 

@@ -16,7 +16,11 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    """A part of the configuration. The text under a key is what `--help` says of it."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
+    )
 
 
 S = TypeVar("S", bound=Section)
@@ -25,8 +29,9 @@ S = TypeVar("S", bound=Section)
 class Choice(BaseModel):
     """A named builder and its keyword arguments, all in one mapping."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
     name: str
+    """A name of those listed, or your own function: "package.module:function"."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -34,71 +39,81 @@ class Choice(BaseModel):
 
 
 class ExtraReward(Section):
-    """reward: "package.module:function"; it is given (completion text, the problem's reference, verdict),
-    in the training process, and returns a number, which is multiplied by `weight`."""
+    """One more component of the reward: your own function."""
 
     reward: str
+    """ "package.module:function": (completion text, the problem's reference, verdict) -> number."""
     weight: Finite = 1.0
+    """The number is multiplied by it."""
 
 
 class RewardConfig(Section):
-    """What a completion is worth: a sum, each of its components logged as reward/<name>.
-
-    correct, wrong: the outcome; unparsed and timed-out completions are wrong. format: for an answer where
-    the prompt asks for it, right or wrong. overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the
-    last tokens before the limit, this many, cost up to 1, a cut completion costs 1; None is off. extra: more
-    components, functions of yours. bad: where one of these raises or returns no finite number, the run
-    stops, or the completion counts as wrong; the evidence is kept either way.
-    """
+    """What a completion is worth: a sum, each of its components logged as reward/<name>."""
 
     correct: Finite = 1.0
+    """For a correct answer."""
     wrong: Finite = 0.0
+    """For a wrong answer, and for an unparsed or timed-out completion."""
     format: Finite = 0.0
+    """For an answer where the prompt asks for it, right or wrong."""
     overlong_cache: Positive | None = None
+    """Tokens before the limit that cost up to 1, a cut completion costs 1 (arXiv 2503.14476, eq. 13)."""
     extra: tuple[ExtraReward, ...] = ()
+    """More components."""
     bad: Literal["stop", "wrong"] = "stop"
+    """Where a function of `extra` raises or returns no finite number: stop, or count as wrong."""
 
 
 class Correction(Section):
-    """What is done about engine and trainer giving a sampled token different log-probs.
-
-    by: truncate weighs by the ratio trainer / engine, at most `cap`; mask drops what lies outside
-    1 / cap .. cap. level: the ratio of each token, or of the whole completion.
-    """
+    """What is done about engine and trainer giving a sampled token different log-probs."""
 
     by: Literal["none", "truncate", "mask"] = "none"
+    """truncate weighs by min(trainer / engine, cap); mask drops ratios outside 1 / cap .. cap."""
     level: Literal["token", "sequence"] = "token"
+    """The ratio of each token, or of the whole completion."""
     cap: Annotated[float, Field(ge=1)] = 2.0
+    """The largest ratio."""
 
 
 class RolloutConfig(Section):
-    """One step samples `group_size` completions for each of `prompts` problems.
-
-    top_p below 1 biases every ratio, so it needs allow_top_p. mask_truncated: completions that were cut
-    are not trained on; they stay in their group's statistics.
-    """
+    """What is sampled for one training step."""
 
     prompts: Positive = 64
+    """Problems per step."""
     group_size: Positive = 8
+    """Completions per problem."""
     max_new_tokens: Positive = 64
+    """The longest completion, in tokens."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the policy that is sampled and trained."""
     top_p: Fraction = 1.0
+    """Nucleus; below 1 it biases every ratio, so it needs allow_top_p."""
     allow_top_p: bool = False
+    """Accept that bias."""
     mask_truncated: bool = False
+    """Do not train on completions cut at the limit; they stay in their group's statistics."""
     correction: Correction = Correction()
 
 
 class OptimConfig(Section):
-    """AdamW with linear warm-up to a constant rate. A mini-batch is one optimizer step."""
+    """AdamW with linear warm-up to a constant rate."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-6
+    """Learning rate."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Optimizer steps until the rate is reached."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """AdamW's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's, decoupled."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped to this norm."""
     mini_batches: Positive = 1
+    """Optimizer steps per pass over a step's completions."""
     epochs: Positive = 1
+    """Passes over a step's completions."""
     micro_batch_tokens: Positive = 16384
+    """Tokens, padding included, in one forward pass; changes memory, not the gradient."""
 
 
 class Shape(Section):
@@ -112,84 +127,98 @@ class Shape(Section):
     head_dim: Positive
     vocab: Positive
     tied: bool = False
+    """Whether input and output embeddings are one."""
 
 
 class Lora(Section):
-    """Low-rank adapters (arXiv 2106.09685) on every linear layer but the head; the rest is frozen.
-
-    quantized: the frozen weights are held in 4 bits (QLoRA, arXiv 2305.14314), which needs a GPU.
-    """
+    """Low-rank adapters (arXiv 2106.09685) on every linear layer but the head; the rest is frozen."""
 
     rank: Positive = 32
     alpha: Annotated[float, Field(gt=0)] = 64.0
+    """An adapter is scaled by alpha / rank."""
     quantized: bool = False
+    """Hold the frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs a GPU."""
 
 
 class PolicyConfig(Section):
-    """How the policy is held and trained. zero: DeepSpeed ZeRO stage; 0 trains without DeepSpeed. dtype: of
-    the computation; with bfloat16 an fp32 copy of what is trained is kept. lora: null trains every weight."""
+    """How the policy is held and trained."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; with bfloat16 an fp32 copy of the trained weights is kept."""
     zero: Literal[0, 2, 3] = 0
+    """DeepSpeed ZeRO stage; 0 trains without DeepSpeed."""
     gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
     lora: Lora | None = None
+    """Train adapters only; null trains every weight."""
     shape: Shape | None = None
+    """For --dry-run where the model is not on this machine."""
 
 
 class EngineConfig(Section):
-    """What generates. batch_size: completions at once (hf; the most at once with vllm).
-
-    mode: vLLM runs in each training process (colocate), or elsewhere and is reached at `url` (server).
-    memory_share: of a GPU's memory, for vLLM's weights and KV cache (colocate).
-    transfer: how new weights reach a server: over NCCL through `nccl_port`, or as files in the run
-    directory, which both must then see. timeout: seconds that a server may leave a request unanswered
-    before the run stops; generation may take `generation_timeout`.
-    """
+    """What generates."""
 
     name: Literal["hf", "vllm"] = "hf"
+    """transformers, or vLLM."""
     mode: Literal["colocate", "server"] = "colocate"
+    """vLLM in each training process, or a server at `url`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights that generate."""
     batch_size: Positive = 512
+    """Completions at once (hf); the most at once (vllm)."""
     memory_share: Fraction = 0.4
+    """Of a GPU's memory, for vLLM's weights and KV cache (colocate)."""
     url: str = "http://localhost:8000"
+    """Of the server."""
     transfer: Literal["nccl", "files"] = "nccl"
+    """How new weights reach a server; for files it must see the run directory."""
     nccl_port: Positive = 51216
+    """Where trainer and server meet for NCCL."""
     timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds that a server may leave a request unanswered before the run stops."""
     generation_timeout: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds that one generation may take."""
 
 
 class MonitorConfig(Section):
-    """wandb mirrors the files and never stops a run. Alarms: see `rlvr.tracking.monitor`.
-
-    group: of the runs that are compared; null is task-model. wandb_timeout: seconds that the server may
-    take to begin, and again to end; what it has not got by then lies in the run directory.
-    """
+    """wandb mirrors the files and never stops a run. Alarms: see `rlvr.tracking.monitor`."""
 
     wandb: Literal["online", "offline", "disabled"] = "disabled"
     project: str = "rlvr"
+    """wandb's project."""
     group: str | None = None
+    """Of the runs that are compared; null is task-model."""
     wandb_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds that wandb may take to begin, and again to end."""
     max_logprob_difference: Annotated[float, Field(gt=0)] = 0.1
+    """The run stops where engine and trainer differ by more nats per token, on average over a step."""
     max_skipped_updates: Positive = 3
+    """The run stops after this many steps in a row without a finite loss and gradient."""
 
 
 class Config(Section):
-    """One run of `steps` training steps with a checkpoint every `save_every`, of which the last `keep_last`
-    stay. model: what is trained, a directory, a Hub id or embedded:NAME; base: what it is compared with,
-    null is the model itself. hooks: "package.module:function" of checkpoint hooks of yours, each of which
-    may add a section of its own (see `rlvr.hooks`).
-    """
+    """One run."""
 
     recipe: str
+    """A name of those listed, or a file."""
     model: str
+    """What is trained: a directory, a Hub id, or embedded:NAME."""
     base: str | None = None
+    """What it is compared with; null is the model before training."""
     run_dir: str
+    """Where everything is written."""
     resume: Literal["auto"] = "auto"
+    """An existing run directory is resumed."""
     seed: int = 0
+    """Of data order and sampling."""
     steps: Positive
+    """Training steps."""
     save_every: Positive
+    """Steps between checkpoints."""
     keep_last: Positive = 2
+    """Checkpoints that stay on disk."""
     hooks: tuple[str, ...] = ()
+    """ "package.module:function" of your checkpoint hooks (see `rlvr.hooks`)."""
     task: Choice
     algorithm: Choice
     rewards: RewardConfig = RewardConfig()

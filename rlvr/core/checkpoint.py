@@ -120,7 +120,7 @@ def weight_hash(policy: Path) -> str:
 
 
 def config_hash(policy: Path) -> str:
-    """Hash of what else than weights decides what a model writes: its configuration files, 16 hex digits."""
+    """Hash of the configuration files that affect generation, 16 hex digits."""
     files = sorted(f for f in policy.glob("*config.json") if f.name != "tokenizer_config.json")
     return hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest()[:16]
 

@@ -87,7 +87,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
-    """Adds one line and hands it to the operating system."""
+    """Appends one line and flushes it to the operating system."""
     with open(path, "a") as file:
         file.write(json.dumps(row, allow_nan=True) + "\n")
 

@@ -6,7 +6,7 @@ import os
 
 # Rounds of a loop, some tens of microseconds. libgomp's own 300,000 are milliseconds: beside another program,
 # a thread that has no core yet is then waited for on the very core that it needs.
-SPINS = 10_000
+SPINS = 1_000
 
 
 def wait_briefly() -> None:

@@ -25,7 +25,7 @@ class RunContext:
 
     tokenizer: the policy's. tasks: those that its factory named. model, base: directories of what is
     trained from and compared with. open_engine: an engine beside the one that trains, holding the weights of
-    a directory; the caller closes it. begins_after: the step that the run goes on from, 0 for a new one.
+    a directory; the caller closes it. begins_after: the step that the run resumes from, 0 for a new one.
     """
 
     config: Config

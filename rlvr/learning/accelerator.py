@@ -37,7 +37,7 @@ def make_accelerator(policy: PolicyConfig, optim: OptimConfig, has_critic: bool 
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed, once imported, would warn and guess
     if several or policy.zero:
-        # Ranks meet after hours at times: each draws its share of a probe, one writes the checkpoint.
+        # Collectives can be hours apart: each draws its share of a probe, one writes the checkpoint.
         backend = {"backend": "gloo"} if on_cpu else {}
         handlers.append(InitProcessGroupKwargs(timeout=LONGEST_WAIT, **backend))
     if several and has_critic and not policy.zero:

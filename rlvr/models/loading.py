@@ -29,12 +29,12 @@ from rlvr.tasks import GeneratedProblems, Task
 
 GENERATED_CHECKED = 100
 
-# Their bars would tear ours.
+# They would garble our progress bar.
 disable_progress_bar()
 
 
 class ModelError(UserError):
-    """A model cannot be had or does not suit the task; the message says what to do."""
+    """A model was not found or does not suit the task; the message says what to do."""
 
 
 def model_directory(name: str) -> Path:
@@ -53,7 +53,7 @@ def model_directory(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.txt"]))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(
-            f"model {name!r} is neither a directory nor to be had from the hub: {error}\n"
+            f"model {name!r} is neither a directory nor found on the Hub: {error}\n"
             "Give a path, an id of the hub, or embedded:countdown."
         ) from error
 

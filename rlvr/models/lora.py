@@ -40,7 +40,8 @@ def attach(model: nn.Module, lora: Lora, saved: Path | None = None) -> PeftModel
 def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor]]:
     """Every weight under its name in the plain model, adapters added in, one at a time.
 
-    Added, not merged in place and taken out again: in half precision that would wear the frozen weights.
+    Added, not merged in place and taken out again: in half precision that would accumulate rounding
+    error in the frozen weights.
     """
     seen: set[int] = set()
     adapted = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, LoraLayer))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 PREFIX = "embedded:"
 PAD, EOS = "<pad>", "<eos>"
 PAD_ID, EOS_ID = 256, 257
-# Raise it when the code below changes the weights in a way that no constant shows.
+# Raise it when the code below changes the weights in a way that the hashed constants do not show.
 BUILD_VERSION = 1
 HASHED_TEXTS = 256
 

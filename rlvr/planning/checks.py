@@ -87,7 +87,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
     size = config.rollouts.group_size
     if size < algorithm.smallest_group:
-        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions a problem"
+        advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"
         mistakes.append(Mistake("rollouts.group_size", size, advice))
     return mistakes
 

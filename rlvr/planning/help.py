@@ -17,19 +17,28 @@ from rlvr.planning.recipe import recipe_names
 from rlvr.tasks import TASKS
 
 WIDTH = 100
+INDENT = " " * 6
 
 
 class Key(NamedTuple):
-    """A dotted key of the configuration. section: whose docstring explains it."""
+    """A dotted key of the configuration. section: what it is a part of; meaning: what the key does."""
 
     name: str
     kind: str
     default: str | None
     section: type[BaseModel] | None = None
+    meaning: str | None = None
 
     def __str__(self) -> str:
-        """One line; a key without a default is required."""
-        return f"  {self.name:<32} {self.kind}" + ("" if self.default is None else f" = {self.default}")
+        """One line, and its meaning below; a key without a default is required."""
+        line = f"  {self.name:<32} {self.kind}" + ("" if self.default is None else f" = {self.default}")
+        meaning = " ".join((self.meaning or "").split())
+        return "\n".join(
+            (
+                line,
+                *textwrap.wrap(meaning, WIDTH - len(INDENT), initial_indent=INDENT, subsequent_indent=INDENT),
+            )
+        )
 
 
 def help_text() -> str:
@@ -77,10 +86,10 @@ def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = 
         sections = [kind for kind in _parts(field.annotation) if _is_model(kind)]
         if not sections:
             written = None if required else _written(default)
-            yield Key(prefix + name, _type_name(field.annotation), written, model)
+            yield Key(prefix + name, _type_name(field.annotation), written, model, field.description)
         elif not required and not isinstance(default, BaseModel):
             kind = "list" if isinstance(default, tuple) else "mapping | none"
-            yield Key(prefix + name, kind, _written(default), model)
+            yield Key(prefix + name, kind, _written(default), model, field.description)
         entries = "[]" if get_origin(field.annotation) is tuple else ""
         for section in sections:
             filled = default if isinstance(default, section) else None
@@ -90,7 +99,8 @@ def keys(model: type[BaseModel], prefix: str = "", defaults: BaseModel | None = 
 def _section(where: str, table: Mapping[str, str]) -> Iterator[str]:
     """The keys of all choices of a table with their types, then each one's defaults."""
     known = {
-        name: [key._replace(section=None) for key in keys(registry.schema(table, name))] for name in table
+        name: [key._replace(section=None, meaning=None) for key in keys(registry.schema(table, name))]
+        for name in table
     }
     kinds: dict[str, dict[str, None]] = {}
     for key in (key for choice in known.values() for key in choice):

@@ -69,7 +69,7 @@ def parameters(shape: Shape) -> int:
 
 
 def critic_parameters(shape: Shape) -> int:
-    """Parameters of a critic with a trunk of its own."""
+    """Parameters of a separate critic backbone."""
     return parameters(shape) - _head(shape) + shape.hidden + 1
 
 
@@ -148,7 +148,7 @@ def _trained(config: Config, shape: Shape) -> int:
 
 def _frozen_bytes(config: Config, shape: Shape) -> float:
     """The base under adapters, which is the reference too, with the critic's trunk; or, without adapters,
-    the reference where KL has a price."""
+    the reference where the KL coefficient is above 0."""
     count, width = parameters(shape), BYTES[config.policy.dtype]
     algorithm = build_algorithm(config.algorithm)
     if config.policy.lora is None:

@@ -111,7 +111,7 @@ class RewardMix:
             did = f"raised {row['raised']}" if raised else f"returned {row['returned']}"
             raise RewardError(
                 f"reward {name}, problem {problem}: the function {did}; allowed are numbers that, times the "
-                f"weight, lie within {LARGEST:g} of 0. The completion lies in {self.evidence}. Fix the "
+                f"weight, lie within {LARGEST:g} of 0. The completion is in {self.evidence}. Fix the "
                 "function and give the same command to go on from the last checkpoint, or set "
                 "rewards.bad=wrong to score such completions as wrong."
             )

@@ -1,4 +1,4 @@
-"""Whether a run directory is new, goes on, or is finished; decided before any model is loaded."""
+"""Whether a run directory is new, resumed or finished; decided before any model is loaded."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Trainer:
     def train(self, start: Path, stop: StopSignal) -> bool:
         """Trains until `steps` or until stopped; True if the run is complete. Raises Interrupted.
 
-        start: the policy directory that the run starts or goes on from.
+        start: the policy directory that the run starts or resumes from.
         """
         # A new run's own engine holds the base as its files have it; the policy may hold it less precisely.
         if self.step > 0 or self.config.engine.mode == "server":
@@ -89,7 +89,7 @@ class Trainer:
                 if stopping:
                     return False
                 if self._on_schedule():
-                    with stop.at_once():  # the checkpoint is there, and a probe goes on where it stopped
+                    with stop.at_once():  # the checkpoint is there, and a probe resumes where it stopped
                         if self._run_hooks(checkpoint.policy):
                             break
         return True

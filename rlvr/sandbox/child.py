@@ -201,7 +201,7 @@ def _scratch() -> int:
 
 
 def _collect(result: int, deadline: float, most: int) -> tuple[str, bytes]:
-    """Reads what the call's process says of itself, until it ends, talks too long or is out of time."""
+    """Reads what the call's process says of itself, until it ends or exceeds its output or time limit."""
     poll = select.poll()
     poll.register(result, select.POLLIN)
     said = bytearray()

@@ -46,7 +46,7 @@ class TimedOut(CallFailed):
 
 
 class WorkerDied(CallFailed):
-    """The call's process ended without a result: killed, out of a limit, or by its own hand."""
+    """The call's process ended without a result: killed, hit a limit, or exited."""
 
 
 class WorkerError(CallFailed):

@@ -19,7 +19,7 @@ from rlvr.tasks import Share, Stage, Task, TaskError, build_task
 
 
 class WeightedTask(Choice):
-    """A task with its keys, of whose problems `weight` are drawn for so many of the others."""
+    """A task with its keys, with its sampling weight: `weight` of its problems for so many of the others."""
 
     weight: Positive = 1
 

@@ -1,4 +1,4 @@
-"""What is seen of a run: metrics.jsonl, the progress bar, alarms, the wandb mirror."""
+"""Metrics, progress and alarms: metrics.jsonl, the progress bar, alarms, the wandb mirror."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Monitor:
         if self._skipped >= limits.max_skipped_updates:
             raise AlarmError(
                 f"step {step}: loss or gradient was not finite {self._skipped} steps in a row. "
-                f"The batches lie in {self.run_dir.evidence}. Usual causes: a learning rate that is too "
+                f"The batches are in {self.run_dir.evidence}. Usual causes: a learning rate that is too "
                 "high, half precision without headroom."
             )
         difference = metrics["mismatch/mean"]

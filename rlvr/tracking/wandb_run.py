@@ -33,7 +33,7 @@ def model_of(config: Config) -> str:
 class WandbRun:
     """An open run. refused: why it is recorded on this disk alone although the server was asked for.
 
-    The run's id and the number of its rows stand in the run directory, so that a resumed run goes on as
+    The run's id and the number of its rows are in the run directory, so that a resumed run continues as
     the same wandb run, and rows never share a number.
     """
 

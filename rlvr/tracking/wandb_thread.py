@@ -1,4 +1,4 @@
-"""wandb as a mirror of the files: whatever happens to it, the run goes on."""
+"""wandb as a mirror of the files: whatever happens to it, the run continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Entry = tuple[Mapping[str, Any], HookReport]
 
 
 class WandbThread:
-    """Hands rows to wandb in a thread of its own, so that a stalled server stalls nothing else.
+    """Sends rows to wandb in a thread of its own, so that a stalled server stalls nothing else.
 
     failure: what went wrong, if anything did, and what to do about it; never a reason to stop.
     """

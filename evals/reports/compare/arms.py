@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seeds are one arm of the study."""
+"""Runs that differ only in their seeds are one arm of the study."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Solved(NamedTuple):
 
 
 def histogram_panels(study: Study) -> list[list[Panel]]:
-    """A row a task, one an arm; none where sampling was stopped at a success, which biases accuracies."""
+    """One row per task, one bar per arm; none where sampling stopped at a success: a biased accuracy."""
     return [row for task in study.tasks if (row := _histogram_row(study, task))]
 
 
@@ -70,7 +70,7 @@ def solvable_panels(study: Study) -> list[list[Panel]]:
 
 
 def perplexity_panels(study: Study) -> list[list[Panel]]:
-    """A row a task, one a run whose perplexities were computed."""
+    """One row per task, one bar per run whose perplexities were computed."""
     tasks = dict.fromkeys(task for run in study.runs for task in run.perplexities)
     return [_perplexity_row(study, task) for task in tasks]
 

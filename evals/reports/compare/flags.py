@@ -1,4 +1,4 @@
-"""What to know before comparing: in what the runs differ beyond the algorithm, and what is amiss."""
+"""What to know before comparing: how the runs differ beyond the algorithm, and what is wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlvr.config.keys import flattened
 
 
 class Flag(NamedTuple):
-    """text: what differs, or what is amiss. values: each value with the runs that have it. why: what
+    """text: what differs, or what is wrong. values: each value with the runs that have it. why: what
     follows for the reader."""
 
     text: str
@@ -76,7 +76,7 @@ TASK_ASPECTS = [
     TaskAspect("template", lambda b, p: p.conditions.template, NOT_PAIRED),
     TaskAspect("sampling", lambda b, p: _sampling(p), NOT_PAIRED),
     TaskAspect("grader", lambda b, p: p.conditions.grader, NOT_PAIRED),
-    TaskAspect("samples a problem", lambda b, p: _size(p), "Where n is below K, pass@K is not estimated."),
+    TaskAspect("samples per problem", lambda b, p: _size(p), "Where n is below K, pass@K is not estimated."),
     TaskAspect("samples of the base", lambda b, p: _size(b), "Where n is below K, there is no gap."),
     TaskAspect("probe engine", lambda b, p: f"{p.origin.engine}, {p.origin.dtype}", "Rounding differs."),
 ]  # fmt: skip
@@ -164,7 +164,7 @@ def _unfinished(study: Study) -> list[Flag]:
         Flag(
             f"{study.name(run)} is unfinished",
             [(f"{run.trained} of {run.config.steps} steps trained", f"figures of step {run.step}")],
-            "It may still change. The same launch command goes on with it.",
+            "It may still change. The same launch command resumes it.",
         )
         for run in study.runs
         if not run.finished

@@ -196,7 +196,7 @@ def _ends(series: Series, places: int = 0) -> str:
 def _pass_at_k(task: str, series: Sequence[Series], axes: Axes, look: Look) -> None:
     _draw(series, axes, look)
     log2_axis(axes, int(max(one.x[-1] for one in series)))
-    axes.set(ylabel="pass@k, %", xlabel="k, samples a problem", title=task)
+    axes.set(ylabel="pass@k, %", xlabel="k, samples per problem", title=task)
     _finish(series, axes, look)
 
 

@@ -210,12 +210,12 @@ def test_paths(
 
 @pytest.mark.parametrize(
     ("raised", "status", "said"),
-    [(TaskError("no data"), 1, "no data"), (KeyboardInterrupt(), 130, "the same command goes on")],
+    [(TaskError("no data"), 1, "no data"), (KeyboardInterrupt(), 130, "the same command resumes")],
 )
 def test_how_a_command_ends(
     raised: BaseException, status: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @command(One, positional="path", interrupted="interrupted: the same command goes on")
+    @command(One, positional="path", interrupted="interrupted: the same command resumes")
     def main(settings: One) -> None:
         raise raised
 

@@ -44,7 +44,7 @@ def test_what_is_not_an_algorithms_default_is_told(tmp_path: Path) -> None:
          ("6 problems, data dddddddddddddddd", "6 problems, data other")),
         ([], {"temperature": 1.0}, "Different sampling on countdown:3",
          ("temperature 0.6, top-p 0.95, at most 64 tokens", "temperature 1, top-p 0.95, at most 64 tokens")),
-        ([], {"n": 16}, "Different samples a problem on countdown:3", ("8", "16")),
+        ([], {"n": 16}, "Different samples per problem on countdown:3", ("8", "16")),
         ([], {"base_weights": "other"}, "Different weights of the base on countdown:3", ("base", "other")),
         (["rollouts.prompts=32"], {}, "Different prompts per step", ("64", "32")),
         (["rollouts.group_size=4"], {}, "Different group size", ("8", "4")),

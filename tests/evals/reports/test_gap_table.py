@@ -57,4 +57,4 @@ def test_a_table_says_where_sampling_stopped_on_either_side() -> None:
     assert "<=4: sampled to success 8, 1,234 samples in all" in lines and "of the base" in lines
     base = replace(RECORDS[0], stop_r=16, base_stop_r=16)
     lines = " ".join(printed(gap_table([base, replace(RECORDS[1], base_stop_r=16)]), 130))
-    assert "to success 16, at most 4 samples a problem of the base" in lines and "in all" not in lines
+    assert "to success 16, at most 4 samples per problem of the base" in lines and "in all" not in lines

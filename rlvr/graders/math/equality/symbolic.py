@@ -37,7 +37,7 @@ _DENOMINATORS = (1_000_003, 1_299_709, 1_500_007, 1_700_021, 2_000_003)
 _FEWEST, _MOST, _MOST_IN_TOWERS = 3, 97, 19
 _CONVERSION = ConversionConfig(lowercase_symbols=False, interpret_as_mixed_fractions=False)
 # What the parser would read as something else.
-_MENDS = [
+_REPAIRS = [
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"(\d+)\^\\circ", r"{(\\frac{\1\\pi}{180})}"),
@@ -110,7 +110,7 @@ def _exactly(a: Any, b: Any) -> bool:
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """The sympy object that a compact text is, None if it is none."""
-    for pattern, replacement in _MENDS:
+    for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
     try:
         parsed = latex2sympy(
