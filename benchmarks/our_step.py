@@ -98,7 +98,7 @@ class OurStep:
         verifier = StringVerifier(lambda text, _: (self._verdict(text), None), "1")
         self.rollouts = Rollouts(
             self.engine, Task("benchmark", [], [], verifier, ""), tokenizer, rollouts,
-            RewardMix(RewardConfig(), {}, work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
+            RewardMix(RewardConfig(), [], work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
             seed=0,
         )  # fmt: skip
         self.stream = Given()

@@ -7,7 +7,10 @@ import re
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -119,6 +122,29 @@ def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "mine-s0" / "probe.jsonl").exists()
 
 
+@contextmanager
+def judge() -> Iterator[str]:
+    """A server that answers with the length of what it is sent, in hundreds of characters."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer = str(int(self.headers["Content-Length"]) / 100).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+
+
 def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     page = ROOT / "docs" / "plugins.md"
     files = python_files(page)
@@ -130,13 +156,18 @@ def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(recipe)
     planned = trained(tmp_path, "recipe=own.yaml", "--dry-run")
     assert planned.returncode == 0 and "my_task:sums: 4 problems" in planned.stdout, planned.stderr
+    assert "shortest: 0.0, 0.0 for two made-up completions" in planned.stdout
     assert not (tmp_path / "runs").exists()
-    done = trained(tmp_path, "recipe=own.yaml", "task.largest=8")
+    with judge() as url:
+        judged = f"{{reward: 'my_reward:judged', takes: row, options: {{url: '{url}'}}, timeout: 30}}"
+        extra = f"rewards.extra=[{{reward: 'my_reward:short'}}, {judged}]"
+        done = trained(tmp_path, "recipe=own.yaml", "task.largest=8", extra)
     assert done.returncode == 0, done.stderr
     assert "step 4: '" in done.stderr  # the hook
     run = tmp_path / "runs" / "own-s0"
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert len(metrics) == 4 and "reward/short" in metrics[0]
+    assert all(m["reward/judged"] == pytest.approx(m["rollout/length"] / 100, abs=0.2) for m in metrics)
     card = json.loads((run / "card.json").read_text())
     task = card["tasks"]["training"]["sums"]
     assert task["template"].startswith("my_task-") and task["grader"] == task["template"]

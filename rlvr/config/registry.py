@@ -9,7 +9,7 @@ import functools
 import importlib
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, get_type_hints
 
@@ -52,18 +52,20 @@ def located(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def check_takes(path: str, count: int, arguments: str) -> None:
-    """Raises PluginError where the function cannot be called with so many positional arguments.
+def check_takes(path: str, arguments: str, options: Iterable[str] = ()) -> None:
+    """Raises PluginError where the function cannot be called with these arguments.
 
-    arguments: their names, for the message.
+    arguments: names of the positional ones. options: those of keywords.
     """
     function = load(path)
     try:
-        inspect.signature(function).bind(*range(count))
+        inspect.signature(function).bind(*arguments.split(", "), **dict.fromkeys(options))
     except TypeError:
-        where = f"{inspect.getsourcefile(function)}, line {function.__code__.co_firstlineno}"
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
+        where = f" ({inspect.getsourcefile(function)}, line {line})" if line else ""
         taken = str(inspect.signature(function))
-        raise PluginError(f"{path} has to take ({arguments}), it takes {taken} ({where})") from None
+        needed = ", ".join((arguments, *(f"{name}=" for name in options)))
+        raise PluginError(f"{path} has to take ({needed}), it takes {taken}{where}") from None
     except ValueError:  # a builtin without a signature
         return
 

@@ -6,6 +6,7 @@ task or algorithm: there is no second list of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,9 +43,18 @@ class ExtraReward(Section):
     """One more component of the reward: your own function."""
 
     reward: str
-    """ "package.module:function": (completion text, the problem's reference, verdict) -> number."""
+    """ "package.module:function"; called in the training process, plain or async."""
+    takes: Literal["completion", "row", "group", "batch"] = "completion"
+    """completion: (text, reference, verdict) -> number. row: a `Row` of rlvr.rollouts.reward_functions ->
+    number. group, batch: a list of rows, of one problem or all -> as many numbers."""
     weight: Finite = 1.0
-    """The number is multiplied by it."""
+    """The numbers are multiplied by it."""
+    options: Mapping[str, Any] = {}
+    """Keyword arguments of the function."""
+    concurrency: Positive | None = None
+    """Calls at once, in threads if it is not async; null: 64 if it is async, else one after another."""
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that a call may take; later it counts as one that raised."""
 
 
 class RewardConfig(Section):

@@ -22,7 +22,7 @@ def factory(path: str) -> HookFactory:
     found = registry.load(path)
     if isinstance(found, HookFactory):
         return found
-    registry.check_takes(path, 1, "context")
+    registry.check_takes(path, "context")
     return HookFactory(build=found)
 
 

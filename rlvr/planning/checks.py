@@ -57,12 +57,12 @@ def _missing_directory(model: str) -> bool:
 def of_plugins(config: Config) -> list[Mistake]:
     """Functions of the user's own that cannot be used, found before torch is loaded."""
     mistakes = []
-    named = [(f"rewards.extra[{i}].reward", entry.reward) for i, entry in enumerate(config.rewards.extra)]
-    for key, path in named:
+    for i, entry in enumerate(config.rewards.extra):
+        takes = {"completion": "completion, reference, verdict", "row": "row"}.get(entry.takes, "rows")
         try:
-            registry.check_takes(path, 3, "completion, reference, verdict")
+            registry.check_takes(entry.reward, takes, entry.options)
         except PluginError as error:
-            mistakes.append(Mistake(key, path, str(error)))
+            mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, str(error)))
     if registry.is_plugin(TASKS, config.task.name):
         try:
             build_task(config.task.name, **config.task.options)

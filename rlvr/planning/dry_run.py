@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 from omegaconf import OmegaConf
 
+from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Config, Shape
+from rlvr.graders import Status, Verdict
 from rlvr.hooks.loading import factories
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
+from rlvr.rollouts.reward_functions import Raised, Row, copied, load_functions, number
+from rlvr.tasks import TaskError, build_task
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
@@ -22,6 +28,7 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
             for factory in factories(config.hooks)
             if (text := factory.plan(config))
         ),
+        *([f"# reward functions\n{_rewards(config)}"] if config.rewards.extra else []),
         f"# memory per GPU\n{_memory(config, processes, gpus)}",
     ]
     return "\n\n".join(parts)
@@ -43,6 +50,39 @@ def _batch(config: Config, processes: int) -> str:
             f"{optim.micro_batch_tokens:,} tokens",
         ]
     )
+
+
+def _rewards(config: Config) -> str:
+    """What each reward function gives for two made-up completions. Raises ConfigError."""
+    try:
+        task = build_task(config.task.name, **config.task.options)
+    except TaskError as error:
+        return f"not called, without data there is no reference: {error}"
+    problem = next((part.train[0] for part in task.parts if len(part.train)), None)
+    if problem is None:
+        return f"not called: {task.name} has no problems to train on"
+    lines, mistakes = [], []
+    for i, function in enumerate(load_functions(config.rewards)):
+        reference, columns = copied(problem.reference, problem.columns)
+        verdict = Verdict(Status.WRONG, 0.0, "0")
+        rows = [
+            Row(problem.id, problem.prompt, text, 4, False, reference, verdict, 0, columns)
+            for text in ("A made-up completion: 0", "Another one: 0")
+        ]
+        began = time.perf_counter()
+        given = function.values(rows)
+        seconds = time.perf_counter() - began
+        for value in given:
+            if number(value, function.settings.weight) is None:
+                said = value.text if isinstance(value, Raised) else f"returned {value!r}"
+                advice = f"called with problem {problem.id} and a made-up completion: {said}"
+                mistakes.append(Mistake(f"rewards.extra[{i}].reward", function.settings.reward, advice))
+                break
+        said = ", ".join(map(str, given))
+        lines.append(f"{function.name}: {said} for two made-up completions, in {seconds:.2f} s")
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
+    return "\n".join(lines)
 
 
 def _memory(config: Config, processes: int, gpus: Gpus | None) -> str:

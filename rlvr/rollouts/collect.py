@@ -17,6 +17,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
+from rlvr.rollouts.reward_functions import Row, copied
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
@@ -159,17 +160,39 @@ class Rollouts:
         if len(done) != len(requests):
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
         completions = [done[i] for i in range(len(requests))]
-        asked = [problem for _, problem in problems for _ in range(count)]
-        verdicts = self.task.verifier.grade(
-            [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
-        )
-        scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
+        scored = self._score(problems, completions, count)
         return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
 
-    def _score(self, completion: Completion, problem: Problem, verdict: Verdict) -> Scored:
-        length = len(completion.token_ids)
-        reward = self.rewards(problem.id, completion.text, length, problem.reference, verdict)
-        return Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
+    def _score(
+        self, problems: Sequence[tuple[int, Problem]], completions: Sequence[Completion], count: int
+    ) -> list[Scored]:
+        """Verdicts and rewards of `count` completions of each problem, which stand together."""
+        asked = [(position, problem) for position, problem in problems for _ in range(count)]
+        verdicts = self.task.verifier.grade(
+            [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)]
+        )
+        given = {
+            position: copied(p.reference, p.columns) if self.rewards.functions else (None, {})
+            for position, p in problems
+        }
+        rows = [
+            Row(
+                problem=problem.id,
+                prompt=problem.prompt,
+                completion=completion.text,
+                tokens=len(completion.token_ids),
+                truncated=completion.finish_reason == "length",
+                reference=given[position][0],
+                verdict=verdict,
+                group=position,
+                columns=given[position][1],
+            )
+            for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
+        ]
+        return [
+            Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
+            for completion, reward in zip(completions, self.rewards(rows), strict=True)
+        ]
 
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])

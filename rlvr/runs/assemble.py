@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,8 @@ from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
 from rlvr.models import loading as models
 from rlvr.rollouts.collect import Rollouts
-from rlvr.rollouts.rewards import RewardFunction, RewardMix, load_functions
+from rlvr.rollouts.reward_functions import RewardFunction, load_functions
+from rlvr.rollouts.rewards import RewardMix
 from rlvr.runs.provenance import run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
@@ -87,7 +88,7 @@ class _Assembly:
     run_dir: RunDir
     accelerator: Accelerator
     algorithm: Algorithm
-    functions: Mapping[str, RewardFunction]
+    functions: Sequence[RewardFunction]
     monitor: Monitor
     start: Start
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlvr.config import registry
@@ -43,11 +43,15 @@ class TaskError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: `prompt` is the text the model continues, `reference` what the verifier needs."""
+    """One problem: `prompt` is the text the model continues, `reference` what the verifier needs.
+
+    columns: the row that it came from.
+    """
 
     id: str
     prompt: str
     reference: Any
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class GeneratedProblems(Sequence[Problem]):

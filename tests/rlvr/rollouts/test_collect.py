@@ -18,6 +18,7 @@ from rlvr.engines import Completion, Request
 from rlvr.graders import Status, StringVerifier, Verdict
 from rlvr.rollouts.collect import DrawsError, Rollouts, to_batch
 from rlvr.rollouts.metrics import rollout_metrics
+from rlvr.rollouts.reward_functions import RewardFunction
 from rlvr.rollouts.rewards import RewardError, RewardMix
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.streams import ProblemStream
@@ -62,7 +63,7 @@ TASK = Task("toy", PROBLEMS, [], StringVerifier(verify, "toy-1"), "plain")
 
 def rollouts(engine: Fake, draws: Draws, **config: float) -> Rollouts:
     settings = RolloutConfig(**{"prompts": 4, "group_size": 4, "max_new_tokens": 5, **config})
-    rewards = RewardMix(RewardConfig(), {}, 5, Path("unused"))
+    rewards = RewardMix(RewardConfig(), [], 5, Path("unused"))
     return Rollouts(engine, TASK, Letters(), settings, rewards, draws, Accelerator(cpu=True), seed=3)
 
 
@@ -159,9 +160,9 @@ def test_a_reward_that_is_no_number_never_reaches_a_batch(tmp_path: Path) -> Non
         return math.nan if verdict.correct and reference % 2 else 0.25
 
     def collecting(bad: str) -> Rollouts:
-        config = RewardConfig(extra=[ExtraReward(reward="mine:sometimes")], bad=bad)
+        function = RewardFunction("sometimes", sometimes, ExtraReward(reward="mine:sometimes"))
         made = rollouts(Fake(0.5), Draws(), prompts=7)
-        made.rewards = RewardMix(config, {"sometimes": sometimes}, 5, tmp_path / "rewards.jsonl")
+        made.rewards = RewardMix(RewardConfig(bad=bad), [function], 5, tmp_path / "rewards.jsonl")
         return made
 
     with pytest.raises(RewardError, match="sometimes"):

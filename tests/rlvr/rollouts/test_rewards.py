@@ -17,7 +17,8 @@ from rlvr.config.errors import ConfigError
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.core.run_dir import read_jsonl
 from rlvr.graders import Status, Verdict
-from rlvr.rollouts.rewards import RewardError, RewardMix, load_functions
+from rlvr.rollouts.reward_functions import RewardFunction, Row, load_functions
+from rlvr.rollouts.rewards import Reward, RewardError, RewardMix
 
 RIGHT = Verdict(Status.CORRECT, 1.0, "7")
 
@@ -32,10 +33,19 @@ def giving(value: Any) -> Callable[..., Any]:
 
 def mix(path: Path, functions: dict[str, Any], weights: Sequence[float] = (), **config: Any) -> RewardMix:
     extra = [
-        ExtraReward(reward=f"toys:{name}", weight=weights[i] if weights else 1.0)
-        for i, name in enumerate(functions)
+        RewardFunction(name, call, ExtraReward(reward=f"toys:{name}", weight=weights[i] if weights else 1.0))
+        for i, (name, call) in enumerate(functions.items())
     ]
-    return RewardMix(RewardConfig(extra=extra, **config), functions, 20, path / "evidence" / "rewards.jsonl")
+    return RewardMix(RewardConfig(**config), extra, 20, path / "evidence" / "rewards.jsonl")
+
+
+def row(completion: str, tokens: int, reference: Any, verdict: Verdict, group: int = 0) -> Row:
+    return Row("p7", "prompt", completion, tokens, False, reference, verdict, group)
+
+
+def one(rewards: RewardMix, *of: Any) -> Reward:
+    (reward,) = rewards([row(*of)])
+    return reward
 
 
 @pytest.mark.parametrize(
@@ -53,7 +63,7 @@ def test_outcome_and_length(
 ) -> None:
     verdict = Verdict(Status.CORRECT if correct else Status.UNPARSED, float(correct))
     rewards = mix(tmp_path, {}, wrong=-1.0, overlong_cache=cache)
-    assert rewards("p", "", length, None, verdict).total == reward
+    assert one(rewards, "", length, None, verdict).total == reward
 
 
 def test_components_add_up_each_with_its_weight(tmp_path: Path) -> None:
@@ -61,11 +71,11 @@ def test_components_add_up_each_with_its_weight(tmp_path: Path) -> None:
         return reference / len(completion) + verdict.correct
 
     rewards = mix(tmp_path, {"brevity": brevity}, [0.5], format=0.25, wrong=-1.0, overlong_cache=8)
-    reward = rewards("p", "abcd", 16, 2, RIGHT)
+    reward = one(rewards, "abcd", 16, 2, RIGHT)
     assert reward.components == {"outcome": 1.0, "format": 0.25, "overlong": -0.5, "brevity": 0.75}
     assert reward.total == 1.5
     partial = Verdict(Status.WRONG, 0.5, "8")
-    assert rewards("p", "abcd", 5, 2, partial).components == {
+    assert one(rewards, "abcd", 5, 2, partial).components == {
         "outcome": 0.0, "format": 0.25, "overlong": -0.0, "brevity": 0.25,
     }  # fmt: skip
 
@@ -81,12 +91,12 @@ def test_components_add_up_each_with_its_weight(tmp_path: Path) -> None:
     ],
 )
 def test_format_is_for_an_answer_in_its_place(verdict: Verdict, worth: float, tmp_path: Path) -> None:
-    assert mix(tmp_path, {}, format=0.25)("p", "", 5, None, verdict).components["format"] == worth
+    assert one(mix(tmp_path, {}, format=0.25), "", 5, None, verdict).components["format"] == worth
 
 
 @pytest.mark.parametrize("value", [2, 0.5, np.float32(0.5), np.int64(3), -1e6])
 def test_what_is_a_number(value: Any, tmp_path: Path) -> None:
-    reward = mix(tmp_path, {"own": giving(value)})("p", "", 5, None, RIGHT)
+    reward = one(mix(tmp_path, {"own": giving(value)}), "", 5, None, RIGHT)
     assert reward.components["own"] == float(value) and not reward.bad
 
 
@@ -109,12 +119,12 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_number_counts_as_wrong_or_stops(name: str, tmp_path: Path) -> None:
     functions = {"fine": giving(0.5), name: BAD[name]}
-    reward = mix(tmp_path, functions, bad="wrong", wrong=-1.0)("p7", "text", 5, None, RIGHT)
+    reward = one(mix(tmp_path, functions, bad="wrong", wrong=-1.0), "text", 5, None, RIGHT)
     assert reward.bad and reward.total == -0.5
     assert reward.components == {"outcome": -1.0, "fine": 0.5, name: 0.0}
     assert (reward.verdict.status, reward.verdict.score, reward.verdict.extracted) == (Status.WRONG, 0.0, "7")
     with pytest.raises(RewardError, match=rf"reward {name}, problem p7: .*rewards\.jsonl"):
-        mix(tmp_path, functions)("p7", "text", 5, None, RIGHT)
+        one(mix(tmp_path, functions), "text", 5, None, RIGHT)
     rows = read_jsonl(tmp_path / "evidence" / "rewards.jsonl")
     assert len(rows) == 2 and rows[0] == rows[1]
     assert (rows[0]["problem"], rows[0]["completion"], rows[0]["verdict"]) == ("p7", "text", "correct")
@@ -127,7 +137,8 @@ def test_functions_come_by_name_and_every_wrong_one_is_listed(monkeypatch: pytes
     module.brevity, module.format, module.number = giving(1.0), giving(1.0), 3  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "my_rewards", module)
     fine = RewardConfig(extra=[ExtraReward(reward="my_rewards:brevity", weight=0.1)])
-    assert load_functions(fine) == {"brevity": module.brevity}
+    (loaded,) = load_functions(fine)
+    assert (loaded.name, loaded.call) == ("brevity", module.brevity)
     names = ["brevity", "brevity", "format", "number", "absent"]
     wrong = [*(f"my_rewards:{name}" for name in names), "no_such_module:f", "none"]
     with pytest.raises(ConfigError) as caught:

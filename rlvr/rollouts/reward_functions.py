@@ -1,0 +1,205 @@
+"""Reward functions of the user's own: what they are given, how they are called, what counts as a number."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import math
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from rlvr.config.errors import ConfigError, Mistake
+from rlvr.config.registry import PluginError, load
+from rlvr.config.schema import ExtraReward, RewardConfig
+from rlvr.graders import Verdict
+
+OWN_NAMES = ("outcome", "format", "overlong", "bad")
+# Beyond this the variance of a group has no place in single precision.
+LARGEST = 1e6
+# Calls of an async function at once, where the configuration says nothing.
+CONCURRENCY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One completion, as a reward function is given it.
+
+    problem: its id. reference, columns: copies of the problem's own; columns is the row of data that it
+    came from. tokens: of the completion. truncated: whether it was cut at the limit. group: equal for the
+    completions of one problem, and different from those of any other.
+    """
+
+    problem: str
+    prompt: str
+    completion: str
+    tokens: int
+    truncated: bool
+    reference: Any
+    verdict: Verdict
+    group: int
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFunction:
+    """A function with how it is called. name: its component's."""
+
+    name: str
+    call: Callable[..., Any]
+    settings: ExtraReward
+
+    def values(self, rows: Sequence[Row]) -> list[Any]:
+        """What it gives for each row, in order: whatever it returned, or a `Raised`."""
+        calls = _parts(self.settings.takes, rows)
+        returned = _call_all(self.call, [arguments for arguments, _ in calls], self.settings)
+        values: list[Any] = []
+        for found, (_, count) in zip(returned, calls, strict=True):
+            values += _one_each(found, count) if self.settings.takes in ("group", "batch") else [found]
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """In place of a value: what a function raised, or why there is none."""
+
+    text: str
+
+
+def load_functions(config: RewardConfig) -> list[RewardFunction]:
+    """The functions that `rewards.extra` names, in order. Raises ConfigError with every mistake."""
+    functions: list[RewardFunction] = []
+    mistakes = []
+    for i, entry in enumerate(config.extra):
+        name = entry.reward.rpartition(":")[2]
+        try:
+            function = load(entry.reward)
+            if not callable(function):
+                raise ValueError(f"{name} is not a function")
+            if name in OWN_NAMES or any(name == other.name for other in functions):
+                raise ValueError(f"there is already a reward of the name {name}")
+            functions.append(RewardFunction(name, function, entry))
+        except (PluginError, ValueError) as error:
+            advice = f"not a function package.module:function that can be used: {error}"
+            mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, advice))
+    if mistakes:
+        raise ConfigError("rewards", mistakes)
+    return functions
+
+
+def number(returned: Any, weight: float) -> float | None:
+    """weight times what a reward function returned; None where that is no usable number."""
+    if isinstance(returned, bool) or not isinstance(returned, Real):
+        return None
+    try:
+        value = weight * float(returned)
+    except (OverflowError, ValueError):
+        return None
+    return value if math.isfinite(value) and abs(value) <= LARGEST else None
+
+
+def _parts(takes: str, rows: Sequence[Row]) -> list[tuple[tuple[Any, ...], int]]:
+    """The arguments of every call, and how many rows each is about."""
+    if takes == "completion":
+        return [((row.completion, row.reference, row.verdict), 1) for row in rows]
+    if takes == "row":
+        return [((row,), 1) for row in rows]
+    if takes == "batch":
+        return [((list(rows),), len(rows))] if rows else []
+    groups: dict[int, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    if [row for group in groups.values() for row in group] != list(rows):
+        raise ValueError("the rows of a group have to stand together")
+    return [((group,), len(group)) for group in groups.values()]
+
+
+def _one_each(returned: Any, count: int) -> list[Any]:
+    """A value for each of `count` rows, from what one call about all of them returned."""
+    if isinstance(returned, Raised):
+        return [returned] * count
+    if hasattr(returned, "tolist"):  # an array or a tensor
+        returned = returned.tolist()
+    if not isinstance(returned, Sequence) or isinstance(returned, str):
+        return [Raised(f"it returned {type(returned).__name__}, not a list of {count} numbers")] * count
+    if len(returned) != count:
+        return [Raised(f"it returned {len(returned)} values for {count} completions")] * count
+    return list(returned)
+
+
+def _call_all(
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], settings: ExtraReward
+) -> list[Any]:
+    """What each call returned, in order.
+
+    An async function's calls overlap. Others run in this thread one by one, as libraries that rely on
+    signals need it, unless a limit on their number or time asks for threads.
+    """
+    awaits = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )
+    if not awaits and settings.concurrency is None and settings.timeout is None:
+        return [_guarded(function, arguments, settings.options) for arguments in calls]
+
+    async def all_of_them() -> list[Any]:
+        slots = asyncio.Semaphore(settings.concurrency or (CONCURRENCY if awaits else 1))
+
+        async def one(arguments: tuple[Any, ...]) -> Any:
+            async with slots:
+                work = function if awaits else _in_a_thread(function)
+                return await _timed(work, arguments, settings)
+
+        return await asyncio.gather(*map(one, calls))
+
+    return asyncio.run(all_of_them())
+
+
+def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    try:
+        return function(*arguments, **options)
+    except Exception as error:  # the function is not ours
+        return Raised(f"{type(error).__name__}: {error}")
+
+
+async def _timed(
+    function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], settings: ExtraReward
+) -> Any:
+    try:
+        return await asyncio.wait_for(function(*arguments, **settings.options), settings.timeout)
+    except TimeoutError:
+        limit = "" if settings.timeout is None else f": no answer in {settings.timeout:g} s"
+        return Raised(f"TimeoutError{limit}")
+    except Exception as error:  # the function is not ours
+        return Raised(f"{type(error).__name__}: {error}")
+
+
+def _in_a_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """The function as an async one. Its thread is a daemon: one that hangs keeps no process alive."""
+
+    async def work(*arguments: Any, **options: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def settle(value: Any) -> None:
+            if not done.done():
+                done.set_result(value)
+
+        def run() -> None:
+            value = _guarded(function, arguments, options)
+            try:
+                loop.call_soon_threadsafe(settle, value)
+            except RuntimeError:  # the loop is closed: it came too late
+                return
+
+        threading.Thread(target=run, daemon=True).start()
+        return await done
+
+    return work
+
+
+def copied(reference: Any, columns: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Copies for reward functions, so that what one changes is no grader's reference."""
+    return copy.deepcopy(reference), copy.deepcopy(dict(columns))
