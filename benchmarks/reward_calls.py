@@ -40,7 +40,9 @@ def main() -> None:
         began = time.perf_counter()
         RewardFunction(function.__name__, function, entry).values(rows)
         seconds = time.perf_counter() - began
-        print(f"{function.__name__}: {chosen.calls} calls in {seconds:.2f} s, {seconds / least:.2f} x the least")
+        print(
+            f"{function.__name__}: {chosen.calls} calls in {seconds:.2f} s, {seconds / least:.2f} x the least"
+        )
 
 
 if __name__ == "__main__":
