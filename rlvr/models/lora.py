@@ -10,15 +10,22 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
 from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor, nn
 
 from rlvr.config.schema import Lora
+from rlvr.core.errors import UserError
 
 ADAPTER = "default"
 
 # While it is held, the given parameters can be read in full.
 Whole = Callable[[Sequence[nn.Parameter]], AbstractContextManager[Any]]
+
+
+class AdapterError(UserError):
+    """Adapters cannot be added to the weights that they stand beside."""
 
 
 def attach(model: nn.Module, lora: Lora, saved: Path | None = None) -> PeftModel:
@@ -44,9 +51,12 @@ def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor
     error in the frozen weights.
     """
     seen: set[int] = set()
-    adapted = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, LoraLayer))
+    adapters = (BaseTunerLayer, AuxiliaryTrainingWrapper)
+    adapted = tuple(f"{name}." for name, module in model.named_modules() if isinstance(module, adapters))
     for prefix, module in model.named_modules():
-        if isinstance(module, LoraLayer):
+        if isinstance(module, AuxiliaryTrainingWrapper):
+            yield from _trained_copy(prefix, module, whole)
+        elif isinstance(module, BaseTunerLayer):
             yield from _merge(prefix, module, whole)
         elif not f"{prefix}.".startswith(adapted):
             for name, parameter in module.named_parameters(prefix, recurse=False):
@@ -56,7 +66,24 @@ def merged_weights(model: nn.Module, whole: Whole) -> Iterator[tuple[str, Tensor
                         yield name, parameter.detach()
 
 
+def _trained_copy(prefix: str, module: Any, whole: Whole) -> Iterator[tuple[str, Tensor]]:
+    """A module that is trained whole beside adapters (modules_to_save) under its own name."""
+    if not isinstance(module, ModulesToSaveWrapper):
+        raise AdapterError(f"{prefix}: {type(module).__name__} cannot be added to the weights")
+    copies: Any = module.modules_to_save
+    for name, parameter in copies[ADAPTER].named_parameters(prefix):
+        with whole([parameter]):
+            yield name, parameter.detach()
+
+
 def _merge(prefix: str, module: Any, whole: Whole) -> Iterator[tuple[str, Tensor]]:
+    """A layer with its adapter added. Raises AdapterError for others than LoRA, and for LoRA's variants that
+    are no sum."""
+    kind = "LoRA" if issubclass(type(module), LoraLayer) else type(module).__name__
+    if getattr(module, "use_dora", {}).get(ADAPTER):
+        kind = "DoRA"
+    if kind != "LoRA":
+        raise AdapterError(f"{prefix}: {kind} adapters cannot be added to the weights; those of LoRA can")
     frozen = module.get_base_layer()
     with whole(list(module.parameters())), torch.no_grad():
         weight = dequantize_module_weight(frozen)

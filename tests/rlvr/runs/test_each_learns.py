@@ -18,7 +18,8 @@ def test_it_learns_in_forty_steps(
     algorithm: str, train: Callable[..., Forked], tmp_path: Path, base: Path
 ) -> None:
     arguments = [
-        f"recipe={algorithm}_tiny",
+        f"recipe={algorithm.removesuffix('_verl')}_tiny",
+        f"algorithm={algorithm}",
         "seed=1",
         "steps=40",
         "save_every=40",
