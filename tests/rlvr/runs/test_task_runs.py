@@ -57,7 +57,7 @@ def python_path(folder: Path) -> str:
 
 
 def card(tmp_path: Path) -> dict[str, Any]:
-    return json.loads((tmp_path / "run" / "card.json").read_text())["tasks"]
+    return json.loads((tmp_path / "run" / "card.json").read_text())["tasks"]["training"]
 
 
 def test_reasoning_gym(steps: Callable[..., list[dict[str, Any]]], tmp_path: Path) -> None:
