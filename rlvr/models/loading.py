@@ -24,6 +24,7 @@ from transformers.utils.logging import disable_progress_bar
 from rlvr.config.schema import PolicyConfig
 from rlvr.core.errors import UserError
 from rlvr.models.lora import attach
+from rlvr.models.portable import make_portable
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
 
@@ -107,6 +108,7 @@ def merge_adapters(policy: Path, out: Path, base: str | None = None, dtype: str 
     whole = load_model(model_directory(base or str(saved.base_model_name_or_path)), dtype)
     PeftModel.from_pretrained(whole, policy).merge_and_unload().save_pretrained(out)
     load_tokenizer(policy).save_pretrained(out)
+    make_portable(out)
 
 
 def weights_dtype(config: PolicyConfig) -> str:

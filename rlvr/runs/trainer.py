@@ -22,8 +22,10 @@ from rlvr.engines import Engine
 from rlvr.hooks import CheckpointEvent, CheckpointHook, HookReport
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
+from rlvr.models.portable import make_portable
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, rollout_metrics
+from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
 from rlvr.tracking.monitor import Monitor
 from rlvr.tracking.rollout_table import rollout_table, shown_rows
@@ -169,6 +171,8 @@ class Trainer:
         self.policy.save(checkpoint.policy, checkpoint.trainer)
         if self.accelerator.is_main_process:
             self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
+            make_portable(checkpoint.policy)
+            write_model_card(checkpoint.policy, self.config, self.step)
             state: dict[str, Any] = {
                 "stream": self.stream.state(),
                 "totals": asdict(self.totals),

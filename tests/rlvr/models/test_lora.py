@@ -134,4 +134,4 @@ def test_export_writes_the_whole_model(untrained: Path, tmp_path: Path) -> None:
     for name, value in weights(model).items():
         torch.testing.assert_close(found[name], value)
     assert evals_command(arguments) == 2  # never over what is there
-    assert evals_command(["export", f"policy={untrained}", f"out={tmp_path / 'other'}"]) == 2
+    assert evals_command(["export", f"policy={tmp_path}", f"out={tmp_path / 'other'}"]) == 2
