@@ -22,6 +22,7 @@ from rlvr.config.errors import ConfigError
 from rlvr.config.schema import Choice, Config
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
+from rlvr.planning.shape import known_shape
 from rlvr.tasks import TaskError, build_task
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"  # of a checkout
@@ -100,15 +101,18 @@ def _installed(name: str) -> str | None:
 
 def check_memory(config: Config, gpus: Sequence[Gpu], ram: float) -> Finding:
     """The recipe's estimate against the GPUs, or without any against the machine's memory in GiB."""
-    if config.policy.shape is None:
-        return Finding("memory", "ok", "not estimated: the recipe gives no policy.shape")
+    shape, _ = known_shape(config)
+    if shape is None:
+        return Finding(
+            "memory", "ok", "not estimated: no config.json here, and the recipe gives no policy.shape"
+        )
     room = Gpus(len(gpus), min(g.total for g in gpus)) if gpus else Gpus(1, ram)
-    fit = check_fit(config, config.policy.shape, room)
+    fit = check_fit(config, shape, room)
     where = "GPUs" if gpus else "this machine's memory, since it has no GPU"
     if fit.faults:
         advice = "one of:\n" + "\n".join(fit.advice) if fit.advice else "more or larger GPUs"
         return Finding("memory", "fault", f"{where}, {room}: {'; '.join(fit.faults)}", advice)
-    peak = memory.estimate(config, config.policy.shape, room.count, room.gib).peak
+    peak = memory.estimate(config, shape, room.count, room.gib).peak
     return Finding("memory", "ok", f"at most {peak:.1f} of {room.gib:.4g} GiB ({where})")
 
 
@@ -119,44 +123,15 @@ def check_disk(config: Config) -> Finding:
     if not os.access(existing, os.W_OK):
         return Finding("disk", "fault", f"{existing} cannot be written to", "give another run_dir")
     free = shutil.disk_usage(existing).free / memory.GIB
-    if config.policy.shape is None:
+    shape, _ = known_shape(config)
+    if shape is None:
         return Finding("disk", "ok", f"{free:.1f} GiB free at {existing}; the recipe gives no policy.shape")
-    each = memory.checkpoint(config, config.policy.shape)
+    each = memory.checkpoint(config, shape)
     needed = each * (config.keep_last + 1)
     found = f"{free:.1f} GiB free at {existing}, {needed:.1f} needed: {config.keep_last} + 1 of {each:.1f}"
     if needed > free:
         return Finding("disk", "fault", found, "free space, lower keep_last, or give another run_dir")
     return Finding("disk", "ok", found)
-
-
-def check_model(name: str) -> Finding:
-    """Whether a model is embedded, a directory, cached, or on the Hub."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    check = f"model {name}"
-    if name.startswith("embedded:"):
-        return Finding(check, "ok", "embedded")
-    if Path(name).is_dir():
-        if (Path(name) / "config.json").is_file():
-            return Finding(check, "ok", "a directory")
-        return Finding(check, "fault", "a directory without config.json", "give one in Hugging Face format")
-    try:
-        if isinstance(try_to_load_from_cache(name, "config.json"), str):
-            return Finding(check, "ok", "in the hub's cache")
-        if constants.HF_HUB_OFFLINE:
-            advice = f"unset HF_HUB_OFFLINE, or fetch it elsewhere: hf download {name}"
-            return Finding(check, "fault", "not here, and HF_HUB_OFFLINE is set", advice)
-        HfApi().model_info(name, timeout=PATIENCE)
-    except RepositoryNotFoundError:
-        advice = "see the spelling; for a gated or private model: hf auth login"
-        return Finding(check, "fault", "the hub does not show it", advice)
-    except HFValidationError:
-        return Finding(check, "fault", "neither a directory nor an id of the hub", "give one of the two")
-    except Exception as error:  # many libraries' network errors
-        advice = "see the network and HTTPS_PROXY, or give a directory"
-        return Finding(check, "fault", f"the hub was not reached: {type(error).__name__}", advice)
-    return Finding(check, "ok", "on the hub")
 
 
 def check_task(choice: Choice, trained: bool) -> Finding:

@@ -20,7 +20,7 @@ from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from evals.sampling.settings import probe_config  # noqa: E402
-from launch import machine, needs  # noqa: E402
+from launch import machine, models, needs  # noqa: E402
 from launch.machine import Finding, Gpu  # noqa: E402
 from rlvr.config.errors import ConfigError  # noqa: E402
 from rlvr.config.schema import Config  # noqa: E402
@@ -89,7 +89,7 @@ def of_recipe(config: Config, gpus: Sequence[Gpu]) -> Iterator[Finding]:
     yield needs.check_memory(config, gpus, ram)
     yield needs.check_disk(config)
     for name in dict.fromkeys((config.model, config.base_model)):
-        yield needs.check_model(name)
+        yield models.check_model(name)
     yield needs.check_task(config.task, trained=True)
     for choice in probe_config(config).tasks:
         if (choice.name, choice.options) != (config.task.name, config.task.options):

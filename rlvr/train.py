@@ -1,6 +1,7 @@
 """Trains and probes: accelerate launch rlvr/train.py recipe=NAME|FILE.yaml [key=value ...] [--dry-run[=8x80]]
 
---dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB whether it fits on them.
+--dry-run prints what the recipe resolves to and costs, and with GPUs as COUNTxGIB how long it takes and
+whether it fits on them (exit status 3 where it does not).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if _HERE in map(os.path.abspath, sys.path):
         sys.path.insert(0, os.path.dirname(_HERE))
 
 from rlvr.config.schema import Config  # noqa: E402
-from rlvr.core.errors import INTERRUPTED, exit_status  # noqa: E402
+from rlvr.core.errors import DOES_NOT_FIT, INTERRUPTED, exit_status  # noqa: E402
 from rlvr.core.threads import wait_briefly  # noqa: E402
 from rlvr.planning.advice import Gpus  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
@@ -28,7 +29,8 @@ from rlvr.planning.recipe import load_config  # noqa: E402
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status: 0 finished, 1 failed, 2 wrong configuration, 130 stopped by a signal after saving."""
+    """Exit status: 0 finished, 1 failed, 2 wrong configuration, 3 --dry-run says that it does not fit, 130
+    stopped by a signal after saving."""
     return exit_status(lambda: train(arguments))
 
 
@@ -44,10 +46,10 @@ def train(arguments: Sequence[str]) -> int:
     if not dry:
         check_support(config)
         return _run(config)
-    from rlvr.planning.dry_run import describe
+    from rlvr.planning.dry_run import describe, fits
 
     print(describe(config, processes, gpus))
-    return 0
+    return 0 if gpus is None or fits(config, gpus) else DOES_NOT_FIT
 
 
 def _run(config: Config) -> int:

@@ -141,8 +141,7 @@ def plan(config: Config) -> str:
     probe = probe_config(config)
     if not probe.tasks:
         return "no probe: probe.tasks is empty"
-    checkpoints = -(-config.steps // config.save_every)
-    between = len([i for i in range(1, checkpoints) if i % probe.every == 0])
+    between = _between(config)
     each = probe.base_n + between * probe.n + probe.final_n
     lines, total, unknown = [], 0, False
     for choice in probe.tasks:
@@ -158,6 +157,19 @@ def plan(config: Config) -> str:
     if probe.stop_r or probe.base_stop_r:
         lines.append("fewer where a problem stops at its r-th success (probe.stop_r, probe.base_stop_r)")
     return "\n".join([*lines, *_share(config, total, "at least " if unknown else "")])
+
+
+def samples(config: Config) -> int:
+    """Samples that the probe draws in all, as far as the number of problems is known."""
+    probe = probe_config(config)
+    each = probe.base_n + _between(config) * probe.n + probe.final_n
+    return sum(each * (_problems(probe, choice) or 0) for choice in probe.tasks)
+
+
+def _between(config: Config) -> int:
+    """Checkpoints that are probed before the last."""
+    checkpoints = -(-config.steps // config.save_every)
+    return len([i for i in range(1, checkpoints) if i % probe_config(config).every == 0])
 
 
 def _share(config: Config, total: int, least: str) -> Sequence[str]:
@@ -200,6 +212,7 @@ PROBE = HookFactory(
     tasks=probed_tasks,
     check_tasks=check_tasks,
     longest=_longest,
+    samples=samples,
     plan=plan,
     closing=closing,
     records=(RECORDS,),

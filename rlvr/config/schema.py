@@ -138,6 +138,8 @@ class Shape(Section):
     vocab: Positive
     tied: bool = False
     """Whether input and output embeddings are one."""
+    biases: bool = True
+    """Whether q, k and v have biases."""
 
 
 class Lora(Section):
@@ -162,7 +164,7 @@ class PolicyConfig(Section):
     lora: Lora | None = None
     """Train adapters only; null trains every weight."""
     shape: Shape | None = None
-    """For --dry-run where the model is not on this machine."""
+    """For --dry-run where the model's own config.json is not on this machine."""
 
 
 class EngineConfig(Section):
@@ -206,6 +208,21 @@ class MonitorConfig(Section):
     """The run stops after this many steps in a row without a finite loss and gradient."""
 
 
+class PlanConfig(Section):
+    """What --dry-run=COUNTxGIB counts with; nothing of it changes a run."""
+
+    dollars_per_gpu_hour: Annotated[float, Field(ge=0)] = 0.0
+    """For the cost of a run; 0 prints none."""
+    mean_tokens: Annotated[float, Field(gt=0)] | None = None
+    """Of a completion; null is an eighth of the limit."""
+    rollout_tokens: Annotated[float, Field(gt=0)] | None = None
+    """Sampled per second on each GPU; null is a rule of thumb."""
+    update_tokens: Annotated[float, Field(gt=0)] | None = None
+    """Trained per second on each GPU; null is a rule of thumb."""
+    like: str | None = None
+    """A run directory on the same GPUs, whose measured speed is taken."""
+
+
 class Config(Section):
     """One run."""
 
@@ -237,6 +254,7 @@ class Config(Section):
     policy: PolicyConfig = PolicyConfig()
     engine: EngineConfig = EngineConfig()
     monitor: MonitorConfig = MonitorConfig()
+    plan: PlanConfig = PlanConfig()
 
     @property
     def base_model(self) -> str:

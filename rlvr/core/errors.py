@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 INTERRUPTED = 130
+DOES_NOT_FIT = 3
 
 
 class UserError(Exception):

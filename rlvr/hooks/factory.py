@@ -49,7 +49,7 @@ class HookFactory:
     find_mistakes: what is wrong between keys of the configuration.
     tasks: those that it uses; their prompts are checked against the model's context, and the card describes
     them. check_tasks: raises ConfigError where they do not go with the task that is trained on.
-    longest: tokens of the longest completion that it samples, 0 for none.
+    longest: tokens of the longest completion that it samples, 0 for none. samples: how many it draws in all.
     plan: what --dry-run says of it. closing: what is printed when the run is finished.
     records: JSON-lines files in the run directory whose rows carry a `step`; a resumed run drops the rows
     of later steps.
@@ -62,6 +62,7 @@ class HookFactory:
     tasks: Callable[[Config], Sequence[Task]] = lambda config: ()
     check_tasks: Callable[[Config, Task, Sequence[Task]], None] = lambda config, trained, tasks: None
     longest: Callable[[Config], int] = lambda config: 0
+    samples: Callable[[Config], int] = lambda config: 0
     plan: Callable[[Config], str] = lambda config: ""
     closing: Callable[[RunDir], Sequence[RenderableType]] = lambda run_dir: ()
     records: tuple[str, ...] = ()

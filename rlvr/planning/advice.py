@@ -11,6 +11,8 @@ from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Config, Lora, Shape
 from rlvr.planning.memory import Memory, estimate, shares_gpus
 
+# The KV cache has to hold this share of the completions that a process asks for at once, at full length.
+HELD = 0.03
 # The share of a GPU left for what is not estimated: CUDA context, communication buffers, fragmentation.
 RESERVE = 0.1
 
@@ -68,13 +70,21 @@ def _faults(config: Config, memory: Memory, gpus: Gpus) -> tuple[str, ...]:
         faults.append(f"training needs {memory.training:.1f} {room}")
     if memory.generating > gpus.usable:
         faults.append(f"generation beside the training states needs {memory.generating:.1f} {room}")
-    if shares_gpus(config) and memory.completions < 1:
+    least = max(1.0, HELD * _at_once(config, gpus))
+    if shares_gpus(config) and memory.completions < least:
         share = config.engine.memory_share * gpus.gib
         faults.append(
             f"engine.memory_share gives vLLM {share:.1f} GiB, its weights take {memory.engine_weights:.1f}: "
-            f"the KV cache holds {memory.completions:.2f} completions of full length"
+            f"the KV cache holds {memory.completions:.2f} completions of full length; {HELD:.0%} of those "
+            f"that a process samples at once are {least:.1f}"
         )
     return tuple(faults)
+
+
+def _at_once(config: Config, gpus: Gpus) -> float:
+    """Completions that each process asks its engine for at once."""
+    asked = config.rollouts.prompts * config.rollouts.group_size / gpus.count
+    return min(asked, config.engine.batch_size)
 
 
 def _changes(config: Config, shape: Shape, gpus: Gpus) -> Iterator[tuple[str, Config]]:
@@ -91,7 +101,8 @@ def _changes(config: Config, shape: Shape, gpus: Gpus) -> Iterator[tuple[str, Co
         yield f"policy.lora.rank={Lora().rank}", _with(config, "policy", lora=Lora())
     if shares_gpus(config):
         memory = estimate(config, shape, gpus.count, gpus.gib)
-        least = (memory.engine_weights + memory.kv_completion) / gpus.gib
+        held = max(1.0, HELD * _at_once(config, gpus)) * memory.kv_completion
+        least = (memory.engine_weights + held) / gpus.gib
         most = (gpus.usable - memory.states) / gpus.gib
         share = math.floor(most * 100) / 100
         if least <= share and share != engine.memory_share:

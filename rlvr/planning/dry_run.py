@@ -7,11 +7,13 @@ import time
 from omegaconf import OmegaConf
 
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.schema import Config, Shape
+from rlvr.config.schema import Config
 from rlvr.graders import Status, Verdict
 from rlvr.hooks.loading import factories
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
+from rlvr.planning.cost import cost
+from rlvr.planning.shape import known_shape
 from rlvr.rollouts.reward_functions import Raised, Row, copied, load_functions, number
 from rlvr.tasks import TaskError, build_task
 
@@ -30,8 +32,22 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
         ),
         *([f"# reward functions\n{_rewards(config)}"] if config.rewards.extra else []),
         f"# memory per GPU\n{_memory(config, processes, gpus)}",
+        *([f"# time and cost\n{_cost(config, gpus)}"] if gpus else []),
     ]
     return "\n\n".join(parts)
+
+
+def fits(config: Config, gpus: Gpus) -> bool:
+    """Whether the memory estimate fits on the GPUs; True where nothing is known of the model."""
+    shape, _ = known_shape(config)
+    return shape is None or not check_fit(config, shape, gpus).faults
+
+
+def _cost(config: Config, gpus: Gpus) -> str:
+    shape, _ = known_shape(config)
+    return (
+        cost(config, shape, gpus.count, gpus.gib) if shape else "not estimated: the model's shape is unknown"
+    )
 
 
 def _batch(config: Config, processes: int) -> str:
@@ -86,14 +102,14 @@ def _rewards(config: Config) -> str:
 
 
 def _memory(config: Config, processes: int, gpus: Gpus | None) -> str:
-    shape: Shape | None = config.policy.shape
+    shape, source = known_shape(config)
     if shape is None:
-        return "not estimated: the recipe gives no policy.shape"
+        return f"not estimated: {config.model} is not here, and the recipe gives no policy.shape"
     m = memory.estimate(config, shape, processes, gpus.gib if gpus else None)
     lora = config.policy.lora
     trained = f"LoRA of rank {lora.rank}" if lora else "every weight trained"
     lines = [
-        f"{memory.parameters(shape):,} parameters, {trained}, {config.policy.dtype}, "
+        f"{memory.parameters(shape):,} parameters ({source}), {trained}, {config.policy.dtype}, "
         f"ZeRO-{config.policy.zero} over {processes} process(es), in GiB:",
         f"states   {m.states:7.1f} = weights {m.weights:.1f} + gradients {m.gradients:.1f} + optimizer "
         f"{m.optimizer:.1f}",

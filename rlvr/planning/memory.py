@@ -61,9 +61,9 @@ class Memory:
 
 
 def parameters(shape: Shape) -> int:
-    """Parameters of a decoder with gated MLP, grouped queries and biases on q, k, v (Qwen2)."""
+    """Parameters of a decoder with gated MLP and grouped queries."""
     q, kv = _widths(shape)
-    norms_and_biases = 2 * shape.hidden + q + 2 * kv
+    norms_and_biases = 2 * shape.hidden + (q + 2 * kv if shape.biases else 0)
     layer = sum(inputs * outputs for inputs, outputs in _linears(shape)) + norms_and_biases
     return shape.layers * layer + shape.vocab * shape.hidden + _head(shape) + shape.hidden
 

@@ -21,6 +21,7 @@ FREE = (
     "steps",
     "keep_last",
     "monitor",
+    "plan",
     "algorithm.max_draws",
     "algorithm.at_bound",
     "rewards.bad",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from forked import finished
 
-from launch import machine, needs, preflight
+from launch import machine, models, needs, preflight
 from launch.machine import Finding, Gpu
 from rlvr.config.schema import Choice, Config
 from rlvr.planning.recipe import load_config
@@ -104,7 +105,7 @@ def test_memory() -> None:
     found = needs.check_memory(config("policy.zero=0"), [H100] * 8, 100)
     holds(found, "fault", "8 x 79.6 GiB", "training needs", "policy.zero=3")
     holds(needs.check_memory(config(), [], 24), "fault", "no GPU")
-    holds(needs.check_memory(config(recipe="grpo_tiny"), [], 24), "ok", "no policy.shape")
+    holds(needs.check_memory(config(recipe="grpo_tiny"), [], 24), "ok", "not estimated")
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,12 +121,21 @@ def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_models(tmp_path: Path, untrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    holds(needs.check_model("embedded:countdown"), "ok")
-    holds(needs.check_model(str(untrained)), "ok", "a directory")
-    holds(needs.check_model(str(tmp_path)), "fault", "without config.json")
-    holds(needs.check_model("a/b/c"), "fault", "neither a directory nor an id")
+    holds(models.check_model("embedded:countdown"), "ok")
+    holds(models.check_model(str(untrained)), "ok", "a directory")
+    holds(models.check_model(str(tmp_path)), "fault", "without config.json")
+    copy = shutil.copytree(untrained, tmp_path / "copy")
+    (weights := copy / "model.safetensors").write_bytes((untrained / weights.name).read_bytes()[:-4])
+    holds(models.check_model(str(copy)), "fault", "cut short")
+    weights.unlink()
+    holds(models.check_model(str(copy)), "fault", "without weights (*.safetensors)")
+    (copy / "tokenizer.json").unlink()
+    holds(models.check_model(str(copy)), "fault", "without weights (*.safetensors), a tokenizer")
+    holds(models.check_model("a/b/c"), "fault", "neither a directory nor an id")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    holds(needs.check_model("nobody/nothing"), "fault", "HF_HUB_OFFLINE is set", "hf download nobody/nothing")
+    holds(
+        models.check_model("nobody/nothing"), "fault", "HF_HUB_OFFLINE is set", "hf download nobody/nothing"
+    )
 
 
 def test_a_model_in_the_cache_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +145,7 @@ def test_a_model_in_the_cache_needs_no_network(tmp_path: Path, monkeypatch: pyte
     (cached / "snapshots" / "abc").mkdir(parents=True)
     (cached / "snapshots" / "abc" / "config.json").write_text("{}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    holds(needs.check_model("nobody/nothing"), "ok", "cache")
+    holds(models.check_model("nobody/nothing"), "ok", "cache")
 
 
 def test_the_hub(serve: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +158,7 @@ def test_the_hub(serve: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -
         url = serve(status)
         monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", url)
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-        holds(needs.check_model("nobody/nothing"), state, said)
+        holds(models.check_model("nobody/nothing"), state, said)
 
 
 def test_what_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +170,7 @@ def test_what_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
         begun = time.monotonic()
-        holds(needs.check_model("nobody/nothing"), "fault", "was not reached")
+        holds(models.check_model("nobody/nothing"), "fault", "was not reached")
         holds(needs.check_server(url), "warning", "does not answer")
         assert time.monotonic() - begun < 30  # neither ever ends by itself
 
