@@ -106,16 +106,24 @@ class RolloutConfig(Section):
 
 
 class OptimConfig(Section):
-    """AdamW with linear warm-up to a constant rate."""
+    """AdamW with linear warm-up, then a schedule."""
 
+    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
+    """8bit: bitsandbytes' states in 8 bits, paged: moved to the host where GPU memory ends; need a GPU."""
     lr: Annotated[float, Field(gt=0)] = 1e-6
-    """Learning rate."""
+    """Learning rate, the critic's too unless `algorithm.critic.lr` says otherwise."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """After the warm-up, over the updates of all `steps`."""
+    min_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the rate, where linear and cosine end."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Optimizer steps until the rate is reached."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """AdamW's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's, decoupled."""
+    decay: Literal["all", "matrices"] = "all"
+    """matrices: norms and biases have no weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
     mini_batches: Positive = 1
@@ -143,11 +151,18 @@ class Shape(Section):
 
 
 class Lora(Section):
-    """Low-rank adapters (arXiv 2106.09685) on every linear layer but the head; the rest is frozen."""
+    """Low-rank adapters (arXiv 2106.09685); the rest is frozen. Without dropout: the policy that is trained
+    has to be the one that sampled."""
 
     rank: Positive = 32
     alpha: Annotated[float, Field(gt=0)] = 64.0
     """An adapter is scaled by alpha / rank."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (arXiv 2312.03732)."""
+    targets: tuple[str, ...] = ()
+    """Names of the modules with adapters, such as q_proj; empty is every linear layer but the head."""
+    modules_to_save: tuple[str, ...] = ()
+    """Modules that are trained whole beside the adapters, such as norm."""
     quantized: bool = False
     """Hold the frozen weights in 4 bits (QLoRA, arXiv 2305.14314); needs a GPU."""
 
@@ -255,6 +270,11 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     monitor: MonitorConfig = MonitorConfig()
     plan: PlanConfig = PlanConfig()
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps * self.optim.mini_batches * self.optim.epochs
 
     @property
     def base_model(self) -> str:

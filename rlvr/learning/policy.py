@@ -19,7 +19,9 @@ from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.actor_critic import ActorCritic, Scores
 from rlvr.learning.micro_batches import micro_batch_rows, micro_batches
+from rlvr.learning.optimizer import decay_groups, make_optimizer
 from rlvr.learning.parallel import Parallel, Replicas
+from rlvr.learning.schedule import rate_share
 from rlvr.models.loading import without_dropout
 from rlvr.models.lora import merged_weights
 
@@ -45,7 +47,8 @@ class Policy:
     """The trained model with its optimizer; every rank holds one.
 
     temperature: logits are divided by it, so that log-probs are those of the sampled distribution.
-    adapters: the wrapper of `model`, if only adapters in it are trained.
+    adapters: the wrapper of `model`, if only adapters in it are trained. all_updates: of the whole run, over
+    which the learning rate falls.
     """
 
     def __init__(
@@ -58,20 +61,21 @@ class Policy:
         reference: PreTrainedModel | None = None,
         critic: Critic | None = None,
         adapters: PeftModel | None = None,
+        all_updates: int = 0,
     ):
         self.accelerator = accelerator
         self.optim = optim
+        self.all_updates = all_updates
         self.adapters = adapters
         if config.gradient_checkpointing:
             without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in model.parameters() if p.requires_grad], "lr": optim.lr}
-        ]
+        groups = decay_groups([p for p in model.parameters() if p.requires_grad], optim.lr, optim)
+        self._of_policy = len(groups)
         if critic is not None:
-            groups.append({"params": together.critic_parameters(), "lr": critic.lr})
+            groups += decay_groups(together.critic_parameters(), critic.lr, optim)
         self._rates = [group["lr"] for group in groups]
-        optimizer = torch.optim.AdamW(groups, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
+        optimizer = make_optimizer(groups, optim)
         self.parallel: Parallel
         if config.zero:
             from rlvr.learning.zero import Shards  # imports DeepSpeed
@@ -129,13 +133,13 @@ class Policy:
             for name, value in share.peaks.items():
                 peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
         metrics = self._over_ranks(sums, peaks)
-        warmup = self._warmup()
-        rates = [rate * warmup for rate in self._rates]
+        falling = rate_share(self.optim, self.updates, self.all_updates)
+        rates = [rate * falling for rate in self._rates]
         if critic_only:
-            rates[0] = 0.0
+            rates[: self._of_policy] = [0.0] * self._of_policy
         step = self.parallel.step(rates, math.isfinite(metrics["loss/total"]))
         self.updates += not step.skipped
-        return Update({**metrics, **step.norms, "loss/lr": self.optim.lr * warmup}, step.skipped)
+        return Update({**metrics, **step.norms, "loss/lr": self.optim.lr * falling}, step.skipped)
 
     def save(self, policy: Path, trainer: Path) -> None:
         """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks."""
@@ -195,7 +199,3 @@ class Policy:
         rows = self.accelerator.gather(own)
         totals, largest = rows[:, : len(sums)].sum(0).tolist(), rows[:, len(sums) :].amax(0).tolist()
         return dict(zip([*sums, *peaks], [*totals, *largest], strict=True))
-
-    def _warmup(self) -> float:
-        """The share of its learning rate that the next update gets."""
-        return min(1.0, (self.updates + 1) / max(1, self.optim.warmup_steps))

@@ -38,7 +38,9 @@ def attach(model: nn.Module, lora: Lora, saved: Path | None = None) -> PeftModel
     settings = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type] # a number of any kind, divided by the rank
-        target_modules="all-linear",
+        use_rslora=lora.rslora,
+        target_modules=list(lora.targets) or "all-linear",
+        modules_to_save=list(lora.modules_to_save) or None,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, settings)

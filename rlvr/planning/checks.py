@@ -127,6 +127,8 @@ def check_support(config: Config) -> None:
         ("policy.zero", config.policy.zero, config.policy.zero > 0, "deepspeed", "deepspeed"),
     ]
     lora = config.policy.lora
+    if config.optim.name != "adamw":
+        needs.append(("optim.name", config.optim.name, True, "bitsandbytes", "qlora"))
     if lora is not None and lora.quantized:
         needs.append(("policy.lora.quantized", True, True, "bitsandbytes", "qlora"))
     for key, value, needed, package, extra in needs:

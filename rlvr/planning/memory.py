@@ -10,6 +10,8 @@ from rlvr.hooks.loading import longest_completion
 
 GIB = 2**30
 BYTES = {"float32": 4, "bfloat16": 2}
+# Of the optimizer's two moments, for each parameter on the GPU.
+MOMENTS = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
 # Tokens whose logits exist at once: the head runs in chunks.
 HEAD_CHUNK = 1024
 # 4 bits and an fp32 scale for every 64 weights (QLoRA's NF4).
@@ -105,7 +107,7 @@ def estimate(config: Config, shape: Shape, processes: int, gpu: float | None = N
     return Memory(
         weights=weights / GIB,
         gradients=trained * 4 * buckets / some_shards / GIB,
-        optimizer=trained * (8 + master) / some_shards / GIB,
+        optimizer=trained * (MOMENTS[config.optim.name] + master) / some_shards / GIB,
         activations=_activations(config, shape) / GIB,
         engine_weights=held,
         kv_cache=kv_cache,

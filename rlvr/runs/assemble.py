@@ -207,6 +207,7 @@ class _Assembly:
             reference,
             self.algorithm.critic,
             adapters,
+            self.config.updates,
         )
 
     def _second_engine(self, weights: Path) -> Engine:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from rlvr.config.keys import covers, flattened
 from rlvr.config.schema import Config
@@ -14,7 +17,8 @@ from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write
 from rlvr.hooks.loading import factories
 from rlvr.planning.recipe import upgraded
 
-# Keys that may differ between the parts of one run: they do not change what a step computes.
+# Keys that may differ between the parts of one run: they do not change what a step computes. `steps` does
+# where the learning rate falls over them.
 FREE = (
     "run_dir",
     "resume",
@@ -53,7 +57,10 @@ def find_start(config: Config, run_dir: RunDir) -> Start:
     if not run_dir.config.exists() or not begun:
         return Start(None, (), False)
     before = upgraded(json.loads(run_dir.config.read_text()))
-    differing = _differences(_comparable(before), _comparable(config.model_dump(mode="json")))
+    before = _in_full(before, config)
+    now = config.model_dump(mode="json")
+    free = [key for key in FREE if key != "steps" or config.optim.schedule == "constant"]
+    differing = _differences(_comparable(before, free), _comparable(now, free))
     if differing:
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, (old, new) in differing.items())
         raise RunDirError(
@@ -93,9 +100,17 @@ def _finished(config: Config, run_dir: RunDir) -> bool:
     return json.loads(run_dir.finished.read_text())["steps"] == config.steps
 
 
-def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+def _in_full(saved: dict[str, Any], config: Config) -> dict[str, Any]:
+    """A saved configuration with the defaults of keys that there have been since."""
+    try:
+        return type(config).model_validate(saved).model_dump(mode="json")
+    except ValidationError:
+        return saved
+
+
+def _comparable(config: dict[str, Any], free: Sequence[str]) -> dict[str, Any]:
     """Dotted keys -> values, without those that may differ."""
-    return {key: value for key, value in flattened(config).items() if not covers(FREE, key)}
+    return {key: value for key, value in flattened(config).items() if not covers(free, key)}
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,23 @@ def test_a_run_without_a_preset_goes_on(tmp_path: Path) -> None:
     write_json(run_dir.config, former)
     append_jsonl(run_dir.metrics, {"step": 1})
     assert not find_start(config, run_dir).finished
+
+
+def test_keys_that_a_saved_configuration_lacks_have_their_defaults(begun: RunDir) -> None:
+    former = json.loads(begun.config.read_text())
+    del former["plan"], former["optim"]["schedule"], former["optim"]["decay"]
+    write_json(begun.config, former)
+    assert not find_start(load_config(["recipe=grpo_tiny"]), begun).finished
+    with pytest.raises(RunDirError, match=r"optim\.schedule: 'constant' there, 'linear' now"):
+        find_start(load_config(["recipe=grpo_tiny", "optim.schedule=linear"]), begun)
+
+
+def test_steps_stay_where_the_rate_falls_over_them(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    falling = ["recipe=grpo_tiny", "optim.schedule=cosine"]
+    config = load_config(falling)
+    prepare(config, run_dir, find_start(config, run_dir))
+    append_jsonl(run_dir.metrics, {"step": 1})
+    assert not find_start(config, run_dir).finished
+    with pytest.raises(RunDirError, match="another configuration:\n  steps: 150 there, 900 now"):
+        find_start(load_config([*falling, "steps=900"]), run_dir)

@@ -106,6 +106,21 @@ class TestGoingOn:
         self.check(tmp_path, *lora, file="adapter_model.safetensors")
 
     @pytest.mark.slow
+    @pytest.mark.parametrize("zero", [0, 3])
+    def test_a_schedule_and_modules_beside_adapters(self, zero: int, tmp_path: Path) -> None:
+        settings = [
+            "policy.lora={rank: 4, rslora: true, targets: [q_proj, down_proj], modules_to_save: [norm]}",
+            "algorithm.kl.coefficient=0.01", "optim.schedule=cosine", "optim.decay=matrices",
+            "optim.weight_decay=0.1",
+        ]  # fmt: skip
+        run = self.check(tmp_path, *settings, zero=zero, file="adapter_model.safetensors")
+        saved = final(run, "adapter_model.safetensors")
+        assert any(name.endswith("model.norm.weight") for name in saved)
+        assert not any("k_proj" in name for name in saved)
+        rates = [row["loss/lr"] for row in read_jsonl(run / "metrics.jsonl")]
+        assert rates == sorted(rates, reverse=True) and rates[0] == 1e-3 and rates[-1] < 2e-4
+
+    @pytest.mark.slow
     def test_bfloat16(self, tmp_path: Path) -> None:
         run = self.check(tmp_path, "policy.dtype=bfloat16")
         assert final(run)["model.norm.weight"].dtype == torch.float32  # what is trained stays whole
