@@ -108,8 +108,6 @@ class RolloutConfig(Section):
 class OptimConfig(Section):
     """AdamW with linear warm-up, then a schedule."""
 
-    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
-    """8bit: bitsandbytes' states in 8 bits, paged: moved to the host where GPU memory ends; need a GPU."""
     lr: Annotated[float, Field(gt=0)] = 1e-6
     """Learning rate, the critic's too unless `algorithm.critic.lr` says otherwise."""
     schedule: Literal["constant", "linear", "cosine"] = "constant"
@@ -130,6 +128,8 @@ class OptimConfig(Section):
     """Optimizer steps per pass over a step's completions."""
     epochs: Positive = 1
     """Passes over a step's completions."""
+    name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
+    """8bit: bitsandbytes' states in 8 bits, paged: moved to the host where GPU memory ends; need a GPU."""
     micro_batch_tokens: Positive = 16384
     """Tokens, padding included, in one forward pass; changes memory, not the gradient."""
 
