@@ -35,7 +35,7 @@ def stop(*_):
     sys.exit(130)
 signal.signal(signal.SIGTERM, stop)
 log("began")
-time.sleep(1.5)
+time.sleep(0.5)
 if "ppo" in run.name and os.environ.get("FAIL"):
     sys.exit(1)
 metrics = run / "metrics.jsonl"
@@ -119,7 +119,7 @@ def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
         time.sleep(0.1)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    assert "goes on from what is saved" in process.communicate(timeout=60)[1]
+    assert "resumes from what is saved" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert study.events("ended") == ["grpo_length_tiny-s1"]
     assert study.events("stopped") == ["grpo_rollouts8_tiny-s1"]

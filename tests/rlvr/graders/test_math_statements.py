@@ -56,10 +56,14 @@ def test_whose_and_which_answer_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "template",
-    ["qwen_boxed", *(pytest.param(name, marks=pytest.mark.slow) for name in ("r1_zero", "plain"))],
+    ("template", "step"),
+    [
+        ("qwen_boxed", 4),
+        *(pytest.param(name, 1, marks=pytest.mark.slow) for name in ("qwen_boxed", "r1_zero", "plain")),
+    ],
 )
-def test_lenient_accepts_whatever_strict_accepts(template: TemplateName) -> None:
+def test_lenient_accepts_whatever_strict_accepts(template: TemplateName, step: int) -> None:
+    """On every step-th pair."""
     rows = [(row["given"], row["wanted"]) for row in corpus("math_statements")]
     rows += [
         (row["given"], row["wanted"]) for name in ("math_equal", "math_different") for row in corpus(name)
@@ -72,14 +76,16 @@ def test_lenient_accepts_whatever_strict_accepts(template: TemplateName) -> None
     for row in corpus("math_places"):
         items[row["template"]].append((row["completion"], row["wanted"]))
 
+    chosen = items[template][::step]
+
     def verdicts(grader: GraderName) -> list[bool]:
-        return [v.correct for v in MathVerifier(template, grader).grade(items[template])]
+        return [v.correct for v in MathVerifier(template, grader).grade(chosen)]
 
     with ThreadPoolExecutor(2) as threads:
         strict, lenient = threads.map(verdicts, ("strict", "lenient"))
-    pairs = zip(items[template], strict, lenient, strict=True)
+    pairs = zip(chosen, strict, lenient, strict=True)
     assert [item for item, one, other in pairs if one and not other] == []
-    assert sum(lenient) > sum(strict) > 300
+    assert sum(lenient) > sum(strict) > 300 / step
 
 
 @pytest.mark.parametrize(

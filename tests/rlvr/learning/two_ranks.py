@@ -1,11 +1,12 @@
-"""Run by every rank: one training step of every algorithm on this rank's groups; rank 0 saves the gradients.
+"""Run by every rank: one training step of each algorithm on this rank's groups; rank 0 saves the gradients.
 
-Arguments: the file to write, the ZeRO stage.
+Arguments: the file to write, the ZeRO stage, the algorithms.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_model
 
-from rlvr.algorithms import ALGORITHMS
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.accelerator import make_accelerator
 from rlvr.rollouts.collect import to_batch
@@ -28,13 +28,13 @@ def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in found.items() if value is not None}
 
 
-def main(target: str, zero: int) -> None:
+def main(target: str, zero: int, names: Sequence[str]) -> None:
     settings = PolicyConfig(zero=zero)  # type: ignore[arg-type]
     accelerator = make_accelerator(settings, OptimConfig(max_grad_norm=1e9), has_critic=True)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
     found = {}
-    for name in ALGORITHMS:
+    for name in names:
         options = {"k": 2} if name == "passk" else {}
         algorithm = toy_algorithm(name, kl={"coefficient": 0.1}, **options)
         models = toy_model(dtype=dtype), toy_model(1, dtype=dtype)
@@ -50,4 +50,4 @@ def main(target: str, zero: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])
