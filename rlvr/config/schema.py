@@ -44,7 +44,8 @@ class ExtraReward(Section):
 class RewardConfig(Section):
     """What a completion is worth: a sum, each of its components logged as reward/<name>.
 
-    correct, wrong: the outcome; unparsed and timed-out completions are wrong. format: for an answer where
+    correct, wrong: the outcome; unparsed and timed-out completions are wrong. unsound: a right answer whose
+    chain the task's checker finds wrong; null is as `correct`. format: for an answer where
     the prompt asks for it, right or wrong. overlong_cache: DAPO's shaping (arXiv 2503.14476, eq. 13): the
     last tokens before the limit, this many, cost up to 1, a cut completion costs 1; None is off. extra: more
     components, functions of yours. bad: where one of these raises or returns no finite number, the run
@@ -53,6 +54,7 @@ class RewardConfig(Section):
 
     correct: Finite = 1.0
     wrong: Finite = 0.0
+    unsound: Finite | None = None
     format: Finite = 0.0
     overlong_cache: Positive | None = None
     extra: tuple[ExtraReward, ...] = ()

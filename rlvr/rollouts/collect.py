@@ -160,7 +160,7 @@ class Rollouts:
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
         completions = [done[i] for i in range(len(requests))]
         asked = [problem for _, problem in problems for _ in range(count)]
-        verdicts = self.task.verifier.grade(
+        verdicts = self.task.grade(
             [(completion.text, p.reference) for completion, p in zip(completions, asked, strict=True)]
         )
         scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
