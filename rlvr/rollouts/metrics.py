@@ -31,11 +31,11 @@ class Totals:
         return {f"total/{name}": value for name, value in vars(self).items()}
 
 
-def rollout_metrics(collected: Collected) -> dict[str, float]:
+def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, float]:
     """Means over what one rank sampled, groups that are not trained on included.
 
-    rollout/sound: of the chains that a checker decided on; rollout/unsound_right: the share of unsound ones
-    among the right answers. reward/*: the components of the reward. reward/bad: the share of completions for which a reward
+    checked: whether the task has a checker of reasoning; then rollout/unsound is the share of completions
+    that are right after a wrong step, rollout/sound of the other right ones. reward/*: the components of the reward. reward/bad: the share of completions for which a reward
     function gave no number.
     """
     groups = collected.sampled
@@ -55,11 +55,10 @@ def rollout_metrics(collected: Collected) -> dict[str, float]:
         "rollout/used_share": len(collected.used) / len(groups),
         "reward/bad": _share([s.bad for s in scored]),
     }
-    checked = [s.verdict for s in scored if s.verdict.sound is not None]
     if checked:
-        metrics["rollout/sound"] = _share([v.sound is True for v in checked])
-        right = [v for v in checked if v.correct]
-        metrics["rollout/unsound_right"] = _share([v.sound is False for v in right]) if right else 0.0
+        unsound = [s.verdict.correct and s.verdict.sound is False for s in scored]
+        metrics["rollout/unsound"] = _share(unsound)
+        metrics["rollout/sound"] = metrics["rollout/correct"] - metrics["rollout/unsound"]
     for name in scored[0].components:
         metrics[f"reward/{name}"] = sum(s.components[name] for s in scored) / len(scored)
     return metrics | ({"rollout/greedy_reward": sum(greedy) / len(greedy)} if greedy else {})

@@ -18,7 +18,7 @@ from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
-from rlvr.graders.soundness import Checker, checked
+from rlvr.graders.soundness import NONE, Checker, build_checker, checked
 
 # name -> module:function that builds it
 TASKS = {
@@ -145,3 +145,10 @@ def build_task(name: str, **options: Any) -> Task:
         raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = source_version(registry.load(name))
     return task if task.template else replace(task, template=version)
+
+
+def build_checker_of(name: str) -> Checker | None:
+    """The checker that a built-in task has by default; None without one. Raises KeyError, PluginError."""
+    if registry.is_plugin(TASKS, name):
+        raise KeyError(name)
+    return build_checker(str(registry.defaults(TASKS, name).get("soundness", NONE)))
