@@ -1,4 +1,5 @@
-"""python -m evals curves FILE... out=curves.png [labels=A,B,...] [allow=temperature,...] [theme=light|dark] [sound=true]
+"""python -m evals curves FILE... out=curves.png [labels=A,B,...] [allow=temperature,...] [theme=light|dark]
+    [sound=true]
 
 Draws pass@k against k for any number of counts files (Parquet or JSON lines of problem, n, correct), with
 95 % bootstrap bands over problems. Files that say under which conditions they were measured must agree in
@@ -83,7 +84,9 @@ def main(settings: Drawing) -> None:
 def _with_sound(curves: Sequence[Curve], measured: Sequence[Measured]) -> list[Curve]:
     """Each curve with that of sound answers after it. Raises FileError where no file has any."""
     if all(m.sound is None for m in measured):
-        raise FileError("sound=true: nobody looked at the reasoning in these: python -m evals sound RUN write=true")
+        raise FileError(
+            "sound=true: nobody looked at the reasoning in these: python -m evals sound RUN write=true"
+        )
     made = []
     for curve, m in zip(curves, measured, strict=True):
         made.append(curve)

@@ -171,9 +171,7 @@ def make_entries(base: Stored, policy: Stored, transcripts: bool) -> list[Entry]
     return _with_soundness(entries, base, policy, transcripts)
 
 
-def _with_soundness(
-    entries: Sequence[Entry], base: Stored, policy: Stored, transcripts: bool
-) -> list[Entry]:
+def _with_soundness(entries: Sequence[Entry], base: Stored, policy: Stored, transcripts: bool) -> list[Entry]:
     """With what the checker said, where it looked at both sides."""
     sides = both_sound(base, policy)
     if sides is None:
@@ -213,7 +211,7 @@ def write_ledger(
     (out / "transcripts").mkdir(parents=True)
     for entry in one_side:
         sides = [("Base", texts[0][entry.problem]), ("Policy", texts[1][entry.problem])]
-        by_policy = entry.outcome is Outcome.GAINED or (entry.wrong_reason and entry.outcome is Outcome.BOTH)
+        by_policy = entry.outcome in (Outcome.GAINED, Outcome.BOTH)
         other, solver = sides if by_policy else sides[::-1]
         write_transcript(out / str(entry.transcript), entry.problem, base.measured, solver, other)
     write_text(out / "ledger.jsonl", "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
@@ -238,8 +236,8 @@ def _summary(base: Stored, policy: Stored) -> Table:
             wrong = [int(side.only_unsound.sum()) for side in looked]
             shown.add_row("right, for a wrong reason", f"{wrong[1]}")
             shown.caption = (
-                f"soundly: by a right answer without a wrong step ({policy.measured.soundness}).\nright, for a "
-                f"wrong reason: the policy solved them, and never soundly; the base {wrong[0]}."
+                f"soundly: by a right answer without a wrong step ({policy.measured.soundness}).\n"
+                f"right, for a wrong reason: the policy solved them, and never soundly; the base {wrong[0]}."
             )
         return shown
     k = min(b.largest_k, p.largest_k)

@@ -1,4 +1,5 @@
-"""python -m evals sound RUN... [soundness=steps|arithmetic] [task=NAME] [ks=1,16,256] [write=true] [out=FILE.json]
+"""python -m evals sound RUN... [soundness=steps|arithmetic] [task=NAME] [ks=1,16,256] [write=true]
+    [out=FILE.json]
 
 Looks at the reasoning in stored samples, without a model: how often is an answer right, how often right and
 sound, and which share of right answers follows a wrong step? RUN is a run directory, a directory of
@@ -7,7 +8,7 @@ not looked at again.
 
   soundness=   the checker; by default that of the task: steps for countdown, arithmetic for gsm8k
   task=        only the samples of this task
-  write=true   put what was found into the files, where passk, ledger and compare find it
+  write=true   put what was found into the files, and the run's records, where all other commands find it
   out=         all of it as JSON
 
 A right answer counts as sound where no wrong step was found, so also where the checker could not decide; the
@@ -28,7 +29,7 @@ from evals.estimators.soundness import apart, undecided_share, unsound_share
 from evals.records.files import BASE_FOLDER
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
-from evals.records.soundness import Looked, look, store
+from evals.records.soundness import Looked, look, store, store_records
 from evals.reports.tables import interval, points, table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
@@ -50,7 +51,9 @@ class Looking(Section):
 
 def mistakes(settings: Looking) -> list[Mistake]:
     """What is wrong with the directories."""
-    found = [Mistake(str(r), None, "there is no such directory or file") for r in settings.runs if not r.exists()]
+    found = [
+        Mistake(str(r), None, "there is no such directory or file") for r in settings.runs if not r.exists()
+    ]
     if not settings.runs:
         found.append(Mistake("RUN", None, "give a run directory, or a file of samples"))
     if settings.soundness == NONE:
@@ -79,6 +82,7 @@ def main(settings: Looking) -> None:
         if settings.write:
             for _, one in looked:
                 store(one)
+            store_records(ProbeDir(run), {(name, _task(one)): one for name, one in looked})
     if settings.out is not None:
         write_json(settings.out, {"records": rows})
 
@@ -114,8 +118,8 @@ def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) ->
         if task not in bases:
             made.add_section()
             made.add_row(f"{task}")
-            bases[task] = one.origin
-        elif one.origin is not None and one.origin == bases[task]:
+            bases[task] = one.origin, one.counts.right
+        elif one.origin is not None and (one.origin, one.counts.right) == bases[task]:
             continue
         unsound = unsound_share(one.counts)
         share = ("! " if apart(one.counts) else "") + points(unsound and unsound.value)
@@ -128,7 +132,8 @@ def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) ->
         )
     made.caption = (
         "sound: right, and no wrong step was found. wrong step: the share of right\nanswers that "
-        "follow one, with its 95 % interval over problems.\n!: sound pass@1 lies below the 95 % interval of pass@1."
+        "follow one, with its 95 % interval over problems.\n!: sound pass@1 lies below the 95 % interval "
+        "of pass@1."
     )
     return made
 

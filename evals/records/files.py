@@ -170,9 +170,7 @@ def _sound(rows: list[dict[str, Any]], counts: Counts) -> SoundCounts | None:
     """Raises ValueError for counts that no checker can give."""
     if counts.stop_r is not None or not rows or any(row.get("sound") is None for row in rows):
         return None
-    return SoundCounts.of(
-        counts, [row["sound"] for row in rows], [row.get("undecided") or 0 for row in rows]
-    )
+    return SoundCounts.of(counts, [row["sound"] for row in rows], [row.get("undecided") or 0 for row in rows])
 
 
 def _texts(rows: list[dict[str, Any]], key: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ class GapRecord:
     *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
     soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a
-    wrong step; None where the same checker did not look at both sides, and where sampling stopped at a success.
+    wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
     """
 
     step: int

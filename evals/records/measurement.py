@@ -48,7 +48,7 @@ class Measurement:
 
     @cached_property
     def sound(self) -> SoundCounts | None:
-        """Right answers by what the checker said; None without one, and where sampling stopped at a success."""
+        """Right answers by what the checker said; None without one, and where sampling stopped early."""
         if self.soundness is None or self.counts.stop_r is not None:
             return None
         right = self.table["status"].to_numpy(zero_copy_only=False) == Status.CORRECT

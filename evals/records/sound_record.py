@@ -16,8 +16,8 @@ class SoundRecord:
     """Shares are fractions 0..1; names are those of `GapRecord`, of sound answers alone.
 
     unsound: the share of right answers with a wrong step. undecided: of those that the checker could not
-    decide on, which count as sound. only_unsound: problems that were solved, and never soundly. apart: whether
-    sound pass@1 lies below the 95 % interval of pass@1. base_*: the same of the base.
+    decide on, which count as sound. only_unsound: problems that were solved, and never soundly. apart:
+    whether sound pass@1 lies below the 95 % interval of pass@1. base_*: the same of the base.
     """
 
     pass_at_k: list[float | None]

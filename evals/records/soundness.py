@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.files import METADATA, FileError, Origin, read_about, read_soundness
+from evals.records.gap_record import read_record
+from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
+from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
+from rlvr.core.run_dir import read_jsonl, write_text
 from rlvr.graders import Status
 from rlvr.graders.soundness import Checker, checked
-from rlvr.tasks import TASKS, build_checker_of
+from rlvr.tasks import build_checker_of
 
 # Rows of a file that are written together at least.
 ROW_GROUP = 8192
@@ -70,15 +74,37 @@ def look(path: Path, checker: Checker | None = None) -> Looked:
 
 
 def store(looked: Looked) -> None:
-    """Writes the column `sound` into the samples file, and `sound` and `undecided` into the counts beside."""
+    """Writes the column `sound` of the samples file, and `sound` and `undecided` of the counts beside it."""
     beside = looked.path.with_name(f"{looked.path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
-    own = dict(zip(looked.problems, zip(looked.counts.sound.correct.tolist(),
-                                        looked.counts.undecided.tolist(), strict=True), strict=True))  # fmt: skip
-    _replace(looked.path, looked.checker, lambda table: {"sound": looked.sound})
-    _replace(beside, looked.checker, lambda table: {
-        name: pa.array([own[problem][i] for problem in table["problem"].to_pylist()], pa.int64())
-        for i, name in enumerate(("sound", "undecided"))
-    })  # fmt: skip
+    place = {problem: i for i, problem in enumerate(looked.problems)}
+    columns = {"sound": looked.counts.sound.correct, "undecided": looked.counts.undecided}
+
+    def counted(table: pa.Table) -> dict[str, pa.Array]:
+        rows = [place[problem] for problem in table["problem"].to_pylist()]
+        return {name: pa.array(values[rows], pa.int64()) for name, values in columns.items()}
+
+    _replace(looked.path, looked.checker, lambda _: {"sound": looked.sound})
+    if beside.is_file():
+        _replace(beside, looked.checker, counted)
+
+
+def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -> None:
+    """Puts soundness into the records of probe.jsonl. looked: by "base" or "step N", and task."""
+    if not run_dir.probe.is_file():
+        return
+    with run_dir.writing_records():
+        lines = []
+        for number, row in enumerate(read_jsonl(run_dir.probe), start=1):
+            record = read_record(row, f"{run_dir.probe}, line {number}")
+            base = looked.get(("base", record.task))
+            policy = looked.get((f"step {record.step}", record.task)) or looked.get(("model", record.task))
+            if base and policy and base.checker == policy.checker and base.problems == policy.problems:
+                same = base.origin is not None and base.origin == policy.origin
+                counts = policy.counts if same else base.counts
+                made = sound_record(counts, policy.counts, record.gap_k, record.ks)
+                row = {**row, "soundness": policy.checker, "sound": asdict(made)}
+            lines.append(json.dumps(row) + "\n")
+        write_text(run_dir.probe, "".join(lines))
 
 
 def _of_task(task: str, path: Path) -> Checker:

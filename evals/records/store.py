@@ -1,8 +1,9 @@
 """The sample store: append-only, shared by runs, so that no sample is ever drawn or graded twice.
 
 One directory per sample set; its name is the hash of everything that the samples' distribution depends
-on. In it lie `key.json`, `samples/` and, per grader, `verdicts/<hash of its version>/`, and per
-checker of reasoning, `soundness/<hash of its version>/`: Parquet shards, each renamed into place whole. All ranks need the same view of the directory.
+on. In it lie `key.json`, `samples/`, per grader `verdicts/<hash of its version>/`, and per checker of
+reasoning `soundness/<hash of its version>/`: Parquet shards, each renamed into place whole. All ranks need
+the same view of the directory.
 """
 
 from __future__ import annotations

@@ -78,7 +78,9 @@ class _Fitting:
         for i, name in enumerate(names):
             row = [column[i] for column in cells]
             if any(row):
-                made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap", "sound pass@1")) else None)
+                made.add_row(
+                    name, *row, style="bold" if name.startswith(("pass@1", "gap", "sound pass@1")) else None
+                )
         return made
 
 
@@ -132,7 +134,7 @@ def _alarms(records: Sequence[GapRecord]) -> str:
     """A line for each measurement whose right answers are not, or not mostly, soundly reached."""
     lines = [
         f"\n! {r.task}, {'before training' if r.step == 0 else f'step {r.step}'}: {s.unsound:.0%} of right "
-        f"answers have a wrong step {_percent(s.unsound_low, s.unsound_high)}: pass@1 is "
+        f"answers have a wrong step {_percent(s.unsound_low, s.unsound_high)}:\n  pass@1 is "
         f"{points(r.at(1))}, sound {points(r.sound_at(1))}."
         for r in records
         if (s := r.sound) is not None and s.apart and s.unsound is not None
@@ -150,8 +152,8 @@ def _explained(records: Sequence[GapRecord]) -> str:
     if not checkers:
         return ""
     return (
-        f"\nsound: right, and no wrong step found, by {', '.join(checkers)}; wrong step: the share of right "
-        "answers\nthat have one."
+        f"\nsound: right, and no wrong step was found by {', '.join(checkers)}.\n"
+        "wrong step: the share of right answers that have one."
     )
 
 

@@ -184,7 +184,8 @@ class Measuring:
         unseen = self.looking.lacks(wanted)
         if absent := {key[0] for key in (*ungraded, *unseen) if key[:2] not in texts}:
             table = self.samples.read(["text"], absent)
-            texts = texts | dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
+            stored = zip(_keys(table, 2), table["text"].to_pylist(), strict=True)
+            texts = texts | {(key[0], key[1]): str(text) for key, text in stored}
         references = {key: self.plan.problems[place].reference for key, place in wanted.items()}
         if ungraded:
             self._grade({key: (texts[key[:2]], references[key]) for key in ungraded}, known)
@@ -192,7 +193,7 @@ class Measuring:
 
     def _grade(self, items: dict[Key, tuple[str, Any]], known: dict[Any, str]) -> None:
         """items: (completion, reference) by key."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 **dict(zip(self.verdicts.key, key, strict=True)),
                 "status": str(verdict.status),
@@ -251,7 +252,9 @@ class Measuring:
         of = self.samples.key
         origin = Origin(of.weights, of.tokenizer, of.engine, of.dtype, of.seed)
         soundness = plan.task.soundness
-        return Measurement(plan.problems, self.hashes, counts, plan.conditions, origin, owner, table, soundness)
+        return Measurement(
+            plan.problems, self.hashes, counts, plan.conditions, origin, owner, table, soundness
+        )
 
 
 def _keys(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:

@@ -35,8 +35,8 @@ def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, fl
     """Means over what one rank sampled, groups that are not trained on included.
 
     checked: whether the task has a checker of reasoning; then rollout/unsound is the share of completions
-    that are right after a wrong step, rollout/sound of the other right ones. reward/*: the components of the reward. reward/bad: the share of completions for which a reward
-    function gave no number.
+    that are right after a wrong step, rollout/sound that of the other right ones. reward/*: the components
+    of the reward. reward/bad: the share of completions for which a reward function gave no number.
     """
     groups = collected.sampled
     scored = [s for group in groups for s in group.scored]

@@ -85,7 +85,7 @@ class Task:
     @property
     def soundness(self) -> str | None:
         """Which checker looked at the reasoning."""
-        return self.checker and self.checker.version
+        return None if self.checker is None else self.checker.version
 
     @property
     def parts(self) -> tuple[Task, ...]:

@@ -101,9 +101,7 @@ def _pass_at_k_panel(study: Study, task: str, measure: str) -> Panel:
         _estimated("base" if len(bases) == 1 else f"base of {arms[0].label}", line_of_base, curve(base))
         for base, arms in bases.items()
     ]
-    arms = [
-        _estimated(arm.label, partial(line_of, arm), curve(arm.policies(task))) for arm in study.on(task)
-    ]
+    arms = [_estimated(arm.label, partial(line_of, arm), curve(arm.policies(task))) for arm in study.on(task)]
     series += arms if all_banded(study) else [arm._replace(band=None) for arm in arms]
     about = f"{measure} against k on {task}: " + "; ".join(_ends(one) for one in series)
     name = f"{'sound' if sound else 'pass'}_at_k-{plain(task)}"

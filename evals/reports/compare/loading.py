@@ -27,8 +27,8 @@ PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The base or a policy on one task. sound, soundness: right answers by what a checker of this version said
-    of the reasoning, None where nobody looked."""
+    """The base or a policy on one task. sound, soundness: right answers by what a checker of this version
+    said of the reasoning, None where nobody looked."""
 
     problems: tuple[str, ...]
     counts: Counts

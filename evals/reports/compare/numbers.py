@@ -47,8 +47,8 @@ class Closed(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """The same of right answers without a wrong step. unsound: the share of right answers with one, a ratio of
-    means as Closed. apart: whether sound pass@1 lies below the interval of pass@1."""
+    """The same of right answers without a wrong step. unsound: the share of right answers with one, a ratio
+    of means as Closed. apart: whether sound pass@1 lies below the interval of pass@1."""
 
     at_1: Combined
     at_k: Combined | None

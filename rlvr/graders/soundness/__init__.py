@@ -133,9 +133,7 @@ def checked(checker: Checker, items: Sequence[tuple[str, Any]], task: str) -> li
     return found
 
 
-def _failed(
-    checker: Checker, items: Sequence[tuple[str, Any]], task: str, error: Exception
-) -> CheckerError:
+def _failed(checker: Checker, items: Sequence[tuple[str, Any]], task: str, error: Exception) -> CheckerError:
     culprit = next((item for item in items if _raises(checker, item)), items[0])
     return CheckerError(
         f"task {task}: the checker {checker.version} failed: {registry.located(error)}. The completion is "

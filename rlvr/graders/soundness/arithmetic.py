@@ -22,6 +22,7 @@ from typing import Any
 from rlvr.graders.soundness import StringChecker
 from rlvr.graders.soundness.expressions import Expression, at_end, at_start
 from rlvr.graders.soundness.tokens import ABOUT, EQUAL, NUMBER, RELATION, WORD, Clause, Token, clauses
+from rlvr.graders.soundness.vocabulary import LEFT_OVER, MEASURES, QUANTITIES, SUPPOSED
 
 # Longer texts, and more equalities, are not read: the time is bounded.
 MOST_CHARACTERS = 100_000
@@ -37,23 +38,6 @@ class Found(Enum):
     NONE = "nothing to check"
 
 
-_WORDS_OF_QUANTITY = frozenset(
-    "half halves twice double doubled triple tripled quarter quarters third thirds fourth fourths fifth "
-    "fifths sixth eighth tenth dozen dozens hundred hundreds thousand thousands million millions billion "
-    "trillion times plus minus than over squared cubed from remainder rem mod modulo choose root power log "
-    "average mean rounded round rounding approximately about roughly around nearly almost percent "
-    "percentage gross score pair pairs k divided multiplied by leftover".split()
-)
-# Units by what they measure: between those of one kind there are factors.
-_KINDS = {
-    "time": "second sec minute min hour hr day week month year decade century",
-    "length": "inch inche foot feet ft yard mile mm cm m km meter metre centimeter kilometer millimeter",
-    "weight": "ounce oz pound lb ton g kg mg gram kilogram",
-    "volume": "cup pint quart gallon liter litre ml milliliter teaspoon tablespoon",
-    "money": "cent penny pennie nickel dime quarter dollar buck",
-    "other": "degree am pm kb mb gb",
-}
-_MEASURES = {unit: kind for kind, units in _KINDS.items() for unit in units.split()}
 _CONVERSIONS = frozenset(
     Fraction(n)
     for n in (2, 3, 4, 5, 7, 8, 10, 12, 16, 20, 24, 25, 30, 31, 36, 48, 50, 52, 60, 100, 128, 144, 168, 365,
@@ -61,13 +45,6 @@ _CONVERSIONS = frozenset(
 )  # fmt: skip
 # Thousands, millions, cents and percent go without saying.
 _SCALES = frozenset(map(Fraction, (100, 1000, 1_000_000)))
-# What makes the equality of its sentence no claim of the writer's.
-_SUPPOSED = re.compile(
-    r"(?:suppose|supposing|assume|assuming|assumed|if|try|trying|guess|test|testing|would|could|should|not|"
-    r"never|impossible|wrong|incorrect|false|contradiction|contradicts|instead|mistake|mistakenly|error|"
-    r"incorrectly|unless|isn't|doesn't|can't|cannot|no|modulo|mod|base|check|verify|claim|claims|"
-    r"claimed|thought|thinks|supposed)"
-)
 # What makes a later part of the text take back an earlier one.
 _TAKEN_BACK = re.compile(
     r"\b(?:wait|oops|hold on|correction|recalculat\w*|re-?check\w*|re-?calculat\w*|re-?comput\w*|mistake|"
@@ -75,7 +52,6 @@ _TAKEN_BACK = re.compile(
     r"not correct|not right|is wrong|was wrong|try again|instead)\b",
     re.IGNORECASE,
 )
-_LEFT_OVER = frozenset("remainder rem left leftover over rounded round rounding r approximately about".split())
 
 
 def decide(completion: str, reference: Any) -> bool | None:
@@ -113,7 +89,7 @@ def _of_clause(clause: Clause) -> list[Found]:
 
 
 def _is_supposed(tokens: list[Token]) -> bool:
-    return any(t.kind == WORD and _SUPPOSED.fullmatch(t.text) for t in tokens)
+    return any(t.kind == WORD and t.text in SUPPOSED for t in tokens)
 
 
 def _sides(tokens: list[Token]) -> tuple[list[list[Token]], list[str]]:
@@ -180,7 +156,7 @@ def _is_finite(value: Fraction) -> bool:
 
 def _otherwise(left: Expression, right: Expression, pairs: list[tuple[Fraction, Fraction]]) -> bool:
     """Whether an equality that is false as read has another reading."""
-    quantities = _WORDS_OF_QUANTITY & {*left.units, *right.units, left.before}
+    quantities = QUANTITIES & {*left.units, *right.units, left.before}
     sides = [_measures(side) for side in (left, right)]
     measured = sides[0] | sides[1]
     ratios = {abs(x / y) for a, b in pairs if a and b for x, y in ((a, b), (b, a))}
@@ -191,8 +167,8 @@ def _otherwise(left: Expression, right: Expression, pairs: list[tuple[Fraction, 
         or right.doubtful
         or bool(quantities)
         or bool(converted)
-        or any(_MEASURES[u] == _MEASURES[v] for u in sides[0] for v in sides[1] if u != v)
-        or (bool(sums) and len(measured) > len({_MEASURES[unit] for unit in measured}))
+        or any(MEASURES[u] == MEASURES[v] for u in sides[0] for v in sides[1] if u != v)
+        or (bool(sums) and len(measured) > len({MEASURES[unit] for unit in measured}))
         or _goes_on(right)
         # pages 5-10 = 6 pages
         or (left.operators == ["-"] and pairs[0][0] < 0 < pairs[0][1])
@@ -205,7 +181,7 @@ def _otherwise(left: Expression, right: Expression, pairs: list[tuple[Fraction, 
 
 def _measures(side: Expression) -> set[str]:
     """Units of measure, in the singular."""
-    return {singular for unit in side.units if (singular := unit.rstrip("s")) in _MEASURES}
+    return {singular for unit in side.units if (singular := unit.rstrip("s")) in MEASURES}
 
 
 def _goes_on(right: Expression) -> bool:
@@ -213,7 +189,7 @@ def _goes_on(right: Expression) -> bool:
     rest = right.rest[:6]
     if not any(token.kind == NUMBER for token in rest):
         return False
-    return bool(_measures(right)) or any(t.text in _LEFT_OVER or t.text in ("and", "with") for t in rest)
+    return bool(_measures(right)) or any(t.text in LEFT_OVER or t.text in ("and", "with") for t in rest)
 
 
 def arithmetic() -> StringChecker:

@@ -11,23 +11,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from rlvr.graders.soundness.tokens import CLOSE, DOUBTFUL, NUMBER, OPEN, OPERATOR, TORN, UNKNOWN, WORD, Token
+from rlvr.graders.soundness.vocabulary import NO_UNITS, OPERATIONS, PARTS
 
 MOST_BITS = 4096
 LARGEST_POWER = 64
 _MOST_DEPTH = 24
 # Words of a unit beside a number.
 _UNIT_WORDS = 4
-_NO_UNITS = frozenset(
-    "because so that which who is are was were be been if then when where while since thus hence therefore and "
-    "or but as to equals equal gives give gave get gets got makes make made has have had means leaves leaving "
-    "for in on at if with after before until by from of into than plus minus times the a an this these those he she it "
-    "they we you i".split()
-)
-_PARTS = frozenset(
-    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth eighth tenth percent dozen "
-    "dozens pair pairs double twice hundred hundreds thousand thousands percentage fraction square root".split()
-)
-_OPERATIONS = frozenset("of times plus minus by into from than".split())
 # Places at which an expression may begin, of those that are tried.
 _STARTS = 16
 
@@ -41,8 +31,9 @@ class UnreadableError(ValueError):
 @dataclass
 class Expression:
     """values: in both readings of percent signs. numbers, operators, units: those in it. places: decimals
-    that a single number shows; decimals: whether any shows some. doubtful: it has another reading; shares: percent stands in a sum with something else. labelled, before: whether a word stands before it,
-    and which. first: its first number. rest: the tokens after it."""
+    that a single number shows; decimals: whether any shows some. doubtful: it has another reading; shares:
+    percent stands in a sum with something else. labelled, before: whether a word stands before it, and which.
+    first: its first number. rest: the tokens after it."""
 
     values: Values = (Fraction(0), Fraction(0))
     numbers: int = 0
@@ -82,7 +73,9 @@ def at_end(tokens: list[Token]) -> Expression | None:
             found.doubtful |= any(token.kind == OPERATOR for token in tokens[:start])
             # 2 upon 2 - 1: a word between two numbers may be an operation
             found.doubtful |= start > 1 and _may_operate(tokens[start - 2], tokens[start - 1])
-            found.doubtful |= found.before == "and" and [t.text for t in tokens[start + 1 : start + 2]] == ["/"]
+            found.doubtful |= found.before == "and" and [t.text for t in tokens[start + 1 : start + 2]] == [
+                "/"
+            ]
             return found
     return None
 
@@ -90,8 +83,8 @@ def at_end(tokens: list[Token]) -> Expression | None:
 def _may_operate(number: Token, word: Token) -> bool:
     """Whether a word between two numbers, or after half, may be an operation: 1/3 of 12, 1 and 1/4."""
     if number.kind not in (NUMBER, CLOSE):
-        return word.text == "of" and number.text in _PARTS
-    return word.text not in _NO_UNITS or word.text in _OPERATIONS
+        return word.text == "of" and number.text in PARTS
+    return word.text not in NO_UNITS or word.text in OPERATIONS
 
 
 def at_start(tokens: list[Token]) -> Expression | None:
@@ -245,7 +238,7 @@ class _Reader:
             follows = self.peek(1)
             if token.kind == DOUBTFUL:
                 self.made.doubtful = True
-            elif token.kind == WORD and token.text not in _NO_UNITS:
+            elif token.kind == WORD and token.text not in NO_UNITS:
                 self.made.units.append(token.text)
             elif token.text == "/" and follows is not None and follows.kind == WORD:
                 self.made.units.append(follows.text)

@@ -22,7 +22,7 @@ _NUMBER = r"-?[0-9]{1,18}(?:\.[0-9]{1,9})?"
 _QUOTIENT = rf"{_NUMBER}(?:/[0-9]{{1,18}})?"
 _OPERAND = rf"\s*(?:\(\s*({_QUOTIENT})\s*\)|({_NUMBER}))\s*"
 _STEP = re.compile(rf"{_OPERAND}([-+*/]){_OPERAND}=\s*({_QUOTIENT})\s*")
-_SIGNS = str.maketrans("×÷−", "*/-")
+_SIGNS = str.maketrans("\u00d7÷\u2212", "*/-")
 
 
 def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:

@@ -1,8 +1,4 @@
-r"""Text of a chain -> clauses of tokens: numbers, operators, words, and what makes arithmetic unreadable.
-
-Notation is brought to one form first: LaTeX (\times, \frac), signs of other alphabets, list marks, bold
-face. Every pass is linear in the text.
-"""
+"""Text of a chain -> clauses of tokens: numbers, operators, words, and what makes arithmetic unreadable."""
 
 from __future__ import annotations
 
@@ -10,11 +6,13 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from rlvr.graders.soundness.notation import written
+from rlvr.graders.soundness.vocabulary import ATTACHED, DENIALS, FUNCTIONS, SHORT_WORDS
+
 # Digits of a number beyond which it is not read.
 MOST_DIGITS = 60
 # Tokens of a clause beyond which it is not read.
 MOST_TOKENS = 240
-_MOST_NESTING = 6
 
 NUMBER, OPERATOR, OPEN, CLOSE, WORD, UNKNOWN = "number", "operator", "open", "close", "word", "unknown"
 EQUAL, ABOUT, RELATION, DOUBTFUL = "equal", "about", "relation", "doubtful"
@@ -44,50 +42,9 @@ class Clause(NamedTuple):
 
 
 _ANNOTATION = re.compile(r"<<([^<>\n]{0,200})>>")
-_PLAIN = str.maketrans({
-    "×": "*", "⋅": "*", "·": "*", "∙": "*", "∗": "*", "✕": "*", "✖": "*", "÷": "/", "∕": "/", "⁄": "/",
-    "−": "-", "–": "-", "‐": "-", "‑": "-", "—": ";", "＝": "=", "＋": "+", "（": "(", "）": ")",
-    "≃": "≈", "≅": "≈", "≠": " § ", "≤": " § ", "≥": " § ", "⇒": ";", "→": ";", "∴": ";", "•": ";", "▪": ";",
-    "²": "^2", "³": "^3", "“": " ", "”": " ", '"': " ", "`": " ", "’": "'", "\u00a0": " ", "\u202f": " ",
-    "\u2009": " ", "\t": " ", "£": " ", "€": " ", "¥": " ", "₹": " ", "½": "¤(1/2)", "¼": "¤(1/4)",
-    "¾": "¤(3/4)",
-})  # fmt: skip
-# One after the other; each is a plain replacement.
-_NOTATION = [
-    (re.compile(r"\\(?:left|right)\s*\."), " "),
-    # A row of an alignment that begins with an operator goes on with the one before.
-    (re.compile(r"(?:\\\\|\\newline)[\s&]*(?=[-+*/]|\\times|\\cdot)"), " "),
-    (re.compile(r"\r\n?|\\\\|\\newline"), "\n"),
-    (re.compile(r"\{,\}|\\,(?=\d{3})(?<=\d\\,)"), ","),
-    (re.compile(r"\\begin\{[a-z]+\*?\}|\\end\{[a-z]+\*?\}"), "\n"),
-    (re.compile(r"\\[()\[\]]"), " "),
-    (re.compile(r"\\[,;:! ]|~|\\q?quad|\\displaystyle|\\(?:left|right|[bB]igg?[lr]?)(?![a-zA-Z])|&"), " "),
-    (re.compile(r"\\%"), "%"),
-    (re.compile(r"\\?\$"), " "),
-    (re.compile(r"\\(?:times|cdot|ast)(?![a-zA-Z])"), "*"),
-    (re.compile(r"\\div(?![a-zA-Z])"), "/"),
-    (re.compile(r"\\(?:approx|simeq|cong)(?![a-zA-Z])"), "≈"),
-    (re.compile(r"\\(?:neq?|leq?|geq?|lt|gt|sim|propto)(?![a-zA-Z])|[!<>:]=|=/="), " § "),
-    (re.compile(r"\\(?:equiv|pmod|bmod|mod)(?![a-zA-Z])|≡"), " § mod "),
-    (re.compile(r"\\(?:Rightarrow|rightarrow|to|implies|iff|therefore|Longrightarrow)(?![a-zA-Z])"), ";"),
-    (re.compile(r"=+>|-+>"), ";"),
-    (re.compile(r"\\(?:[lc]?dots)(?![a-zA-Z])|\.{3,}"), "…"),
-    (re.compile(r"\^\{?\\circ\}?|°"), " degrees "),
-    (re.compile(r"(?<=[\d)])\*\*(?=[\d(])"), "^"),
-    (re.compile(r"\*\*|__"), " "),
-    (re.compile(r"(\d{1,9})\s*\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}"), r"¤(\1+\2/\3)"),
-    (re.compile(r"\\[dt]?frac(\d)(\d)"), r"((\1)/(\2))"),
-    (re.compile(r"=="), "="),
-]
-_TABLE = re.compile(r"\\begin\{([a-zA-Z]?matrix|array|cases)\*?\}.{0,3000}?\\end\{\1\*?\}", re.DOTALL)
-_NAMED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|boxed|textit|emph|mbox|textrm)\s*\{([^{}]*)\}")
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_RAISED = re.compile(r"\^\{([^{}]*)\}")
-_COMMAND = re.compile(r"\\[a-zA-Z]+")
-# A line that begins with = goes on with the one before.
-_CONTINUED = re.compile(r"[ ]*\n\s*(?=[=≈])")
-_LIST_MARK = re.compile(r"^[ ]*(?:(?:[-*+]|#{1,6}|\(?\d{1,3}[.)]|\(?[a-z][.)])[ ]+)+", re.MULTILINE)
-_ASIDE = re.compile(r"\(\s*([A-Za-z][A-Za-z' ]{0,60})\)")
+_VOWEL = re.compile("[aeiouyàâäéèêëïîôöùûü]|[^a-z'-]")
+# Single letters that are words.
+_ARTICLES = {"a", "A", "I"}
 _TOKEN = re.compile(
     r"""
     (?P<mixed>\d{1,9}\ \d{1,9}/\d{1,9}(?![\d/.]))
@@ -107,17 +64,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_DENIALS = frozenset(
-    "not no false never impossible contradiction wrong incorrect doesn't isn't invalid fails fail cannot".split()
-)
-# Single letters that are words.
-_ARTICLES = {"a", "A", "I"}
 
 
 def clauses(text: str) -> list[Clause]:
     """Those that hold an equality, in the order of the text."""
-    marked = [Clause(_tokens(found)) for found in map(_written, _ANNOTATION.findall(text))]
-    cut = _cut(_tokens(_written(_ANNOTATION.sub("", text))))
+    marked = [Clause(_tokens(found)) for found in map(written, _ANNOTATION.findall(text))]
+    cut = _cut(_tokens(written(_ANNOTATION.sub("", text))))
     following = [*cut[1:], Clause([])]
     return marked + [
         Clause(c.tokens, c.doubted or _denies(f.tokens))
@@ -127,39 +79,11 @@ def clauses(text: str) -> list[Clause]:
 
 
 def _denies(tokens: list[Token]) -> bool:
-    return any(token.kind == WORD and token.text in _DENIALS for token in tokens[:4])
+    return any(token.kind == WORD and token.text in DENIALS for token in tokens[:4])
 
 
 def _equals(tokens: list[Token]) -> bool:
     return len(tokens) <= MOST_TOKENS and any(token.kind in (EQUAL, ABOUT) for token in tokens)
-
-
-def _written(text: str) -> str:
-    """In one notation."""
-    text = _BLANKS.sub(_one_blank, text.translate(_PLAIN))
-    if "\\" in text or "{" in text:
-        text = _TABLE.sub(" @ ", text)
-        for _ in range(_MOST_NESTING):
-            before = text
-            text = _NAMED.sub(r" \1 ", text)
-            text = _RAISED.sub(r"^(\1)", text)
-            text = _MIXED_FRACTION.sub(r"¤(\1+\2/\3)", text)
-            text = _FRACTION.sub(r"((\1)/(\2))", text)
-            if text == before:
-                break
-    for pattern, replacement in _NOTATION:
-        text = pattern.sub(replacement, text)
-    text = _BLANKS.sub(_one_blank, text)  # so that no pattern below meets a long run of them
-    text = _COMMAND.sub(" @ ", text).replace("{", " @ ").replace("}", " @ ")
-    return _ASIDE.sub(r" \1 ", _LIST_MARK.sub("", _CONTINUED.sub(" ", text)))
-
-
-def _one_blank(run: re.Match[str]) -> str:
-    return "\n" if "\n" in run[0] else " "
-
-
-_BLANKS = re.compile(r"\s{2,}")
-_MIXED_FRACTION = re.compile(r"(\d{1,9})\s*\\[dt]?frac\s*\{(\d{1,9})\}\s*\{(\d{1,9})\}")
 
 
 def _tokens(text: str) -> list[Token]:
@@ -252,18 +176,9 @@ def _is_unknown(name: str, raised: bool) -> bool:
     if small in ATTACHED:
         return False
     if len(name) == 2:
-        return small not in _SHORT_WORDS
+        return small not in SHORT_WORDS
     shouted = len(name) <= 4 and name.isupper()
-    return raised or shouted or small in _FUNCTIONS or not _VOWEL.search(small)
-
-
-_VOWEL = re.compile("[aeiouyàâäéèêëïîôöùûü]|[^a-z'-]")
-_SHORT_WORDS = frozenset("of to in is it he we so at by on an as or if no up my me do go be am us ok".split())
-_FUNCTIONS = frozenset("sin cos tan cot sec csc log exp max min gcd lcm lim det mod sqrt floor ceil abs".split())
-# Units that are written to a number without a space.
-ATTACHED = frozenset(
-    "kg mg lb lbs oz cm mm km ft in mi mph kph kmh ml gb mb kb hr hrs min mins sec secs pm am cents sq".split()
-)
+    return raised or shouted or small in FUNCTIONS or not _VOWEL.search(small)
 
 
 def _cut(tokens: list[Token]) -> list[Clause]:
