@@ -65,8 +65,8 @@ SOUND = SoundRecord(
     pass_at_k=[0.1, 0.2, 0.25], base_pass_at_k=[0.18, 0.4, 0.7], gap=0.6, gap_low=0.5, gap_high=0.7,
     gap_these_low=0.55, gap_these_high=0.65, pass_at_1_change=-0.08, change_low=-0.1, change_high=-0.06,
     coverage_lost=0.45, gained=0, lost=9, both=5, neither=6, only_unsound=6, base_only_unsound=1,
-    unsound=0.75, unsound_low=0.6, unsound_high=0.9, undecided=0.0, apart=True, base_unsound=0.1, base_unsound_low=0.05,
-    base_unsound_high=0.15, base_undecided=0.0, base_apart=False,
+    unsound=0.75, unsound_low=0.6, unsound_high=0.9, undecided=0.0, apart=True, base_unsound=0.1,
+    base_unsound_low=0.05, base_unsound_high=0.15, base_undecided=0.0, base_apart=False,
 )  # fmt: skip
 
 
