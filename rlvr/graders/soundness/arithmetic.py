@@ -127,7 +127,8 @@ def _judge(left: Expression, right: Expression, about: bool, inner: bool) -> Fou
 
 def _rounded(a: Fraction, b: Fraction, left: Expression, right: Expression, about: bool) -> Found:
     """Of two values that are not equal: whether they are by rounding; FALSE where they are not."""
-    exact, shown, places = (a, b, right.places) if right.is_number else (b, a, left.places)
+    exact, shown, side = (a, b, right) if right.is_number else (b, a, left)
+    places = side.places + (2 if side.percent and shown == side.values[0] else 0)
     if not (right.is_number or left.is_number):
         near = abs(a - b) * 100 <= abs(a)
         inexact = near and (left.decimals or right.decimals)
@@ -171,11 +172,11 @@ def _otherwise(left: Expression, right: Expression, pairs: list[tuple[Fraction, 
         or (bool(sums) and len(measured) > len({MEASURES[unit] for unit in measured}))
         or _goes_on(right)
         # pages 5-10 = 6 pages
-        or (left.operators == ["-"] and pairs[0][0] < 0 < pairs[0][1])
+        or (left.operators == ["-"] and not left.signed and pairs[0][0] < 0 < pairs[0][1])
         # 5 * 3 = 15 + 2 = 17: each sign goes on from the value before it
         or (not right.is_number and any(right.first == a for a, _ in pairs))
         # 0.1 * 3 = 0.30000000000000004
-        or any(abs(a - b) * 10**9 <= abs(a) for a, b in pairs)
+        or ((left.decimals or right.decimals) and any(abs(a - b) * 10**9 <= abs(a) for a, b in pairs))
     )
 
 

@@ -33,13 +33,14 @@ class Expression:
     """values: in both readings of percent signs. numbers, operators, units: those in it. places: decimals
     that a single number shows; decimals: whether any shows some. doubtful: it has another reading; shares:
     percent stands in a sum with something else. labelled, before: whether a word stands before it, and which.
-    first: its first number. rest: the tokens after it."""
+    signed: whether a number has a sign of its own. first: its first number. rest: the tokens after it."""
 
     values: Values = (Fraction(0), Fraction(0))
     numbers: int = 0
     operators: list[str] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
     percent: int = 0
+    signed: bool = False
     places: int = 0
     decimals: bool = False
     doubtful: bool = False
@@ -95,7 +96,7 @@ def at_start(tokens: list[Token]) -> Expression | None:
         found = _read(tokens, 0)
     except UnreadableError:
         return None
-    return found if not found.rest or found.rest[0].kind in (WORD, OPERATOR) else None
+    return found if not found.rest or found.rest[0].kind in (WORD, OPERATOR, OPEN, CLOSE) else None
 
 
 def _may_begin(token: Token) -> bool:
@@ -107,11 +108,16 @@ def _read(tokens: list[Token], start: int) -> Expression:
     values = reader.sum(0)
     made = reader.made
     made.values, made.rest = values, tokens[reader.place :]
-    if made.rest and made.rest[0].kind == OPEN:
+    if made.rest and made.rest[0].kind == OPEN and not _is_aside(made.rest):
         raise UnreadableError("a product or a remark")
     if made.rest and made.rest[0].kind == OPERATOR and _goes_on(made.rest):
         raise UnreadableError("an operand that is no number")
     return made
+
+
+def _is_aside(rest: list[Token]) -> bool:
+    """Whether a parenthesis after a value holds words: 42 (since 6 * 7 = 42)."""
+    return not rest[0].glued and len(rest) > 1 and rest[1].kind == WORD
 
 
 def _goes_on(rest: list[Token]) -> bool:
@@ -194,6 +200,7 @@ class _Reader:
         token = self.peek()
         if token is not None and token.kind == OPERATOR and token.text in "+-":
             self.place += 1
+            self.made.signed = True
             values = self.atom(depth)
             token_after = self.peek()
             if token_after is not None and token_after.text == "^":
