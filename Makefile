@@ -17,7 +17,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-gpu has-gpu bench bench-verifiers lint format lock clean
+.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-gpu has-gpu bench bench-verifiers bench-checkers lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench: install-test ## a training step held against TRL's, see benchmarks/README
 bench-verifiers: install-test ## precision, recall and times of the strict math grader, times of the others
 	$(BIN)/python benchmarks/verifiers.py $(ARGS)
 	$(BIN)/python benchmarks/programs.py $(ARGS)
+
+bench-checkers: install-test ## how fast the checkers of reasoning are, and re-grading of stored samples
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/checkers.py $(ARGS)
 
 lint: install-test ## ruff and mypy
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ COMMANDS = {
     "entropy": "the policy at the temperature that gives it the base's entropy",
     "power": "a model sharpened by power sampling, as a control without training",
     "grade": "grade stored completions again",
+    "sound": "how many right answers follow a wrong step, in stored samples",
     "store": "list the sample store, or write one of its sets as a file",
     "export": "merge a policy's adapters into a whole model",
 }

@@ -59,8 +59,8 @@ def charts(k: int) -> dict[str, list[Chart]]:
     """By section. k: of the gap, `probe.k` of the runs."""
     return {
         "The gap": [
-            Chart("pass@1", ("probe/pass@1",)),
-            Chart(f"pass@{k}", (f"probe/pass@{k}",)),
+            Chart("pass@1, and without a wrong step", ("probe/pass@1", "probe/sound_pass@1")),
+            Chart(f"pass@{k}, and without a wrong step", (f"probe/pass@{k}", f"probe/sound_pass@{k}")),
             Chart(
                 f"gap: base pass@{k} - pass@1, with its 95 % interval",
                 ("probe/gap", "probe/gap_low", "probe/gap_high"),
@@ -68,6 +68,7 @@ def charts(k: int) -> dict[str, list[Chart]]:
             Chart("share of the gap that is closed", ("probe/closed",)),
             Chart("coverage lost: base pass@k - pass@k at one k", ("probe/coverage_lost",)),
             Chart("gap, every task", pattern="^probe/.+/gap$"),
+            Chart("share of right answers with a wrong step", ("probe/unsound",)),
         ],
         "Training": [
             Chart("share correct", ("rollout/correct",)),

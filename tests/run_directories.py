@@ -26,15 +26,16 @@ POLICY = [0, 4, 5, 8, 0, 8]
 
 def write_counts(
     directory: Path, correct: Sequence[int], weights: str, n: int = N, stop_r: int | None = None,
-    **conditions: Any,
+    soundness: str | None = None, **conditions: Any,
 ) -> None:  # fmt: skip
-    """Problems are named by their places."""
+    """Problems are named by their places. soundness: a checker that found half of the right answers sound."""
     about = replace(CONDITIONS, **conditions)
     rows = [
         {"problem": str(i), "n": n, "correct": c, "stop_r": stop_r, "n_max": n, "prompt": f"{i}?"}
+        | ({"sound": c // 2, "undecided": 0} if soundness else {})
         for i, c in enumerate(correct)
     ]
-    schema = stamped(COUNTS, about, Origin(weights, "t" * 16, "hf", "float32", 0))
+    schema = stamped(COUNTS, about, Origin(weights, "t" * 16, "hf", "float32", 0), soundness)
     directory.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema), counts_file(directory, about.task))
 

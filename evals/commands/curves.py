@@ -1,9 +1,11 @@
 """python -m evals curves FILE... out=curves.png [labels=A,B,...] [allow=temperature,...] [theme=light|dark]
+    [sound=true]
 
 Draws pass@k against k for any number of counts files (Parquet or JSON lines of problem, n, correct), with
 95 % bootstrap bands over problems. Files that say under which conditions they were measured must agree in
 all of them, but for those that `allow` names; so must the problems, unless allow=data. labels: one a file,
-in their order. out: .png, .svg or .pdf.
+in their order. out: .png, .svg or .pdf. sound=true: beside each curve, dashed, that of right answers without
+a wrong step, of the files whose reasoning was looked at (`python -m evals sound`).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, ConditionsError
-from evals.records.files import Measured, read_counts
+from evals.records.files import FileError, Measured, read_counts
 from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
 from rlvr.config.errors import Mistake, nearest
 from rlvr.config.schema import Section
@@ -37,6 +39,7 @@ class Drawing(Section):
     labels: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     theme: Literal["light", "dark"] = "light"
+    sound: bool = False
 
 
 class Curve(NamedTuple):
@@ -47,6 +50,7 @@ class Curve(NamedTuple):
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    sound: bool = False
 
 
 def mistakes(settings: Drawing) -> list[Mistake]:
@@ -71,8 +75,25 @@ def main(settings: Drawing) -> None:
     check_alike(settings.files, measured, settings.allow)
     labels = settings.labels or default_labels(settings.files)
     curves = [pass_at_k_curve(label, m.counts) for label, m in zip(labels, measured, strict=True)]
+    if settings.sound:
+        curves = _with_sound(curves, measured)
     draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
     print(f"wrote {settings.out}")
+
+
+def _with_sound(curves: Sequence[Curve], measured: Sequence[Measured]) -> list[Curve]:
+    """Each curve with that of sound answers after it. Raises FileError where no file has any."""
+    if all(m.sound is None for m in measured):
+        raise FileError(
+            "sound=true: nobody looked at the reasoning in these: python -m evals sound RUN write=true"
+        )
+    made = []
+    for curve, m in zip(curves, measured, strict=True):
+        made.append(curve)
+        if m.sound is not None:
+            own = pass_at_k_curve(f"{curve.label}, sound", m.sound.sound)
+            made.append(own._replace(sound=True))
+    return made
 
 
 def check_alike(files: Sequence[Path], measured: Sequence[Measured], allow: Sequence[str]) -> None:
@@ -126,12 +147,13 @@ def caption(measured: Sequence[Measured]) -> tuple[str, str]:
 def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look) -> None:
     """about: title and the line below it. Points stand where pass@k was estimated."""
     with drawing(out, look, (7.2, 4.4)) as (axes,):
-        for i, curve in enumerate(curves):
-            colour = look.colour(i)
+        colours = [look.colour(sum(not c.sound for c in curves[: i + 1]) - 1) for i in range(len(curves))]
+        for curve, colour in zip(curves, colours, strict=True):
             axes.fill_between(curve.ks, curve.low, curve.high, color=colour, alpha=0.14, linewidth=0)
             axes.plot(
-                curve.ks, curve.mean, color=colour, lw=1.8, marker="o", ms=4, mec=look.background, mew=0.6
-            )
+                curve.ks, curve.mean, color=colour, lw=1.8, marker="o", ms=4, mec=look.background, mew=0.6,
+                ls=(0, (4, 1.5)) if curve.sound else "-",
+            )  # fmt: skip
         lowest, highest = min(c.low.min() for c in curves), max(c.high.max() for c in curves)
         room = max(2.0, 0.06 * (highest - lowest))
         axes.set_ylim(max(0.0, lowest - room) if lowest > 0 else -0.02 * highest, min(highest + room, 101.5))
@@ -140,5 +162,6 @@ def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look
         title, below = about
         axes.set_title(title, pad=22)
         axes.text(0, 1.025, below, transform=axes.transAxes, color=look.muted, size=8.5)
-        ends = [EndLabel(c.ks[-1], float(c.mean[-1]), c.label, look.colour(i)) for i, c in enumerate(curves)]
+        ends = [EndLabel(c.ks[-1], float(c.mean[-1]), c.label, colour)
+                for c, colour in zip(curves, colours, strict=True)]  # fmt: skip
         label_ends(axes, ends)

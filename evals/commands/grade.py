@@ -1,8 +1,9 @@
 """python -m evals grade task=NAME samples=IN.jsonl out=OUT.jsonl [split=test] [task.KEY=VALUE ...]
 
 Grades stored completions again, without a model. A line of samples is {"id": ..., "completion": ...}; it
-is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer and the
-seconds that the verdict took. Other keys of a line are kept. Task keys are those of recipes, such as
+is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer, the
+seconds that the verdict took and, where the task has a checker of reasoning, `sound` (true, false, or null
+where it could not decide). Other keys of a line are kept. Task keys are those of recipes, such as
 task.grader=lenient; split says which of the task's problems the ids name, test or train.
 """
 
@@ -51,6 +52,14 @@ def main(settings: Grading) -> None:
     counts = Counter(row["verdict"] for row in graded)
     shown = ", ".join(f"{counts[status]} {status}" for status in Status)
     print(f"{task.name}, {task.grader}: {len(graded)} samples: {shown}")
+    if task.checker is not None:
+        right = [row for row in graded if row["verdict"] == Status.CORRECT]
+        unsound = sum(row["sound"] is False for row in right)
+        undecided = sum(row["sound"] is None for row in right)
+        print(
+            f"reasoning, {task.soundness}: of {len(right)} right answers {unsound} have a wrong step, "
+            f"{undecided} are undecided"
+        )
 
 
 def read_samples(
@@ -99,11 +108,10 @@ def grade(task: Task, rows: Sequence[tuple[dict[str, Any], Problem]]) -> list[di
     with progress(f"grading {task.name}", len(rows)) as display:
         for start in range(0, len(rows), TOGETHER):
             chunk = rows[start : start + TOGETHER]
-            verdicts += task.verifier.grade(
-                [(row["completion"], problem.reference) for row, problem in chunk]
-            )
+            verdicts += task.grade([(row["completion"], problem.reference) for row, problem in chunk])
             display.advance(len(chunk))
     return [
         {**row, "verdict": v.status, "extracted": v.extracted, "seconds": v.seconds}
+        | ({} if task.checker is None else {"sound": v.sound})
         for (row, _), v in zip(rows, verdicts, strict=True)
     ]

@@ -7,13 +7,16 @@ probability of the side that did not, and that side's chance to solve it in as m
 
 out gets ledger.jsonl, one object a problem, and transcripts/: for each problem that one side alone solved its
 prompt, its reference and what both sides wrote.
+
+Where a checker looked at the reasoning (`python -m evals sound`), the same is said of sound answers, and a
+problem that the policy solved and never soundly is a class of its own: right, for a wrong reason.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +38,7 @@ from evals.estimators.solvability import (
 )
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
 from evals.records.probe_dir import ProbeDir
-from evals.records.reading import SAMPLES_SUFFIX, Stored, read_comparable, read_texts
+from evals.records.reading import SAMPLES_SUFFIX, Stored, both_sound, read_comparable, read_texts
 from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
 from rlvr.config.errors import ArgumentsError, Mistake
@@ -58,7 +61,10 @@ class LedgerOf(Section):
 class Entry:
     """One problem. bound: upper 95 % posterior bound of the success probability of the side that never
     solved it, under the prior that its counts fit; chance: that it solves the problem in as many draws
-    again; both None where no side or both sides solved it. transcript: relative to the ledger."""
+    again; both None where no side or both sides solved it. transcript: relative to the ledger.
+
+    base_sound, sound: right answers without a wrong step; sound_outcome: who solved it by these;
+    wrong_reason: whether the policy solved it, and never soundly. None where nobody looked."""
 
     problem: str
     outcome: Outcome
@@ -69,6 +75,10 @@ class Entry:
     bound: float | None
     chance: float | None
     transcript: str | None
+    base_sound: int | None = None
+    sound: int | None = None
+    sound_outcome: Outcome | None = None
+    wrong_reason: bool | None = None
 
 
 @command(LedgerOf, positional="directory")
@@ -158,7 +168,29 @@ def make_entries(base: Stored, policy: Stored, transcripts: bool) -> list[Entry]
                 transcript=f"transcripts/{transcript_name(problem)}" if one_side and transcripts else None,
             )
         )
-    return entries
+    return _with_soundness(entries, base, policy, transcripts)
+
+
+def _with_soundness(entries: Sequence[Entry], base: Stored, policy: Stored, transcripts: bool) -> list[Entry]:
+    """With what the checker said, where it looked at both sides."""
+    sides = both_sound(base, policy)
+    if sides is None:
+        return [*entries]
+    ours = [side.sound.correct for side in sides]
+    found = zip(entries, *ours, outcomes(*ours), sides[1].only_unsound, strict=True)
+    return [
+        replace(
+            entry,
+            base_sound=int(base_sound),
+            sound=int(sound),
+            sound_outcome=outcome,
+            wrong_reason=bool(wrong),
+            transcript=f"transcripts/{transcript_name(entry.problem)}"
+            if transcripts and wrong
+            else entry.transcript,
+        )
+        for entry, base_sound, sound, outcome, wrong in found
+    ]
 
 
 def write_ledger(
@@ -170,7 +202,7 @@ def write_ledger(
             f"out={out}: base and policy had unequally many draws, so that no problem is gained or lost; "
             "measure both with the same n"
         )
-    one_side = [entry for entry in entries if entry.outcome in ONE_SIDE]
+    one_side = [entry for entry in entries if entry.transcript is not None]
     problems = [entry.problem for entry in one_side]
     texts = [
         read_texts(file.with_name(f"{file.stem}{SAMPLES_SUFFIX}"), problems)
@@ -179,7 +211,8 @@ def write_ledger(
     (out / "transcripts").mkdir(parents=True)
     for entry in one_side:
         sides = [("Base", texts[0][entry.problem]), ("Policy", texts[1][entry.problem])]
-        other, solver = sides if entry.outcome is Outcome.GAINED else sides[::-1]
+        by_policy = entry.outcome in (Outcome.GAINED, Outcome.BOTH)
+        other, solver = sides if by_policy else sides[::-1]
         write_transcript(out / str(entry.transcript), entry.problem, base.measured, solver, other)
     write_text(out / "ledger.jsonl", "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
@@ -190,10 +223,22 @@ def _summary(base: Stored, policy: Stored) -> Table:
     title = f"{conditions.task if conditions else policy.name}: problems solved"
     if equal_draws(b, p):
         found = ledger(b.correct, p.correct)
-        shown = table(f"{title} in {sizes(p)}", "", "problems")
-        for name, number in found._asdict().items():
-            shown.add_row(name, str(number))
-        shown.add_row("McNemar's p", f"{mcnemar(found.gained, found.lost):.3g}")
+        looked = both_sound(base, policy)
+        heads = ["problems"] if looked is None else ["problems", "soundly"]
+        shown = table(f"{title} in {sizes(p)}", "", *heads)
+        ledgers = [found]
+        if looked is not None:
+            ledgers.append(ledger(*(side.sound.correct for side in looked)))
+        for name in found._fields:
+            shown.add_row(name, *(str(getattr(own, name)) for own in ledgers))
+        shown.add_row("McNemar's p", *(f"{mcnemar(own.gained, own.lost):.3g}" for own in ledgers))
+        if looked is not None:
+            wrong = [int(side.only_unsound.sum()) for side in looked]
+            shown.add_row("right, for a wrong reason", f"{wrong[1]}")
+            shown.caption = (
+                f"soundly: by a right answer without a wrong step ({policy.measured.soundness}).\n"
+                f"right, for a wrong reason: the policy solved them, and never soundly; the base {wrong[0]}."
+            )
         return shown
     k = min(b.largest_k, p.largest_k)
     shown = table(f"{title} in {k}, expected", "", "problems")

@@ -74,7 +74,7 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
         stop = f", to success {made['stop_r']}" if made["stop_r"] else ""
         n = f"{made['n']}" if made["n"] == made["most_n"] else f"{made['n']} to {made['most_n']}"
         console.print(_curves(f"{side}: {made['problems']} problems, n = {n}{stop}", made))
-    for shown in (_saturation(sides), _reliability(sides), _answers(sides)):
+    for shown in (_saturation(sides), _reliability(sides), _answers(sides), _sound(sides)):
         if shown.row_count:
             console.print(shown)
     if result["comparison"] is not None:
@@ -95,6 +95,7 @@ def _curves(title: str, made: Mapping[str, Any]) -> Table:
         "above\nguessing": answers.get("pass_at_k_above_guessing"),
         "pass^k": made["all_correct_at_k"],
         "maj@k": answers.get("majority_at_k"),
+        "sound\n@k": (made["sound"] or {}).get("pass_at_k"),
     }
     # Where no guess is ever right there is nothing above guessing to show.
     if (answers.get("guess_rate") or 0.0) < WORTH_SHOWING:
@@ -145,6 +146,24 @@ def _answers(sides: Summaries) -> Table:
     return shown
 
 
+def _sound(sides: Summaries) -> Table:
+    """Empty where nobody looked at the reasoning."""
+    found = [made["sound"] for made in sides.values()]
+    checkers = ", ".join(dict.fromkeys(one["checker"] for one in found if one))
+    shown = table(f"Reasoning, by {checkers}", "", *sides)
+    if not checkers:
+        return shown
+    blank = dict.fromkeys(("unsound", "undecided", "only_unsound"))
+    rows = [one or blank for one in found]
+    shown.add_row("right answers with a wrong step", *(points(row["unsound"]) for row in rows))
+    ends = [_ends((one or {}).get("unsound_interval") or (None, None)) for one in found]
+    shown.add_row("", *ends)
+    shown.add_row("right answers undecided", *(points(row["undecided"]) for row in rows))
+    wrong = ("-" if row["only_unsound"] is None else str(row["only_unsound"]) for row in rows)
+    shown.add_row("problems right for a wrong reason", *wrong)
+    return shown
+
+
 def _ends(pair: Sequence[float | None], sign: str = "") -> str:
     """An interval as JSON has it."""
     low, high = pair
@@ -191,6 +210,17 @@ def _comparison(found: Mapping[str, Any]) -> Table:
     closed = _ends(found["closed_fraction_interval"] or (None, None))
     shown.add_row("closed, % of the gap", points(found["closed_fraction"]), closed)
     shown.add_row("crossover k", *_crossover(found["crossover"]))
+    if (sound := found["sound"]) is not None:
+        for label, name, sign in (
+            (f"sound gap at {k}", "gap", ""),
+            ("sound pass@1, change", "pass_at_1_change", "+"),
+            (f"sound pass@{common}, change", "pass_at_common_k_change", "+"),
+        ):
+            estimate = sound[name] or {"value": None, "intervals": {}}
+            ends = [_ends(pair, sign) for pair in estimate["intervals"].values()]
+            shown.add_row(label, points(estimate["value"], sign), *ends)
+        if (own := sound["ledger"]) is not None:
+            shown.add_row("sound gained / lost", f"{own['gained']} / {own['lost']}")
     ledger, support = found["ledger"], found["support"]
     if ledger is not None:
         shown.add_row("gained / lost", f"{ledger['gained']} / {ledger['lost']}")

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.commands.frame import GOES_ON
-from evals.commands.probe_settings import Jobs, read_jobs, read_pair
+from evals.commands.two_models.settings import Jobs, read_jobs, read_pair
 from rlvr.core.errors import exit_status
 from rlvr.planning.recipe import parse_arguments
 
@@ -41,7 +41,7 @@ def probe(arguments: Sequence[str]) -> None:
 
     from rich.console import Console
 
-    from evals.commands.pair import measure_pair
+    from evals.commands.two_models.measuring import measure_pair
     from evals.probe.detached import work
     from evals.records.probe_dir import ProbeDir
 

@@ -92,7 +92,8 @@ class Probe:
         wanted = {
             "step": event.step, "task": task.name, "policy_hash": policy_hash, "n": n, "stop_r": stop_r,
             "base_hash": self.base_hash, "base_n": c.base_n, "base_stop_r": c.base_stop_r, "gap_k": c.k,
-            "template": task.template, "grader": task.grader, "sampling": asdict(self.instrument.sampling),
+            "template": task.template, "grader": task.grader, "soundness": task.soundness,
+            "sampling": asdict(self.instrument.sampling),
             "data": self.instrument.plan(task, n).conditions.data,
         }  # fmt: skip
         known = any(wanted.items() <= row.items() for row in map(asdict, self.records()))

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
+from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.schema import SCHEMA, FileError, read_fields
 
@@ -34,6 +35,8 @@ COUNTS = pa.schema(
         ("n_max", pa.int64()),
         ("prompt", pa.string()),
         ("reference", pa.string()),  # JSON, null where it is long
+        ("sound", pa.int64()),  # right without a wrong step; null: nobody looked
+        ("undecided", pa.int64()),  # of these, those that the checker could not decide on
     ]
 )
 SAMPLES = pa.schema(
@@ -47,6 +50,7 @@ SAMPLES = pa.schema(
         ("finish_reason", pa.string()),
         ("status", pa.string()),
         ("extracted", pa.string()),
+        ("sound", pa.bool_()),  # null: nobody looked, or the checker could not decide
     ]
 )
 
@@ -65,7 +69,8 @@ class Origin:
 @dataclass(frozen=True)
 class Measured:
     """Counts by problem. prompts: by problem id, empty where the file has none. conditions, origin: None
-    in files that others wrote."""
+    in files that others wrote. sound, soundness: right answers by what a checker of this version said, None
+    where nobody looked."""
 
     problems: tuple[str, ...]
     counts: Counts
@@ -73,6 +78,8 @@ class Measured:
     origin: Origin | None
     prompts: Mapping[str, str]
     references: Mapping[str, str]
+    sound: SoundCounts | None = None
+    soundness: str | None = None
 
 
 def counts_file(directory: Path, task: str) -> Path:
@@ -88,23 +95,37 @@ def plain_name(task: str) -> str:
     return task.replace(":", "-").replace("/", "-")
 
 
-def stamped(schema: pa.Schema, conditions: Conditions, origin: Origin) -> pa.Schema:
-    """The schema with the metadata that `read_counts` and `read_conditions` look for."""
-    about = {"schema": SCHEMA, "conditions": asdict(conditions), "origin": asdict(origin)}
+def stamped(
+    schema: pa.Schema, conditions: Conditions, origin: Origin, soundness: str | None = None
+) -> pa.Schema:
+    """The schema with the metadata that `read_about` and `read_soundness` look for. soundness: the checker
+    that looked."""
+    about: dict[str, Any] = {"schema": SCHEMA, "conditions": asdict(conditions), "origin": asdict(origin)}
+    if soundness is not None:
+        about["soundness"] = soundness
     return schema.with_metadata({METADATA: json.dumps(about).encode()})
 
 
 def read_about(path: Path) -> tuple[Conditions | None, Origin | None]:
     """Conditions and origin of a Parquet file, None where it carries none."""
-    stored = (pq.read_schema(path).metadata or {}).get(METADATA)
-    if stored is None:
+    about = _metadata(path)
+    if not about:
         return None, None
-    about = json.loads(stored)
     version = {"schema": about.get("schema", SCHEMA)}
     return (
         read_fields(Conditions, about["conditions"] | version, str(path), strict=True),
         read_fields(Origin, about["origin"] | version, str(path), strict=True),
     )
+
+
+def read_soundness(path: Path) -> str | None:
+    """The checker that looked at the reasoning of a Parquet file's samples; None where none did."""
+    return _metadata(path).get("soundness")
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    stored = (pq.read_schema(path).metadata or {}).get(METADATA)
+    return {} if stored is None else json.loads(stored)
 
 
 def read_counts(path: Path) -> Measured:
@@ -116,9 +137,9 @@ def read_counts(path: Path) -> Measured:
     for number, row in enumerate(rows, start=1):
         if not {"problem", "n", "correct"} <= row.keys():
             raise FileError(f"{path}, row {number}: has no {{'problem', 'n', 'correct'}}: {sorted(row)}")
-        for key in ("n", "correct", "stop_r", "n_max"):
+        for key in ("n", "correct", "stop_r", "n_max", "sound", "undecided"):
             value = row.get(key)
-            if value is None and key in ("stop_r", "n_max"):
+            if value is None and key not in ("n", "correct"):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or abs(value) > LARGEST:
                 raise FileError(f"{path}, row {number}: {key} is {value!r:.40}, not a whole number")
@@ -135,9 +156,21 @@ def read_counts(path: Path) -> Measured:
             stops.pop() if stops else None,
             max(most) if most else None,
         )
+        sound = _sound(rows, counts)
     except ValueError as error:
         raise FileError(f"{path}: {error}") from None
-    return Measured(problems, counts, *about, _texts(rows, "prompt"), _texts(rows, "reference"))
+    soundness = None
+    if sound is not None:
+        soundness = (read_soundness(path) if path.suffix == ".parquet" else None) or "unnamed"
+    texts = _texts(rows, "prompt"), _texts(rows, "reference")
+    return Measured(problems, counts, *about, *texts, sound, soundness)
+
+
+def _sound(rows: list[dict[str, Any]], counts: Counts) -> SoundCounts | None:
+    """Raises ValueError for counts that no checker can give."""
+    if counts.stop_r is not None or not rows or any(row.get("sound") is None for row in rows):
+        return None
+    return SoundCounts.of(counts, [row["sound"] for row in rows], [row.get("undecided") or 0 for row in rows])
 
 
 def _texts(rows: list[dict[str, Any]], key: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from evals.estimators.solvability import equal_draws, ledger
 from evals.records.conditions import check_comparable
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
+from evals.records.sound_record import SoundRecord, sound_record
 from rlvr.core.run_dir import read_jsonl
 
 
@@ -26,6 +27,8 @@ class GapRecord:
     sides.
     *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
+    soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a
+    wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
     """
 
     step: int
@@ -67,11 +70,19 @@ class GapRecord:
     gap_these_low: float | None
     gap_these_high: float | None
     base_stop_r: int | None = None
+    soundness: str | None = None
+    sound: SoundRecord | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
         values = self.base_pass_at_k if base else self.pass_at_k
         return values[self.ks.index(k)] if k in self.ks else None
+
+    def sound_at(self, k: int, base: bool = False) -> float | None:
+        """The same of sound answers."""
+        if self.sound is None or k not in self.ks:
+            return None
+        return (self.sound.base_pass_at_k if base else self.sound.pass_at_k)[self.ks.index(k)]
 
     def metrics(self) -> dict[str, float]:
         """For the dashboards; the first task of a probe is keyed probe/*, see `evals.reports.dashboards`."""
@@ -89,6 +100,14 @@ class GapRecord:
             "timed_out": self.timed_out,
             "duplicate_rate": self.duplicate_rate,
         }
+        if self.sound is not None:
+            named |= {
+                "sound_gap": self.sound.gap,
+                "sound_pass@1": self.sound_at(1),
+                f"sound_pass@{self.gap_k}": self.sound_at(self.gap_k),
+                "unsound": self.sound.unsound,
+                "undecided": self.sound.undecided,
+            }
         return {name: value for name, value in named.items() if value is not None}
 
     def row(self) -> dict[str, Any]:
@@ -101,7 +120,15 @@ def read_records(path: Path) -> list[GapRecord]:
     Raises FileError for a row of a later schema, or without the fields of a record.
     """
     rows = enumerate(read_jsonl(path), start=1)
-    return [read_fields(GapRecord, row, f"{path}, line {number}") for number, row in rows]
+    return [read_record(row, f"{path}, line {number}") for number, row in rows]
+
+
+def read_record(row: Mapping[str, Any], where: str) -> GapRecord:
+    """A record from its row. where: the file and line, for messages. Raises FileError."""
+    record = read_fields(GapRecord, row, where)
+    if isinstance(record.sound, Mapping):
+        return replace(record, sound=read_fields(SoundRecord, record.sound, f"{where}, sound"))
+    return record
 
 
 def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_drawn: int) -> GapRecord:
@@ -164,7 +191,17 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         coverage_lost=float(lost),
         base_shares=_shares(base.shares),
         data=about.data,
+        soundness=policy.soundness,
+        sound=_sound(base, policy, k, ks),
     )
+
+
+def _sound(base: Measurement, policy: Measurement, k: int, ks: list[int]) -> SoundRecord | None:
+    one, other = base.sound, policy.sound
+    if one is None or other is None or base.soundness != policy.soundness:
+        return None
+    same = base.origin == policy.origin and one.right == other.right
+    return sound_record(other if same else one, other, k, ks)
 
 
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:

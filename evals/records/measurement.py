@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
+from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
 from evals.records.store import SampleSet
@@ -31,7 +33,8 @@ class Measurement:
     """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
 
     owner: [R] the problem's place. prompt_hashes: [problems]. table: R rows with index, tokens, digest,
-    finish_reason, status, extracted.
+    finish_reason, status, extracted, sound. soundness: the checker that looked at the reasoning, None where
+    none did.
     """
 
     problems: tuple[Problem, ...]
@@ -41,6 +44,20 @@ class Measurement:
     origin: Origin
     owner: NDArray[np.int64]
     table: pa.Table
+    soundness: str | None = None
+
+    @cached_property
+    def sound(self) -> SoundCounts | None:
+        """Right answers by what the checker said; None without one, and where sampling stopped early."""
+        if self.soundness is None or self.counts.stop_r is not None:
+            return None
+        right = self.table["status"].to_numpy(zero_copy_only=False) == Status.CORRECT
+        said = self.table["sound"].to_numpy(zero_copy_only=False)
+        unsound, undecided = (
+            np.bincount(self.owner[right & flags], minlength=len(self.problems))
+            for flags in (said == False, pa.compute.is_null(self.table["sound"]).to_numpy())  # noqa: E712
+        )
+        return SoundCounts.of(self.counts, self.counts.correct - unsound, undecided)
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -74,7 +91,7 @@ class Measurement:
         """
         directory.mkdir(parents=True, exist_ok=True)
         task = self.conditions.task
-        counts = pa.Table.from_pylist(self._count_rows(), stamped(COUNTS, self.conditions, self.origin))
+        counts = pa.Table.from_pylist(self._count_rows(), self._stamped(COUNTS))
         file = counts_file(directory, task)
         both = file.exists() and samples_file(directory, task).exists()
         if both and pq.read_table(file).equals(counts, check_metadata=True):
@@ -84,7 +101,11 @@ class Measurement:
 
     def _count_rows(self) -> list[dict[str, object]]:
         counts, rows = self.counts, []
-        for problem, n, correct in zip(self.problems, counts.n, counts.correct, strict=True):
+        none = [None] * len(self.problems)
+        sound = self.sound.sound.correct.tolist() if self.sound else none
+        undecided = self.sound.undecided.tolist() if self.sound else none
+        each = zip(self.problems, counts.n, counts.correct, sound, undecided, strict=True)
+        for problem, n, correct, own_sound, own_undecided in each:
             reference = json.dumps(problem.reference, default=str)
             rows.append(
                 {
@@ -94,10 +115,15 @@ class Measurement:
                     "stop_r": counts.stop_r,
                     "n_max": counts.n_max,
                     "prompt": problem.prompt,
+                    "sound": own_sound,
+                    "undecided": own_undecided,
                     "reference": reference if len(reference) <= REFERENCE_CHARACTERS else None,
                 }
             )
         return rows
+
+    def _stamped(self, schema: pa.Schema) -> pa.Schema:
+        return stamped(schema, self.conditions, self.origin, self.soundness)
 
     def _sample_table(self, samples: SampleSet) -> pa.Table:
         stored = samples.read(["text", "token_ids", "logprob"], set(self.prompt_hashes))
@@ -111,7 +137,7 @@ class Measurement:
         columns |= {name: taken[name] for name in taken.column_names}
         columns["problem"] = ids
         ordered = pa.table({name: columns[name] for name in SAMPLES.names})
-        return ordered.cast(stamped(SAMPLES, self.conditions, self.origin))
+        return ordered.cast(self._stamped(SAMPLES))
 
 
 def _write(path: Path, table: pa.Table) -> None:

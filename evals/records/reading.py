@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
+from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import ConditionsError, check_comparable
 from evals.records.files import FileError, Measured, read_about, read_counts
 from rlvr.graders import Status
@@ -44,6 +45,7 @@ class Text:
     finish_reason: str
     status: str
     extracted: str | None
+    sound: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Stored:
     @property
     def problems(self) -> tuple[str, ...]:
         return self.measured.problems
+
+    @property
+    def sound(self) -> SoundCounts | None:
+        """Right answers by what a checker of reasoning said; None where nobody looked."""
+        return self.measured.sound
 
 
 def read_stored(path: Path) -> Stored:
@@ -108,6 +115,14 @@ def read_comparable(base: Path, policy: Path) -> tuple[Stored, Stored]:
     return one, _ordered(other, one.problems)
 
 
+def both_sound(base: Stored, policy: Stored) -> tuple[SoundCounts, SoundCounts] | None:
+    """What the same checker said of base and policy; None where it did not look at both."""
+    one, other = base.sound, policy.sound
+    if one is None or other is None or base.measured.soundness != policy.measured.soundness:
+        return None
+    return one, other
+
+
 def read_answers(path: Path) -> dict[str, Answers]:
     """By problem, in the order of the file. Raises FileError."""
     columns = ["problem", "index", "status", "extracted", "finish_reason", "token_ids"]
@@ -133,7 +148,8 @@ def read_answers(path: Path) -> dict[str, Answers]:
 def read_texts(path: Path, problems: Sequence[str]) -> dict[str, list[Text]]:
     """The samples of some problems, in the order of their indices. Raises FileError."""
     columns = ["problem", "index", "text", "finish_reason", "status", "extracted"]
-    table = _read_table(path, columns, [("problem", "in", list(problems))] if problems else None)
+    only = [("problem", "in", list(problems))] if problems else None
+    table = _read_table(path, columns, only, optional=["sound"])
     texts: dict[str, list[Text]] = {problem: [] for problem in problems}
     for row in table.sort_by("index").to_pylist() if problems else []:
         texts[row.pop("problem")].append(Text(**row))
@@ -143,11 +159,17 @@ def read_texts(path: Path, problems: Sequence[str]) -> dict[str, list[Text]]:
 
 
 def _read_table(
-    path: Path, columns: list[str], filters: list[tuple[str, str, list[str]]] | None = None
+    path: Path,
+    columns: list[str],
+    filters: list[tuple[str, str, list[str]]] | None = None,
+    optional: Sequence[str] = (),
 ) -> pa.Table:
+    """optional: columns that are read where the file has them."""
     try:
-        missing = sorted({*columns} - {*pq.read_schema(path).names})
+        names = pq.read_schema(path).names
+        missing = sorted({*columns} - {*names})
         if not missing:
+            columns = [*columns, *(name for name in optional if name in names)]
             return pq.read_table(path, columns=columns, filters=filters)
     except (OSError, pa.ArrowInvalid) as error:
         raise FileError(f"{path} cannot be read: {error}") from None
@@ -187,4 +209,8 @@ def _ordered(stored: Stored, problems: Sequence[str]) -> Stored:
     place = {problem: i for i, problem in enumerate(stored.problems)}
     rows, counts = [place[problem] for problem in problems], stored.counts
     sorted_counts = Counts(counts.n[rows], counts.correct[rows], counts.stop_r, counts.n_max)
-    return replace(stored, measured=replace(stored.measured, problems=tuple(problems), counts=sorted_counts))
+    sound = stored.measured.sound
+    if sound is not None:
+        sound = SoundCounts.of(sorted_counts, sound.sound.correct[rows], sound.undecided[rows])
+    ordered = replace(stored.measured, problems=tuple(problems), counts=sorted_counts, sound=sound)
+    return replace(stored, measured=ordered)

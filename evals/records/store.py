@@ -1,8 +1,9 @@
 """The sample store: append-only, shared by runs, so that no sample is ever drawn or graded twice.
 
 One directory per sample set; its name is the hash of everything that the samples' distribution depends
-on. In it lie `key.json`, `samples/` and, per grader, `verdicts/<hash of its version>/`: Parquet shards,
-each renamed into place whole. All ranks need the same view of the directory.
+on. In it lie `key.json`, `samples/`, per grader `verdicts/<hash of its version>/`, and per checker of
+reasoning `soundness/<hash of its version>/`: Parquet shards, each renamed into place whole. All ranks need
+the same view of the directory.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ VERDICTS = pa.schema(
         ("score", pa.float64()),
         ("extracted", pa.string()),
         ("seconds", pa.float64()),
+    ]
+)
+
+SOUNDNESS = pa.schema(
+    [
+        *[VERDICTS.field(name) for name in ("prompt", "index", "reference", "digest")],
+        ("sound", pa.bool_()),  # null: the checker could not decide
     ]
 )
 
@@ -166,6 +174,11 @@ class SampleSet:
         """What the grader of this version said; a new version starts anew."""
         directory = self.directory / "verdicts" / short_hash(version)
         return Shards(directory, VERDICTS, ("prompt", "index", "reference", "digest"))
+
+    def soundness(self, version: str) -> Shards:
+        """What the checker of this version said of the reasoning."""
+        directory = self.directory / "soundness" / short_hash(version)
+        return Shards(directory, SOUNDNESS, ("prompt", "index", "reference", "digest"))
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Stores samples, all or none."""

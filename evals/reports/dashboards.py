@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from evals.records.files import counts_file, plain_name, samples_file
+from evals.records.files import counts_file, plain_name, read_soundness, samples_file
 from evals.records.gap_record import GapRecord
 from evals.records.probe_dir import ProbeDir
 from rlvr.core.seeds import derive_seed
@@ -59,12 +59,27 @@ def summary(record: GapRecord) -> dict[str, float | None]:
         f"base_pass_at_{k}": record.at(k, base=True),
         "closed": record.closed,
         "coverage_lost": record.coverage_lost,
+    } | _sound_summary(record)
+
+
+def _sound_summary(record: GapRecord) -> dict[str, float | None]:
+    """Nothing where no checker looked."""
+    if record.sound is None:
+        return {}
+    k = record.gap_k
+    return {
+        "sound_pass_at_1": record.sound_at(1),
+        f"sound_pass_at_{k}": record.sound_at(k),
+        "sound_gap": record.sound.gap,
+        "unsound": record.sound.unsound,
     }
 
 
 def curves(record: GapRecord) -> Curves:
     """pass@k of base and policy over log2 k, each as far as it was estimated."""
     sides = {"base": record.base_pass_at_k, "policy": record.pass_at_k}
+    if record.sound is not None:
+        sides |= {"base, sound": record.sound.base_pass_at_k, "policy, sound": record.sound.pass_at_k}
     lines = {}
     for name, values in sides.items():
         known = [(math.log2(k), v) for k, v in zip(record.ks, values, strict=True) if v is not None]
@@ -79,6 +94,7 @@ def some_samples(path: Path, task: Task, count: int = SHOWN) -> Table:
     keys = zip(names["problem"].to_pylist(), names["index"].to_pylist(), strict=True)
     chosen = set(heapq.nsmallest(count, keys, key=lambda key: derive_seed("shown", task.name, *key)))
     rows = pq.read_table(path, filters=pc.field("problem").isin(sorted({problem for problem, _ in chosen})))
+    looked = read_soundness(path) is not None
     prompts = {problem.id: problem.prompt for problem in task.test}
     shown = [
         (
@@ -90,11 +106,12 @@ def some_samples(path: Path, task: Task, count: int = SHOWN) -> Table:
             row["extracted"],
             row["logprob"],
             row["tokens"],
+            *([row["sound"]] if looked else []),
         )
         for row in rows.to_pylist()
         if (row["problem"], row["index"]) in chosen
     ]
-    return Table(COLUMNS, sorted(shown, key=lambda row: row[:2]))
+    return Table((*COLUMNS, "sound") if looked else COLUMNS, sorted(shown, key=lambda row: row[:2]))
 
 
 def counts_of_steps(run_dir: ProbeDir, tasks: Sequence[Task], last: int) -> list[Path]:

@@ -70,13 +70,17 @@ class _Fitting:
         made = table(title, "points of 100", *self.heads[at : at + taken])
         names = (
             "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
-            "closed", "gained / lost", "both / neither", "truncated", "unparsed", "timed out", "duplicates",
+            "closed", "gained / lost", "both / neither",
+            "sound pass@1", "  change", "", f"sound @{k}", "sound gap", "", "  gained / lost",
+            "wrong step", "undecided", "truncated", "unparsed", "timed out", "duplicates",
         )  # fmt: skip
         cells = [_cells(r, k) for r in self.records[at : at + taken]]
         for i, name in enumerate(names):
             row = [column[i] for column in cells]
             if any(row):
-                made.add_row(name, *row, style="bold" if name.startswith(("pass@1", "gap")) else None)
+                made.add_row(
+                    name, *row, style="bold" if name.startswith(("pass@1", "gap", "sound pass@1")) else None
+                )
         return made
 
 
@@ -100,11 +104,57 @@ def _cells(r: GapRecord, k: int) -> list[str]:
         "" if is_base or r.closed is None else f"{r.closed:.1%}",
         "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
         "" if is_base or r.both is None else f"{r.both} / {r.neither}",
+        *_sound_cells(r, k, is_base),
         f"{r.truncated:.1%}",
         f"{r.unparsed:.1%}",
         f"{r.timed_out:.1%}" if r.timed_out else "",
         f"{r.duplicate_rate:.1%}",
     ]
+
+
+def _sound_cells(r: GapRecord, k: int, is_base: bool) -> list[str]:
+    """Empty where no checker looked at the reasoning."""
+    s = r.sound
+    if s is None:
+        return [""] * 9
+    return [
+        points(r.sound_at(1)),
+        "" if is_base else points(s.pass_at_1_change, "+"),
+        "" if is_base else interval(s.change_low, s.change_high, "+"),
+        points(r.sound_at(k)),
+        points(s.gap),
+        interval(s.gap_low, s.gap_high),
+        "" if is_base or s.gained is None else f"{s.gained} / {s.lost}",
+        "-" if s.unsound is None else f"{s.unsound:.1%}",
+        f"{s.undecided:.1%}" if s.undecided else "",
+    ]
+
+
+def _alarms(records: Sequence[GapRecord]) -> str:
+    """A line for each measurement whose right answers are not, or not mostly, soundly reached."""
+    lines = [
+        f"\n! {r.task}, {'before training' if r.step == 0 else f'step {r.step}'}: {s.unsound:.0%} of right "
+        f"answers have a wrong step {_percent(s.unsound_low, s.unsound_high)}:\n  pass@1 is "
+        f"{points(r.at(1))}, sound {points(r.sound_at(1))}."
+        for r in records
+        if (s := r.sound) is not None and s.apart and s.unsound is not None
+    ]
+    return "".join(lines)
+
+
+def _percent(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"\\[{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _explained(records: Sequence[GapRecord]) -> str:
+    """What the rows of soundness mean."""
+    checkers = dict.fromkeys(r.soundness for r in records if r.sound is not None and r.soundness)
+    if not checkers:
+        return ""
+    return (
+        f"\nsound: right, and no wrong step was found by {', '.join(checkers)}.\n"
+        "wrong step: the share of right answers that have one."
+    )
 
 
 def _caption(records: Sequence[GapRecord]) -> str:
@@ -117,5 +167,7 @@ def _caption(records: Sequence[GapRecord]) -> str:
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."
+        + _explained(records)
+        + _alarms(records)
         + (STOPPED.format(r=stopped) if stopped else "")
     )

@@ -23,7 +23,8 @@ from evals.estimators.gap import (
 from evals.estimators.intervals import Estimate
 from evals.estimators.passk import ks_up_to
 from evals.estimators.saturation import saturation
-from evals.records.reading import Answers, Stored
+from evals.estimators.soundness import apart, undecided_share, unsound_share
+from evals.records.reading import Answers, Stored, both_sound
 from rlvr.graders import Status
 
 # G-Pass@16 is what its paper reports.
@@ -54,6 +55,7 @@ def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str
         "pass_at_k_above_uniform_guessing": adjusted,
         "saturation": _saturation(counts),
         **_reliability(counts, ks),
+        "sound": _sound(stored, ks),
         "answers": None if stored.answers is None else _answers(stored, ks),
     }
 
@@ -78,6 +80,40 @@ def comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any]:
         "common_k": common,
         "pass_at_common_k_change": _written(pass_at_k_difference(b, p, common)),
         "crossover": crossover(b, p)._asdict(),
+        **_solvability(b, p, common),
+        "sound": _sound_comparison(base, policy, k),
+    }
+
+
+def _sound(stored: Stored, ks: list[int]) -> dict[str, Any] | None:
+    """Of right answers without a wrong step; None where nobody looked at the reasoning."""
+    sound = stored.sound
+    if sound is None:
+        return None
+    unsound, undecided = unsound_share(sound), undecided_share(sound)
+    return {
+        "checker": stored.measured.soundness,
+        "pass_at_k": _curve(sound.sound, ks, lambda at: float(sound.sound.pass_at_k(at).mean())),
+        "pass_at_k_intervals": _interval_curves(sound.sound, ks),
+        "unsound": unsound and unsound.value,
+        "unsound_interval": unsound and list(unsound.interval),
+        "undecided": undecided and undecided.value,
+        "only_unsound": int(sound.only_unsound.sum()),
+        "apart": apart(sound),
+    }
+
+
+def _sound_comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any] | None:
+    """The same comparison of sound answers; None where one checker did not look at both."""
+    sides = both_sound(base, policy)
+    if sides is None:
+        return None
+    b, p = (side.sound for side in sides)
+    common = min(b.largest_k, p.largest_k)
+    return {
+        "gap": _written(gap(b, p, k)) if k <= b.largest_k else None,
+        "pass_at_1_change": _written(pass_at_k_difference(b, p, 1)),
+        "pass_at_common_k_change": _written(pass_at_k_difference(b, p, common)),
         **_solvability(b, p, common),
     }
 

@@ -52,7 +52,12 @@ def write_transcript(
 def _sample(side: str, text: Text, of: int) -> list[str]:
     answer = "no answer found" if text.extracted is None else f"answer {text.extracted!r}"
     cut = ", cut at the token limit" if text.finish_reason == "length" else ""
-    return [f"## {side}, sample {text.index} of {of}: {text.status}", f"{answer}{cut}", _fenced(text.text)]
+    step = ", with a wrong step" if text.sound is False else ""
+    return [
+        f"## {side}, sample {text.index} of {of}: {text.status}{step}",
+        f"{answer}{cut}",
+        _fenced(text.text),
+    ]
 
 
 def _fenced(text: str) -> str:

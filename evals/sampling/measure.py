@@ -15,6 +15,7 @@ from evals.records.conditions import Conditions, conditions
 from evals.records.files import Origin
 from evals.records.measurement import Measurement
 from evals.records.store import SampleSet, short_hash, token_hash
+from evals.sampling.looking import Key, Looking
 from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
@@ -100,6 +101,7 @@ class Measuring:
         self.plan = plan
         self.samples = samples
         self.verdicts = samples.verdicts(plan.task.grader)
+        self.looking = Looking(plan.task, samples)
         self.engine = engine
         self.hashes = plan.prompt_hashes
         self.references = tuple(short_hash(p.reference) for p in plan.problems)
@@ -120,6 +122,7 @@ class Measuring:
         present = dict(zip(_keys(table, 2), table["digest"].to_pylist(), strict=True))
         table = self.verdicts.read(["status"], set(self.hashes))
         known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
+        self.looking.begin(set(self.hashes))
         for chunk in list(self.plan.chunks())[rank::ranks]:
             self._run_chunk(chunk, present, known, display)
             if pilot and self.drawn:
@@ -136,7 +139,7 @@ class Measuring:
             indices = range(start, min(start + step, plan.n))
             wanted = [(p, i) for p in places for i in indices]
             texts = self._draw(wanted, present, display)
-            self._grade({self._key(p, i, present): p for p, i in wanted}, texts, known)
+            self._judge({self._key(p, i, present): p for p, i in wanted}, texts, known)
             left = [p for p in places if not self._stopped(p, indices.stop, present, known)]
             given_up = {self.hashes[p] for p in places} - {self.hashes[p] for p in left}
             spared = sum((h, i) not in present for h in given_up for i in range(indices.stop, plan.n))
@@ -170,19 +173,27 @@ class Measuring:
         self.drawn += len(rows)
         return {(row["prompt"], row["index"]): row["text"] for row in rows}
 
-    def _grade(
-        self, wanted: dict[Any, int], texts: dict[tuple[str, int], str], known: dict[Any, str]
+    def _judge(
+        self, wanted: dict[Key, int], texts: dict[tuple[str, int], str], known: dict[Any, str]
     ) -> None:
-        """Stores the missing verdicts. wanted: places by key; texts: of samples that were just drawn."""
-        missing = {key: p for key, p in wanted.items() if key not in known}
-        if not missing:
-            return
-        if any(key[:2] not in texts for key in missing):
-            table = self.samples.read(["text"], {key[0] for key in missing})
-            texts = dict(zip(_keys(table, 2), table["text"].to_pylist(), strict=True))
-        items = [(texts[key[:2]], self.plan.problems[p].reference) for key, p in missing.items()]
-        verdicts = self.plan.task.verifier.grade(items)
-        rows = [
+        """Stores the missing verdicts, and what the checker says of the samples that it has not seen.
+
+        wanted: places by key; texts: of samples that were just drawn.
+        """
+        ungraded = [key for key in wanted if key not in known]
+        unseen = self.looking.lacks(wanted)
+        if absent := {key[0] for key in (*ungraded, *unseen) if key[:2] not in texts}:
+            table = self.samples.read(["text"], absent)
+            stored = zip(_keys(table, 2), table["text"].to_pylist(), strict=True)
+            texts = texts | {(key[0], key[1]): str(text) for key, text in stored}
+        references = {key: self.plan.problems[place].reference for key, place in wanted.items()}
+        if ungraded:
+            self._grade({key: (texts[key[:2]], references[key]) for key in ungraded}, known)
+        self.looking.look({key: (texts[key[:2]], references[key]) for key in unseen})
+
+    def _grade(self, items: dict[Key, tuple[str, Any]], known: dict[Any, str]) -> None:
+        """items: (completion, reference) by key."""
+        rows: list[dict[str, Any]] = [
             {
                 **dict(zip(self.verdicts.key, key, strict=True)),
                 "status": str(verdict.status),
@@ -190,10 +201,10 @@ class Measuring:
                 "extracted": verdict.extracted,
                 "seconds": verdict.seconds,
             }
-            for key, verdict in zip(missing, verdicts, strict=True)
+            for key, verdict in zip(items, self.plan.task.verifier.grade([*items.values()]), strict=True)
         ]
         self.verdicts.append(rows)
-        known.update({key: row["status"] for key, row in zip(missing, rows, strict=True)})
+        known.update({key: row["status"] for key, row in zip(items, rows, strict=True)})
 
     def _stopped(self, place: int, count: int, present: dict[Any, str], known: dict[Any, str]) -> bool:
         """Whether the first `count` samples of a problem hold its r-th success."""
@@ -202,7 +213,7 @@ class Measuring:
         right = [known[self._key(place, i, present)] == Status.CORRECT for i in range(count)]
         return sum(right) >= self.plan.stop_r
 
-    def _key(self, place: int, index: int, present: dict[Any, str]) -> tuple[str, int, str, str]:
+    def _key(self, place: int, index: int, present: dict[Any, str]) -> Key:
         """Of a verdict, in the order of the table's key. Raises KeyError for a sample that is not present."""
         prompt = self.hashes[place]
         return prompt, index, self.references[place], present[prompt, index]
@@ -217,14 +228,16 @@ class Measuring:
         verdict_rows = {key: row for row, key in enumerate(_keys(verdicts))}
         correct = (verdicts["status"].to_numpy(zero_copy_only=False) == Status.CORRECT).tolist()
         rows: list[tuple[int, int, int]] = []  # place, row of the sample, row of the verdict
+        keys: list[Key] = []
         totals = []
         for place, problem in enumerate(plan.problems):
             taken, right = 0, 0
             while taken < plan.n and (plan.stop_r is None or right < plan.stop_r):
                 prompt = self.hashes[place]
-                key = (prompt, taken, self.references[place], present.get((prompt, taken)))
+                key = (prompt, taken, self.references[place], present.get((prompt, taken), ""))
                 if key not in verdict_rows:
                     raise LookupError(f"problem {problem.id}: sample {taken} is not stored and graded")
+                keys.append(key)
                 rows.append((place, sample_rows[key[:2]], verdict_rows[key]))
                 right += correct[verdict_rows[key]]
                 taken += 1
@@ -233,11 +246,15 @@ class Measuring:
         table = samples.select(["index", "tokens", "digest", "finish_reason"]).take(pa.array(own_samples))
         for name in ("status", "extracted"):
             table = table.append_column(name, verdicts[name].take(pa.array(own_verdicts)))
+        table = table.append_column("sound", self.looking.column(keys))
         n, right_counts = np.array(totals).T
         counts = Counts(n, right_counts, plan.stop_r, plan.n)
         of = self.samples.key
         origin = Origin(of.weights, of.tokenizer, of.engine, of.dtype, of.seed)
-        return Measurement(plan.problems, self.hashes, counts, plan.conditions, origin, owner, table)
+        soundness = plan.task.soundness
+        return Measurement(
+            plan.problems, self.hashes, counts, plan.conditions, origin, owner, table, soundness
+        )
 
 
 def _keys(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:

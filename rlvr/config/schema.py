@@ -64,6 +64,8 @@ class RewardConfig(Section):
     """For a correct answer."""
     wrong: Finite = 0.0
     """For a wrong answer, and for an unparsed or timed-out completion."""
+    unsound: Finite | None = None
+    """For a right answer whose chain the task's checker finds wrong; null is as `correct`."""
     format: Finite = 0.0
     """For an answer where the prompt asks for it, right or wrong."""
     overlong_cache: Positive | None = None

@@ -28,6 +28,8 @@ class Verdict:
     extracted: the answer that was found in the text, None if there was none.
     seconds: wall time of the decision.
     misplaced: the answer stood elsewhere than the prompt asks for, which a lenient grader overlooks.
+    sound: whether the chain before the answer holds, by the task's checker (`rlvr.graders.soundness`); None
+    where nobody looked, or it could not be decided. It says nothing of the status, nor that of it.
     """
 
     status: Status
@@ -35,6 +37,7 @@ class Verdict:
     extracted: str | None = None
     seconds: float = 0.0
     misplaced: bool = False
+    sound: bool | None = None
 
     @property
     def correct(self) -> bool:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from rlvr.algorithms import build_algorithm
 from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.registry import PluginError
 from rlvr.config.schema import Config
+from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
 from rlvr.tasks import TASKS, TaskError, build_task
 
@@ -45,7 +47,31 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
+    mistakes += _of_unsound(config)
     return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
+
+
+def _of_unsound(config: Config) -> list[Mistake]:
+    """Where `rewards.unsound` is given and nobody looks at the reasoning."""
+    value = config.rewards.unsound
+    if value is None or _is_checked(config.task.name, config.task.options):
+        return []
+    advice = (
+        f"nobody looks at the reasoning of task {config.task.name}: give task.soundness=steps (countdown) or "
+        "task.soundness=arithmetic, or leave rewards.unsound out"
+    )
+    return [Mistake("rewards.unsound", value, advice)]
+
+
+def _is_checked(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a task may have a checker; a plug-in's is known only when it is built."""
+    if name == "mixture":
+        parts = [*options.get("tasks", ()), *(t for s in options.get("stages", ()) for t in s["tasks"])]
+        return any(_is_checked(part["name"], part) for part in parts)
+    if registry.is_plugin(TASKS, name):
+        return "soundness" not in options or options["soundness"] != NONE
+    known = registry.defaults(TASKS, name) | dict(options)
+    return known.get("soundness", NONE) != NONE
 
 
 def _missing_directory(model: str) -> bool:

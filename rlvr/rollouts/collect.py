@@ -168,7 +168,7 @@ class Rollouts:
     ) -> list[Scored]:
         """Verdicts and rewards of `count` completions of each problem, which stand together."""
         asked = [(position, problem) for position, problem in problems for _ in range(count)]
-        verdicts = self.task.verifier.grade(
+        verdicts = self.task.grade(
             [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)]
         )
         given = {

@@ -31,11 +31,12 @@ class Totals:
         return {f"total/{name}": value for name, value in vars(self).items()}
 
 
-def rollout_metrics(collected: Collected) -> dict[str, float]:
+def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, float]:
     """Means over what one rank sampled, groups that are not trained on included.
 
-    reward/*: the components of the reward. reward/bad: the share of completions for which a reward
-    function gave no number.
+    checked: whether the task has a checker of reasoning; then rollout/unsound is the share of completions
+    that are right after a wrong step, rollout/sound that of the other right ones. reward/*: the components
+    of the reward. reward/bad: the share of completions for which a reward function gave no number.
     """
     groups = collected.sampled
     scored = [s for group in groups for s in group.scored]
@@ -54,6 +55,10 @@ def rollout_metrics(collected: Collected) -> dict[str, float]:
         "rollout/used_share": len(collected.used) / len(groups),
         "reward/bad": _share([s.bad for s in scored]),
     }
+    if checked:
+        unsound = [s.verdict.correct and s.verdict.sound is False for s in scored]
+        metrics["rollout/unsound"] = _share(unsound)
+        metrics["rollout/sound"] = metrics["rollout/correct"] - metrics["rollout/unsound"]
     for name in scored[0].components:
         metrics[f"reward/{name}"] = sum(s.components[name] for s in scored) / len(scored)
     return metrics | ({"rollout/greedy_reward": sum(greedy) / len(greedy)} if greedy else {})

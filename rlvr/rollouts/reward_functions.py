@@ -17,7 +17,7 @@ from rlvr.config.registry import PluginError, load
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.graders import Verdict
 
-OWN_NAMES = ("outcome", "format", "overlong", "bad")
+OWN_NAMES = ("outcome", "unsound", "format", "overlong", "bad")
 # Beyond this the variance of a group has no place in single precision.
 LARGEST = 1e6
 # Calls of an async function at once, where the configuration says nothing.

@@ -1,6 +1,7 @@
 """Rewards: what a completion is worth, a sum of components that are logged one by one.
 
-outcome: the verdict's score between `rewards.wrong` and `rewards.correct`. format: for an answer that
+outcome: the verdict's score between `rewards.wrong` and `rewards.correct`. unsound: what a right answer with
+a wrong step is worth less, where `rewards.unsound` says so. format: for an answer that
 stands where the prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After
 these, the functions of `rewards.extra`, each under its own name and times its weight.
 """
@@ -78,6 +79,9 @@ class RewardMix:
         if bad:
             verdict = replace(verdict, status=Status.WRONG, score=0.0)
         own = {"outcome": config.wrong + verdict.score * (config.correct - config.wrong)}
+        if config.unsound is not None:
+            found = verdict.correct and verdict.sound is False
+            own["unsound"] = (config.unsound - own["outcome"]) if found else 0.0
         if config.format:
             own["format"] = config.format * verdict.well_formed
         if config.overlong_cache is not None:

@@ -42,6 +42,7 @@ def _described(task: Task) -> dict[str, Any]:
         "data": task.data_hash(),
         "template": task.template,
         "grader": task.grader,
+        "soundness": task.soundness,
         "confinement": task.verifier.confinement,
         "skipped": task.skipped,
     }

@@ -122,7 +122,7 @@ class Trainer:
         ended = time.perf_counter()
         self.totals = self.totals.plus(collected, ended - begun)
         metrics = {
-            **self._averaged(rollout_metrics(collected)),
+            **self._averaged(rollout_metrics(collected, self.rollouts.task.checker is not None)),
             **learned,
             **self.totals.metrics(),
             "rollout/draws": collected.draws,

@@ -17,7 +17,8 @@ from rlvr.config import registry
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
-from rlvr.graders import Verifier
+from rlvr.graders import Verdict, Verifier
+from rlvr.graders.soundness import NONE, Checker, build_checker, checked
 
 # name -> module:function that builds it
 TASKS = {
@@ -68,6 +69,7 @@ class Task:
     template: a name stamped on every result, as `grader` is, since numbers compare only within one.
     skipped: bad rows of the data that were left out, where the configuration allows it.
     stages: of a mixture, which tasks it draws from and when; it has no problems of its own.
+    checker: decides whether the reasoning before an answer holds; None: nobody looks.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Task:
     template: str = ""
     skipped: int = 0
     stages: tuple[Stage, ...] = ()
+    checker: Checker | None = None
 
     @property
     def grader(self) -> str:
@@ -84,10 +87,27 @@ class Task:
         return self.verifier.version
 
     @property
+    def soundness(self) -> str | None:
+        """Which checker looked at the reasoning."""
+        return None if self.checker is None else self.checker.version
+
+    @property
     def parts(self) -> tuple[Task, ...]:
         """The tasks that problems come from: itself, or those of a mixture, each once."""
         found = {share.task.name: share.task for stage in self.stages for share in stage.shares}
         return tuple(found.values()) or (self,)
+
+    def grade(self, items: Sequence[tuple[str, Any]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), with what the checker says. Raises CheckerError."""
+        verdicts = self.verifier.grade(items)
+        if self.checker is None:
+            return verdicts
+        found = self.sound(items)
+        return [replace(v, sound=sound) for v, sound in zip(verdicts, found, strict=True)]
+
+    def sound(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
+        """Whether the reasoning in each (completion, reference) holds; None where nobody looks."""
+        return checked(self.checker, items, self.name) if self.checker else [None] * len(items)
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""
@@ -129,3 +149,10 @@ def build_task(name: str, **options: Any) -> Task:
         raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = source_version(registry.load(name))
     return task if task.template else replace(task, template=version)
+
+
+def build_checker_of(name: str) -> Checker | None:
+    """The checker that a built-in task has by default; None without one. Raises KeyError, PluginError."""
+    if registry.is_plugin(TASKS, name):
+        raise KeyError(name)
+    return build_checker(str(registry.defaults(TASKS, name).get("soundness", NONE)))

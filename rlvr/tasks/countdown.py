@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.graders.countdown import countdown_verifier
+from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
 
 Split = Literal["pretrain", "train", "test"]
@@ -135,6 +136,7 @@ def countdown(
     variant: Literal["3", "4"] = "3",
     train_problems: Annotated[int, Field(ge=1)] = TRAIN_PROBLEMS,
     test_problems: Annotated[int, Field(ge=1)] = TEST_PROBLEMS,
+    soundness: SoundnessName = "steps",
 ) -> Task:
     """The countdown task with `variant` operands; the same problems on every machine.
 
@@ -149,6 +151,7 @@ def countdown(
         test=_problems(int(variant), "test", test_problems),
         verifier=countdown_verifier,
         template=TEMPLATE,
+        checker=build_checker(soundness),
     )
 
 

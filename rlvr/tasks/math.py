@@ -16,6 +16,7 @@ from rlvr.graders.math.grader import GraderName, MathVerifier
 from rlvr.graders.math.reading.boxes import boxed
 from rlvr.graders.math.reading.notation import LONGEST_ANSWER, canonical
 from rlvr.graders.math.reading.numbers import rational
+from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
@@ -104,6 +105,7 @@ def gsm8k(
     template: TemplateName = "r1_zero",
     grader: GraderName = "strict",
     bad_rows: BadRows = "stop",
+    soundness: SoundnessName = "arithmetic",
 ) -> Task:
     """GSM8K: 7,473 problems to train on (gsm8k_train), 1,319 to test (gsm8k).
 
@@ -114,7 +116,8 @@ def gsm8k(
     train = _load("gsm8k_train", train_source or (None if is_file else source), template, bad_rows)
     if shared := {p.prompt for p in train.problems} & {p.prompt for p in test.problems}:
         raise TaskError(f"task gsm8k: {len(shared)} questions are in the training and in the test file")
-    return _task("gsm8k", train.problems, test.problems, template, grader, train.skipped + test.skipped)
+    skipped = train.skipped + test.skipped
+    return _task("gsm8k", train.problems, test.problems, template, grader, skipped, soundness)
 
 
 def omni_math_rule(
@@ -124,6 +127,7 @@ def omni_math_rule(
     bad_rows: BadRows = "stop",
     train_problems: Annotated[int, Field(ge=1)] = OMNI_TRAIN,
     split_seed: int = 0,
+    soundness: SoundnessName = "none",
 ) -> Task:
     """Omni-MATH-Rule: 2,821 rows, by default 2,000 to train on and 821 to test.
 
@@ -131,7 +135,7 @@ def omni_math_rule(
     """
     loaded = _load("omni_math_rule", source, template, bad_rows)
     train, test = split_by_text(loaded.problems, train_problems, split_seed)
-    return _task("omni_math_rule", train, test, template, grader, loaded.skipped)
+    return _task("omni_math_rule", train, test, template, grader, loaded.skipped, soundness)
 
 
 def _test_only(name: str) -> Callable[..., Task]:
@@ -142,9 +146,10 @@ def _test_only(name: str) -> Callable[..., Task]:
         template: TemplateName = "r1_zero",
         grader: GraderName = "strict",
         bad_rows: BadRows = "stop",
+        soundness: SoundnessName = "none",
     ) -> Task:
         loaded = _load(name, source, template, bad_rows)
-        return _task(name, [], loaded.problems, template, grader, loaded.skipped)
+        return _task(name, [], loaded.problems, template, grader, loaded.skipped, soundness)
 
     build.__name__ = name
     return build
@@ -182,5 +187,14 @@ def _load(name: str, source: str | None, template: TemplateName, bad_rows: BadRo
     return load_problems(name, source, benchmark.hub, make, bad_rows)
 
 
-def _task(name: str, train: Any, test: Any, template: TemplateName, grader: GraderName, skipped: int) -> Task:
-    return Task(name, train, test, MathVerifier(template, grader), template, skipped)
+def _task(
+    name: str,
+    train: Any,
+    test: Any,
+    template: TemplateName,
+    grader: GraderName,
+    skipped: int,
+    soundness: SoundnessName,
+) -> Task:
+    verifier, checker = MathVerifier(template, grader), build_checker(soundness)
+    return Task(name, train, test, verifier, template, skipped, checker=checker)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from rlvr.config.schema import Choice, Positive, Section
 from rlvr.graders.mixture import MixtureVerifier
+from rlvr.graders.soundness import MixtureChecker
 from rlvr.tasks import Share, Stage, Task, TaskError, build_task
 
 
@@ -56,6 +57,7 @@ def mixture(
         for stage in stages or (StageSettings(tasks=tasks),)
     )
     parts = built.values()
+    checkers = {part.name: part.checker for part in parts if part.checker is not None}
     return Task(
         name="mixture",
         train=(),
@@ -64,6 +66,7 @@ def mixture(
         template=_joined(part.template for part in parts),
         skipped=sum(part.skipped for part in parts),
         stages=made,
+        checker=MixtureChecker(checkers) if checkers else None,
     )
 
 

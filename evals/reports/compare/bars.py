@@ -17,6 +17,7 @@ from evals.estimators.solvability import ExpectedLedger, expected_ledger
 from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.lines import plain
 from evals.reports.compare.loading import Run, Side
+from evals.reports.compare.numbers import soundly
 from evals.reports.compare.panels import SMALL, WIDTH, Panel, line_of
 from evals.reports.figures import Look
 from evals.reports.perplexity_report import POLICY, Boxed, boxes, draw_quartiles
@@ -58,7 +59,7 @@ def solvable_panels(study: Study) -> list[list[Panel]]:
     """A row with one a task, one bar a run."""
     row = []
     for task in study.tasks:
-        solved = [_solved(study, run, task) for arm in study.on(task) for run in arm.runs]
+        solved = [one for arm in study.on(task) for run in arm.runs for one in _solved(study, run, task)]
         about = f"Problems of {task} that are solved by " + "; ".join(
             f"{one.label} and the base {one.ledger.both:g}, base only {one.ledger.lost:g}, policy only "
             f"{one.ledger.gained:g}, neither {one.ledger.neither:g}"
@@ -116,10 +117,16 @@ def _histogram(
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _solved(study: Study, run: Run, task: str) -> Solved:
-    base, policy = run.tasks[task].base.counts, run.policy(task).counts
-    k = min(base.largest_k, policy.largest_k)
-    return Solved(study.name(run), k, expected_ledger(base, policy, k))
+def _solved(study: Study, run: Run, task: str) -> list[Solved]:
+    """By right answers and, where the reasoning was looked at, by sound ones."""
+    both = [run.tasks[task].base, run.policy(task)]
+    found = []
+    for label, sides in ((study.name(run), both), (f"{study.name(run)}, soundly", soundly(both))):
+        if sides is not None:
+            base, policy = sides[0].counts, sides[1].counts
+            k = min(base.largest_k, policy.largest_k)
+            found.append(Solved(label, k, expected_ledger(base, policy, k)))
+    return found
 
 
 def _solvable(task: str, solved: Sequence[Solved], axes: Axes, look: Look) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from evals.reports.compare import numbers
 from evals.reports.compare.arms import Study
 from evals.reports.compare.costs import cost
 from evals.reports.compare.loading import Run, Side
@@ -76,6 +77,7 @@ TASK_ASPECTS = [
     TaskAspect("template", lambda b, p: p.conditions.template, NOT_PAIRED),
     TaskAspect("sampling", lambda b, p: _sampling(p), NOT_PAIRED),
     TaskAspect("grader", lambda b, p: p.conditions.grader, NOT_PAIRED),
+    TaskAspect("checker of reasoning", lambda b, p: f"{p.soundness}", "Sound figures do not compare."),
     TaskAspect("samples per problem", lambda b, p: _size(p), "Where n is below K, pass@K is not estimated."),
     TaskAspect("samples of the base", lambda b, p: _size(b), "Where n is below K, there is no gap."),
     TaskAspect("probe engine", lambda b, p: f"{p.origin.engine}, {p.origin.dtype}", "Rounding differs."),
@@ -84,7 +86,7 @@ TASK_ASPECTS = [
 
 def flags(study: Study) -> list[Flag]:
     """In the order of their weight: what is unfinished, then what was measured, then what was trained."""
-    found = [*_unfinished(study), *_twins(study)]
+    found = [*_unfinished(study), *_twins(study), *_unsound(study)]
     for aspect in TASK_ASPECTS:
         found += _on_tasks(study, aspect)
     for task in study.tasks:
@@ -206,6 +208,30 @@ def _bases(study: Study, task: str) -> list[Flag]:
     rows = [(f"sample {i}", ", ".join(labels)) for i, labels in enumerate(bases.values(), 1)]
     why = "Their gaps differ by chance on the base's side too. A common RLVR_STORE shares the base's samples."
     return [Flag(f"The base was sampled {len(bases)} times on {task}", rows, why)]
+
+
+def _unsound(study: Study) -> list[Flag]:
+    """Where pass@1 is not what sound reasoning reaches."""
+    found = []
+    for task in study.tasks:
+        cells = {arm: numbers.cells(arm.bases(task), arm.policies(task), study.k) for arm in study.on(task)}
+        rows = [(_wrong(own), arm.label) for arm, own in cells.items() if own.sound and own.sound.apart]
+        if rows:
+            why = "Their pass@1 is not the share of sound reasoning: read the sound figures beside it."
+            found.append(Flag(f"Right answers after a wrong step on {task}", rows, why))
+    return found
+
+
+def _wrong(cells: numbers.Cells) -> str:
+    sound = cells.sound
+    if sound is None or sound.unsound is None:
+        return "unknown"
+    ends = sound.unsound.interval
+    shown = "" if ends is None else f" [{100 * ends.low:.0f}, {100 * ends.high:.0f}]"
+    return (
+        f"{sound.unsound.value:.0%} of right answers have a wrong step{shown}: pass@1 "
+        f"{100 * cells.at_1.value:.1f}, sound {100 * sound.at_1.value:.1f}"
+    )
 
 
 def _rounded(count: int) -> str:

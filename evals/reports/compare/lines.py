@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evals.reports.compare import numbers
 from evals.reports.compare.arms import Arm, Study
-from evals.reports.compare.loading import Run
+from evals.reports.compare.loading import Run, Side
 from evals.reports.compare.numbers import Combined
 from evals.reports.compare.panels import SMALL, Line, Panel, line_of, line_of_base
 from evals.reports.figures import EndLabel, Look, label_ends, log2_axis
@@ -32,6 +32,7 @@ class Logged(NamedTuple):
 
 LOGGED = (
     Logged("rollout/correct", "share correct"),
+    Logged("rollout/unsound", "share right after a wrong step"),
     Logged("rollout/reward", "reward, mean"),
     Logged("rollout/entropy", "entropy, nats per token"),
     Logged("rollout/length", "length, tokens"),
@@ -76,24 +77,35 @@ class Series(NamedTuple):
 
 def pass_at_k_panels(study: Study) -> list[list[Panel]]:
     """A row with one a task: the base and every arm at its last probe."""
-    return [[_pass_at_k_panel(study, task) for task in study.tasks]]
+    return [[_pass_at_k_panel(study, task, "pass@k") for task in study.tasks]]
 
 
-def _pass_at_k_panel(study: Study, task: str) -> Panel:
-    bases = study.bases(task)
+def sound_at_k_panels(study: Study) -> list[list[Panel]]:
+    """The same of right answers without a wrong step, on the tasks whose reasoning was looked at."""
+    row = [_pass_at_k_panel(study, task, "sound pass@k") for task in study.tasks if _is_checked(study, task)]
+    return [row] if row else []
+
+
+def _is_checked(study: Study, task: str) -> bool:
+    sides = [side for arm in study.on(task) for side in (*arm.bases(task), *arm.policies(task))]
+    return numbers.soundly(sides) is not None
+
+
+def _pass_at_k_panel(study: Study, task: str, measure: str) -> Panel:
+    bases, sound = study.bases(task), measure != "pass@k"
+
+    def curve(sides: Sequence[Side]) -> numbers.Curve:
+        return numbers.curve((numbers.soundly(sides) if sound else None) or sides)
+
     series = [
-        _estimated(
-            "base" if len(bases) == 1 else f"base of {arms[0].label}", line_of_base, numbers.curve(base)
-        )
+        _estimated("base" if len(bases) == 1 else f"base of {arms[0].label}", line_of_base, curve(base))
         for base, arms in bases.items()
     ]
-    arms = [
-        _estimated(arm.label, partial(line_of, arm), numbers.curve(arm.policies(task)))
-        for arm in study.on(task)
-    ]
+    arms = [_estimated(arm.label, partial(line_of, arm), curve(arm.policies(task))) for arm in study.on(task)]
     series += arms if all_banded(study) else [arm._replace(band=None) for arm in arms]
-    about = f"pass@k against k on {task}: " + "; ".join(_ends(one) for one in series)
-    return Panel(f"pass_at_k-{plain(task)}", about, partial(_pass_at_k, task, series))
+    about = f"{measure} against k on {task}: " + "; ".join(_ends(one) for one in series)
+    name = f"{'sound' if sound else 'pass'}_at_k-{plain(task)}"
+    return Panel(name, about, partial(_pass_at_k, task, measure, series))
 
 
 def all_banded(study: Study) -> bool:
@@ -193,10 +205,10 @@ def _ends(series: Series, places: int = 0) -> str:
     return f"{series.label} from {series.y[0]:.{places}f} to {series.y[-1]:.{places}f}"
 
 
-def _pass_at_k(task: str, series: Sequence[Series], axes: Axes, look: Look) -> None:
+def _pass_at_k(task: str, measure: str, series: Sequence[Series], axes: Axes, look: Look) -> None:
     _draw(series, axes, look)
     log2_axis(axes, int(max(one.x[-1] for one in series)))
-    axes.set(ylabel="pass@k, %", xlabel="k, samples per problem", title=task)
+    axes.set(ylabel=f"{measure}, %", xlabel="k, samples per problem", title=task)
     _finish(series, axes, look)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evals.estimators.counts import Counts
+from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions, ConditionsError, check_comparable
 from evals.records.files import FileError, Measured, Origin, counts_file, read_counts
 from evals.records.probe_dir import ProbeDir
@@ -26,12 +27,20 @@ PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The base or a policy on one task."""
+    """The base or a policy on one task. sound, soundness: right answers by what a checker of this version
+    said of the reasoning, None where nobody looked."""
 
     problems: tuple[str, ...]
     counts: Counts
     conditions: Conditions
     origin: Origin
+    sound: SoundCounts | None = None
+    soundness: str | None = None
+
+    @cached_property
+    def soundly(self) -> Side | None:
+        """The same measurement with right answers counted only where no wrong step was found."""
+        return None if self.sound is None else replace(self, counts=self.sound.sound)
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same measurement: the same weights, asked alike, with the same counts."""
@@ -185,7 +194,14 @@ def _read_side(path: Path) -> Side:
     measured: Measured = read_counts(path)
     if measured.conditions is None or measured.origin is None:
         raise FileError(f"{path} does not say how it was measured: it was not written by the probe")
-    return Side(measured.problems, measured.counts, measured.conditions, measured.origin)
+    return Side(
+        measured.problems,
+        measured.counts,
+        measured.conditions,
+        measured.origin,
+        measured.sound,
+        measured.soundness,
+    )
 
 
 def _read_perplexities(path: Path) -> dict[str, list[Median]]:

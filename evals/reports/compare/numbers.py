@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -45,13 +46,26 @@ class Closed(NamedTuple):
     seeds: tuple[float, ...]
 
 
+class Sound(NamedTuple):
+    """The same of right answers without a wrong step. unsound: the share of right answers with one, a ratio
+    of means as Closed. apart: whether sound pass@1 lies below the interval of pass@1."""
+
+    at_1: Combined
+    at_k: Combined | None
+    gap: Combined | None
+    unsound: Closed | None
+    apart: bool
+
+
 class Cells(NamedTuple):
-    """One arm or base on one task, as fractions; None where K is above what was sampled."""
+    """One arm or base on one task, as fractions; None where K is above what was sampled. sound: None where
+    nobody looked at the reasoning."""
 
     at_1: Combined
     at_k: Combined | None
     gap: Combined | None
     closed: Closed | None
+    sound: Sound | None = None
 
 
 def combine(values: ArrayLike) -> Combined:
@@ -77,6 +91,30 @@ def cells(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Cells:
         at_k=None if at_k is None else combine(at_k),
         gap=None if base_k is None else combine(base_k - at_1),
         closed=None if base_k is None else closed(base_1, base_k, at_1),
+        sound=_sound(bases, policies, k),
+    )
+
+
+def soundly(sides: Sequence[Side]) -> list[Side] | None:
+    """With sound answers alone; None where not all of them were looked at by one checker."""
+    found = [side.soundly for side in sides]
+    known = [side for side in found if side is not None]
+    return known if len(known) == len(found) and len({side.soundness for side in known}) == 1 else None
+
+
+def _sound(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Sound | None:
+    both = soundly([*bases, *policies])
+    if both is None:
+        return None
+    base, policy = both[: len(bases)], both[len(bases) :]
+    base_k, at_k, at_1 = pass_at_k(base, k), pass_at_k(policy, k), _certain(policy, 1)
+    right = _certain(policies, 1)
+    return Sound(
+        at_1=combine(at_1),
+        at_k=None if at_k is None else combine(at_k),
+        gap=None if base_k is None else combine(base_k - at_1),
+        unsound=closed(np.zeros_like(right), right, right - at_1),
+        apart=bool(at_1.mean() < combine(right).interval.low),
     )
 
 
@@ -166,9 +204,9 @@ class Pair(NamedTuple):
         return apart or list(dict.fromkeys(d.verdict for d in self.differences))
 
 
-def measures(k: int) -> list[Measure]:
-    """pass@1, pass@K and the gap."""
-    return [
+def measures(k: int, sound: bool = False) -> list[Measure]:
+    """pass@1, pass@K and the gap; the first two of sound answers too, where these are known."""
+    measured = [
         Measure("pass@1", lambda arm, task: pass_at_k(arm.policies(task), 1), 1, "has the higher pass@1, by"),
         Measure(
             f"pass@{k}",
@@ -178,23 +216,41 @@ def measures(k: int) -> list[Measure]:
         ),
         Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by", of_base=True),
     ]
+    for at in (1, k) if sound else ():
+        name = f"sound pass@{at}"
+        measured.append(Measure(name, partial(_sound_at, k=at), 1, f"has the higher {name}, by"))
+    return measured
+
+
+def _sound_at(arm: Arm, task: str, k: int) -> Values | None:
+    sides = soundly(arm.policies(task))
+    return None if sides is None else pass_at_k(sides, k)
+
+
+def is_checked(study: Study) -> bool:
+    """Whether a checker looked at the reasoning of some arm."""
+    return any(soundly(arm.policies(task)) for task in study.tasks for arm in study.on(task))
 
 
 def pairs(study: Study, task: str) -> list[Pair]:
     """Every two arms that were probed on the task."""
-    return [_pair(one, other, task, study.k) for one, other in itertools.combinations(study.on(task), 2)]
+    measured = measures(study.k, is_checked(study))
+    return [_pair(one, other, task, measured) for one, other in itertools.combinations(study.on(task), 2)]
 
 
-def _pair(one: Arm, other: Arm, task: str, k: int) -> Pair:
+def _pair(one: Arm, other: Arm, task: str, measured: Sequence[Measure]) -> Pair:
     (posed, problems), (other_posed, other_problems) = (a.policies(task)[0].posed for a in (one, other))
     if posed != other_posed or problems != other_problems:
         return Pair(one, other, [], "not compared: they were not asked, sampled and graded alike")
     bases = {base.origin.weights for arm in (one, other) for base in arm.bases(task)}
+    checkers = {side.soundness for arm in (one, other) for side in arm.policies(task)}
     differences = [
         Difference(measure.name, None, False, "their gaps are to different bases")
         if measure.of_base and len(bases) > 1
+        else Difference(measure.name, None, False, "their reasoning was not looked at alike")
+        if measure.name.startswith("sound") and (len(checkers) > 1 or None in checkers)
         else _difference(one, other, task, measure)
-        for measure in measures(k)
+        for measure in measured
     ]
     return Pair(one, other, differences, None)
 

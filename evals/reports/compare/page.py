@@ -14,7 +14,14 @@ from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.bars import histogram_panels, perplexity_panels, solvable_panels
 from evals.reports.compare.costs import cost, differing_keys
 from evals.reports.compare.flags import changed_defaults, flags, shared_aspects
-from evals.reports.compare.lines import all_banded, gap_panels, pass_at_k_panels, training_panels, window
+from evals.reports.compare.lines import (
+    all_banded,
+    gap_panels,
+    pass_at_k_panels,
+    sound_at_k_panels,
+    training_panels,
+    window,
+)
 from evals.reports.compare.numbers import Cells
 from evals.reports.compare.panels import COLOURS, Panel, colour_names
 from evals.reports.figures import LOOKS
@@ -32,6 +39,7 @@ class Group:
 
 GROUPS = (
     Group("pass_at_k", pass_at_k_panels),
+    Group("sound_at_k", sound_at_k_panels),
     Group("gap", gap_panels),
     Group("histogram", histogram_panels),
     Group("solvable", solvable_panels),
@@ -87,7 +95,8 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         changed=changed_defaults(study),
         measured={task: _measured(study, task) for task in study.tasks},
         rows=study_rows(study),
-        measures=[measure.name for measure in numbers.measures(study.k)],
+        measures=[measure.name for measure in numbers.measures(study.k, numbers.is_checked(study))],
+        checked=numbers.is_checked(study),
         all_banded=all_banded(study),
         pairs=pairs,
         compared=sum(d.estimate is not None for own in pairs.values() for p in own for d in p.differences),
@@ -132,5 +141,6 @@ def _measured(study: Study, task: str) -> list[str]:
             f"{len(policy.problems)} problems, {policy.counts.n_max} samples each ({base.counts.n_max} of "
             f"the base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
             f"{about.max_new_tokens} tokens, template {about.template}, grader {about.grader}"
+            + (f", reasoning by {policy.soundness}" if policy.soundness else "")
         ] = None
     return list(lines)

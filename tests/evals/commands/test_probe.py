@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from forked import Forked, ranks
 
-from evals.commands.probe_settings import read_pair
+from evals.commands.two_models.settings import read_pair
 from evals.records.files import read_counts
 from rlvr.config.errors import ConfigError
 from rlvr.core.run_dir import read_jsonl

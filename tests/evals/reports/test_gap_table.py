@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from evals.records.gap_record import GapRecord
+from evals.records.sound_record import SoundRecord
 from evals.reports.gap_table import gap_table, probe_table
 
 TASKS = ("countdown:3/train", "countdown:3", "countdown:4")
@@ -58,3 +59,30 @@ def test_a_table_says_where_sampling_stopped_on_either_side() -> None:
     base = replace(RECORDS[0], stop_r=16, base_stop_r=16)
     lines = " ".join(printed(gap_table([base, replace(RECORDS[1], base_stop_r=16)]), 130))
     assert "to success 16, at most 4 samples per problem of the base" in lines and "in all" not in lines
+
+
+SOUND = SoundRecord(
+    pass_at_k=[0.1, 0.2, 0.25], base_pass_at_k=[0.18, 0.4, 0.7], gap=0.6, gap_low=0.5, gap_high=0.7,
+    gap_these_low=0.55, gap_these_high=0.65, pass_at_1_change=-0.08, change_low=-0.1, change_high=-0.06,
+    coverage_lost=0.45, gained=0, lost=9, both=5, neither=6, only_unsound=6, base_only_unsound=1,
+    unsound=0.75, unsound_low=0.6, unsound_high=0.9, undecided=0.0, apart=True, base_unsound=0.1,
+    base_unsound_low=0.05, base_unsound_high=0.15, base_undecided=0.0, base_apart=False,
+)  # fmt: skip
+
+
+def test_sound_answers_stand_beside_right_ones_with_an_alarm() -> None:
+    records = [replace(RECORDS[1], soundness="steps-1", sound=SOUND)]
+    lines = printed(probe_table(records, 50), 80)
+    row = {line.rsplit(maxsplit=1)[0].strip(): line.split()[-1] for line in lines if line.strip()}
+    assert row["sound pass@1"] == "10.0" and row["sound @4"] == "25.0" and row["sound gap"] == "60.0"
+    assert row["wrong step"] == "75.0%" and "undecided" not in row
+    text = " ".join(" ".join(lines).split())
+    assert "! countdown:3/train, step 50: 75% of right answers have a wrong step [60, 90]" in text
+    assert "pass@1 is 40.0, sound 10.0" in text and "found by steps-1" in text
+    calm = replace(records[0], sound=replace(SOUND, apart=False, undecided=0.2))
+    assert "!" not in "".join(printed(probe_table([calm], 50), 80))
+    assert any("undecided" in line and "20.0%" in line for line in printed(probe_table([calm], 50), 80))
+
+
+def test_where_nobody_looked_nothing_is_said_of_it() -> None:
+    assert not any("sound" in line or "wrong step" in line for line in printed(gap_table(RECORDS), 80))

@@ -303,3 +303,24 @@ def test_help_lists_everything_that_can_be_given(capsys: pytest.CaptureFixture[s
     # A builder's own default, not that of the section's class.
     assert re.search(r"^dapo: clip.low=0.2 clip.high=0.28 ", said, re.MULTILINE)
     assert re.search(r"^math500, minerva_math, .*: source=none template=r1_zero ", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (["task=math500"], True),
+        (["task=math500", "task.soundness=arithmetic"], False),
+        (["task.soundness=none"], True),
+        (["task=mixture", "task.tasks=[{name: countdown:3, soundness: none}]"], True),
+        (["task=mixture", "task.tasks=[{name: countdown:3}]"], False),
+        ([], False),
+    ],
+)
+def test_a_reward_of_soundness_needs_somebody_who_looks(arguments: list[str], refused: bool) -> None:
+    given = ["recipe=grpo_sound_tiny", "probe.tasks=[]", *arguments]
+    if not refused:
+        assert load_config(given).rewards.unsound == 0.0
+        return
+    with pytest.raises(ConfigError, match="nobody looks at the reasoning") as raised:
+        load_config(given)
+    assert [mistake.key for mistake in raised.value.mistakes] == ["rewards.unsound"]

@@ -144,3 +144,23 @@ def test_functions_come_by_name_and_every_wrong_one_is_listed(monkeypatch: pytes
     with pytest.raises(ConfigError) as caught:
         load_functions(RewardConfig(extra=[ExtraReward(reward=path) for path in wrong]))
     assert [m.key for m in caught.value.mistakes] == [f"rewards.extra[{i}].reward" for i in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("status", "sound", "unsound", "total"),
+    [
+        (Status.CORRECT, False, 0.25, 0.25),
+        (Status.CORRECT, False, None, 1.0),
+        (Status.CORRECT, True, 0.25, 1.0),
+        (Status.CORRECT, None, 0.25, 1.0),  # undecided is as sound
+        (Status.WRONG, False, 0.25, -1.0),
+        (Status.WRONG, True, 0.25, -1.0),
+    ],
+)
+def test_a_right_answer_after_a_wrong_step_is_worth_what_it_is_said_to(
+    status: Status, sound: bool | None, unsound: float | None, total: float, tmp_path: Path
+) -> None:
+    verdict = Verdict(status, float(status is Status.CORRECT), sound=sound)
+    reward = one(mix(tmp_path, {}, wrong=-1.0, unsound=unsound), "", 5, None, verdict)
+    assert reward.total == total
+    assert ("unsound" in reward.components) == (unsound is not None)

@@ -96,3 +96,20 @@ def test_steps_stay_where_the_rate_falls_over_them(tmp_path: Path) -> None:
     assert not find_start(config, run_dir).finished
     with pytest.raises(RunDirError, match="another configuration:\n  steps: 150 there, 900 now"):
         find_start(load_config([*falling, "steps=900"]), run_dir)
+
+
+def test_a_run_from_before_a_key_of_the_task_goes_on(tmp_path: Path) -> None:
+    """The key has its default, in training and in the probe; another value is another run."""
+    config = load_config(["recipe=grpo_tiny"])
+    run_dir = RunDir(tmp_path)
+    former = config.model_dump(mode="json")
+    for task in (former["task"], *former["probe"]["tasks"]):
+        del task["soundness"]
+    del former["rewards"]["unsound"]
+    write_json(run_dir.config, former)
+    append_jsonl(run_dir.metrics, {"step": 1})
+    assert not find_start(config, run_dir).finished
+    with pytest.raises(RunDirError, match=r"task\.soundness: 'steps' there, 'none' now"):
+        find_start(load_config(["recipe=grpo_tiny", "task.soundness=none"]), run_dir)
+    with pytest.raises(RunDirError, match=r"rewards\.unsound: None there, 0\.0 now"):
+        find_start(load_config(["recipe=grpo_tiny", "rewards.unsound=0"]), run_dir)

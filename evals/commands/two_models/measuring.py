@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from evals.commands.probe_settings import Pair
+from evals.commands.two_models.settings import Pair
 from evals.records.conditions import ConditionsError, differences
 from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare

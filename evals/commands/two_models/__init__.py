@@ -1,0 +1,1 @@
+"""`python -m evals probe model=... base=...`: its arguments, and the measuring of both models."""

@@ -1,0 +1,180 @@
+"""Stored samples looked at again: what a checker says of the reasoning in them, without a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evals.estimators.counts import Counts
+from evals.estimators.soundness import SoundCounts
+from evals.records.conditions import Conditions
+from evals.records.files import METADATA, FileError, Origin, read_about, read_soundness
+from evals.records.gap_record import read_record
+from evals.records.probe_dir import ProbeDir
+from evals.records.reading import SAMPLES_SUFFIX
+from evals.records.sound_record import sound_record
+from rlvr.config.registry import PluginError
+from rlvr.core.run_dir import read_jsonl, write_text
+from rlvr.graders import Status
+from rlvr.graders.soundness import Checker, checked
+from rlvr.tasks import build_checker_of
+
+# Rows of a file that are written together at least.
+ROW_GROUP = 8192
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One samples file with what a checker said. problems: in the order of the counts. sound: [R], one a row
+    of the file. graded: samples that were checked now, since the file did not say."""
+
+    path: Path
+    conditions: Conditions | None
+    origin: Origin | None
+    problems: tuple[str, ...]
+    counts: SoundCounts
+    checker: str
+    sound: pa.Array
+    graded: int
+
+
+def look(path: Path, checker: Checker | None = None) -> Looked:
+    """Reads <task>.samples.parquet with the counts beside it. checker: by default the task's own.
+
+    Samples that this checker has looked at before are not checked again. Raises FileError, CheckerError.
+    """
+    beside = path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
+    rows, references = _read(path), _references(beside)
+    conditions, origin = read_about(path)
+    task = conditions.task if conditions else path.name.removesuffix(SAMPLES_SUFFIX)
+    checker = checker or _of_task(task, path)
+    known = read_soundness(path) == checker.version and "sound" in rows.column_names
+    problems = rows["problem"].to_pylist()
+    if known:
+        sound = rows["sound"].combine_chunks()
+    else:
+        if missing := {*problems} - references.keys():
+            raise FileError(f"{beside} has no reference of problem {min(missing)}, which the checker needs")
+        texts = rows["text"].to_pylist()
+        items = [(text, references[p]) for text, p in zip(texts, problems, strict=True)]
+        sound = pa.array(checked(checker, items, task), pa.bool_())
+    names = tuple(references) or tuple(dict.fromkeys(problems))
+    counts = _counts(path, names, rows, sound)
+    graded = 0 if known else len(problems)
+    return Looked(path, conditions, origin, names, counts, checker.version, sound, graded)
+
+
+def store(looked: Looked) -> None:
+    """Writes the column `sound` of the samples file, and `sound` and `undecided` of the counts beside it."""
+    beside = looked.path.with_name(f"{looked.path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
+    place = {problem: i for i, problem in enumerate(looked.problems)}
+    columns = {"sound": looked.counts.sound.correct, "undecided": looked.counts.undecided}
+
+    def counted(table: pa.Table) -> dict[str, pa.Array]:
+        rows = [place[problem] for problem in table["problem"].to_pylist()]
+        return {name: pa.array(values[rows], pa.int64()) for name, values in columns.items()}
+
+    _replace(looked.path, looked.checker, lambda _: {"sound": looked.sound})
+    if beside.is_file():
+        _replace(beside, looked.checker, counted)
+
+
+def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -> None:
+    """Puts soundness into the records of probe.jsonl. looked: by "base" or "step N", and task."""
+    if not run_dir.probe.is_file():
+        return
+    with run_dir.writing_records():
+        lines = []
+        for number, row in enumerate(read_jsonl(run_dir.probe), start=1):
+            record = read_record(row, f"{run_dir.probe}, line {number}")
+            base = looked.get(("base", record.task))
+            policy = looked.get((f"step {record.step}", record.task)) or looked.get(("model", record.task))
+            if base and policy and base.checker == policy.checker and base.problems == policy.problems:
+                same = base.origin is not None and base.origin == policy.origin
+                counts = policy.counts if same else base.counts
+                made = sound_record(counts, policy.counts, record.gap_k, record.ks)
+                row = {**row, "soundness": policy.checker, "sound": asdict(made)}
+            lines.append(json.dumps(row) + "\n")
+        write_text(run_dir.probe, "".join(lines))
+
+
+def _of_task(task: str, path: Path) -> Checker:
+    """The checker that a task has by default."""
+    try:
+        checker = build_checker_of(task.partition("/")[0])
+    except (KeyError, PluginError):
+        checker = None
+    if checker is None:
+        raise FileError(
+            f"{path}: task {task} has no checker of reasoning: give soundness=steps or soundness=arithmetic"
+        )
+    return checker
+
+
+def _read(path: Path) -> pa.Table:
+    wanted = ["problem", "index", "text", "status"]
+    try:
+        names = pq.read_schema(path).names
+        if missing := {*wanted} - {*names}:
+            raise FileError(f"{path} has no column {', '.join(sorted(missing))}, which samples have")
+        return pq.read_table(path, columns=[*wanted, *({"sound"} & {*names})])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FileError(f"{path} cannot be read: {error}") from None
+
+
+def _references(beside: Path) -> dict[str, Any]:
+    """By problem, in the order of the counts; empty where there are no counts."""
+    if not beside.is_file():
+        return {}
+    try:
+        table = pq.read_table(beside)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FileError(f"{beside} cannot be read: {error}") from None
+    if "reference" not in table.column_names:
+        return dict.fromkeys(table["problem"].to_pylist())
+    values = table["reference"].to_pylist()
+    return {
+        problem: None if value is None else json.loads(value)
+        for problem, value in zip(table["problem"].to_pylist(), values, strict=True)
+    }
+
+
+def _counts(path: Path, names: tuple[str, ...], rows: pa.Table, sound: pa.Array) -> SoundCounts:
+    place = {name: i for i, name in enumerate(names)}
+    owner = np.array([place[problem] for problem in rows["problem"].to_pylist()])
+    right = pc.equal(rows["status"], str(Status.CORRECT)).to_numpy()
+    wrong = pc.fill_null(pc.equal(sound, False), False).to_numpy(zero_copy_only=False)
+    open_ = pc.is_null(sound).to_numpy(zero_copy_only=False)
+    n, correct, unsound, undecided = (
+        np.bincount(owner[flags], minlength=len(names))
+        for flags in (np.ones_like(right), right, right & wrong, right & open_)
+    )
+    try:
+        return SoundCounts.of(Counts(n, correct), correct - unsound, undecided)
+    except ValueError as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+def _replace(path: Path, checker: str, columns: Callable[[pa.Table], dict[str, pa.Array]]) -> None:
+    """Rewrites a file with these columns and with the checker's name, in one rename."""
+    table = pq.read_table(path)
+    for name, values in columns(table).items():
+        if name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, values)
+        else:
+            table = table.append_column(name, values)
+    metadata = dict(table.schema.metadata or {})
+    about = json.loads(metadata.get(METADATA, b"{}")) | {"soundness": checker}
+    table = table.replace_schema_metadata({**metadata, METADATA: json.dumps(about).encode()})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
+    temporary.replace(path)

@@ -1,0 +1,63 @@
+"""Looking at the reasoning of stored samples: what the task's checker says of each, kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from evals.records.store import SampleSet
+from rlvr.tasks import Task
+
+# Of a verdict, and of what a checker says: prompt, index, reference, digest.
+Key = tuple[str, int, str, str]
+
+
+class Looking:
+    """What one checker says of the samples of one set. It does nothing for a task without a checker."""
+
+    def __init__(self, task: Task, samples: SampleSet):
+        self.task = task
+        self.table = samples.soundness(task.soundness) if task.soundness else None
+        self._known: set[Key] = set()
+
+    def begin(self, prompts: Collection[str]) -> None:
+        """Reads what is stored of these prompts."""
+        self._known = {*self._stored(prompts)}
+
+    def lacks(self, keys: Collection[Key]) -> list[Key]:
+        """Those of the samples that the checker has not seen."""
+        return [] if self.table is None else [key for key in keys if key not in self._known]
+
+    def look(self, items: Mapping[Key, tuple[str, Any]]) -> None:
+        """Checks and stores. items: (completion, reference) by key. Raises CheckerError."""
+        if self.table is None or not items:
+            return
+        found = self.task.sound([*items.values()])
+        names = self.table.key
+        rows = [
+            {**dict(zip(names, key, strict=True)), "sound": sound}
+            for key, sound in zip(items, found, strict=True)
+        ]
+        self.table.append(rows)
+        self._known |= items.keys()
+
+    def column(self, keys: Sequence[Key]) -> pa.Array:
+        """`sound` of each sample, null where the checker could not decide or there is none.
+
+        Raises LookupError for a sample that it has not seen.
+        """
+        if self.table is None:
+            return pa.nulls(len(keys), pa.bool_())
+        stored = self._stored({key[0] for key in keys})
+        if missing := [key for key in keys if key not in stored]:
+            raise LookupError(f"sample {missing[0][1]} of prompt {missing[0][0]} is not checked")
+        return pa.array([stored[key] for key in keys], pa.bool_())
+
+    def _stored(self, prompts: Collection[str]) -> dict[Key, bool | None]:
+        if self.table is None:
+            return {}
+        table = self.table.read(["sound"], prompts)
+        columns = [table[name].to_pylist() for name in (*self.table.key, "sound")]
+        return {(p, i, r, d): sound for p, i, r, d, sound in zip(*columns, strict=True)}
