@@ -30,7 +30,7 @@ LEGIBLE = 0.06
 
 
 class Solved(NamedTuple):
-    """One stacked bar. k: at which both sides are counted."""
+    """One stacked bar; of a run, and below it of its sound answers. k: at which both sides are counted."""
 
     label: str
     k: int
@@ -121,7 +121,7 @@ def _solved(study: Study, run: Run, task: str) -> list[Solved]:
     """By right answers and, where the reasoning was looked at, by sound ones."""
     both = [run.tasks[task].base, run.policy(task)]
     found = []
-    for label, sides in ((study.name(run), both), (f"{study.name(run)}, soundly", soundly(both))):
+    for label, sides in ((study.name(run), both), ("soundly", soundly(both))):
         if sides is not None:
             base, policy = sides[0].counts, sides[1].counts
             k = min(base.largest_k, policy.largest_k)
