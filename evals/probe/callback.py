@@ -80,7 +80,7 @@ class ProbeCallback(TrainerCallback):
                 self.max_new_tokens,
                 Console(stderr=True),
             ),
-            tasks=self.tasks,
+            tasks=[base.posed(task) for task in self.tasks],
             run_dir=run_dir,
             base=base.path,
             open_base=base.build,

@@ -90,7 +90,7 @@ def plain_name(task: str) -> str:
 
 def stamped(schema: pa.Schema, conditions: Conditions, origin: Origin) -> pa.Schema:
     """The schema with the metadata that `read_counts` and `read_conditions` look for."""
-    about = {"schema": SCHEMA, "conditions": asdict(conditions), "origin": asdict(origin)}
+    about = {"schema": SCHEMA, "conditions": conditions.described(), "origin": asdict(origin)}
     return schema.with_metadata({METADATA: json.dumps(about).encode()})
 
 

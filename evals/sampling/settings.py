@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.config.schema import Choice, Config, Fraction, Positive, Section
+from rlvr.config.schema import Choice, Config, Fraction, Positive, Section, Stop
+from rlvr.tasks.data.names import NAME as DATA
+from rlvr.tasks.data.names import label_of
 
 
 class ProbedTask(Choice):
@@ -17,7 +19,8 @@ class ProbedTask(Choice):
     @property
     def label(self) -> str:
         """What its records are named after: countdown:3, or countdown:3/train."""
-        return self.name if self.split == "test" else f"{self.name}/{self.split}"
+        name = label_of(self.options) if self.name == DATA else self.name
+        return name if self.split == "test" else f"{name}/{self.split}"
 
 
 class WatchConfig(Section):
@@ -47,7 +50,7 @@ class ProbeConfig(Section):
     mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
     tasks: names, or {name: countdown:3, split: train} for the problems that are trained on.
     stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
-    the same for the base. chunk: samples that are drawn and stored together.
+    the same for the base. chunk: samples that are drawn and stored together. stop: as `rollouts.stop`.
     """
 
     tasks: tuple[ProbedTask, ...] = ()
@@ -63,6 +66,7 @@ class ProbeConfig(Section):
     max_new_tokens: Positive | None = None
     stop_r: Positive | None = None
     base_stop_r: Positive | None = None
+    stop: Stop = None
     chunk: Positive = 512
     seed: int = 0
     watch: WatchConfig = WatchConfig()

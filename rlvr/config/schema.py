@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Strings that end a completion; null: those that the task's template brings; []: none.
+Stop = tuple[Annotated[str, Field(min_length=1)], ...] | None
 
 
 class Section(BaseModel):
@@ -75,7 +77,8 @@ class RolloutConfig(Section):
     """One step samples `group_size` completions for each of `prompts` problems.
 
     top_p below 1 biases every ratio, so it needs allow_top_p. mask_truncated: completions that were cut
-    are not trained on; they stay in their group's statistics.
+    are not trained on; they stay in their group's statistics. stop: strings that end a completion, which
+    keeps the token that completes one; null: those that the task's template brings, [] none.
     """
 
     prompts: Positive = 64
@@ -84,6 +87,7 @@ class RolloutConfig(Section):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Fraction = 1.0
     allow_top_p: bool = False
+    stop: Stop = None
     mask_truncated: bool = False
     correction: Correction = Correction()
 

@@ -26,6 +26,7 @@ from rlvr.core.errors import UserError
 from rlvr.models.lora import attach
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
+from rlvr.tasks.templates.chat import prompt_ids
 
 GENERATED_CHECKED = 100
 
@@ -187,7 +188,7 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
         if isinstance(train, GeneratedProblems):
             train = tuple(islice(train, GENERATED_CHECKED))
         for problem in (*train, *task.test):
-            length = len(tokenizer.encode(problem.prompt))
+            length = len(prompt_ids(tokenizer, problem))
             longest = max(longest, length)
             if length > room:
                 raise ModelError(

@@ -15,6 +15,7 @@ from rlvr.config.registry import PluginError
 from rlvr.config.schema import Config
 from rlvr.hooks.loading import factories
 from rlvr.tasks import TASKS, TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
 
 
 def across_keys(config: Config, world_size: int) -> list[Mistake]:
@@ -55,7 +56,7 @@ def _missing_directory(model: str) -> bool:
 
 
 def of_plugins(config: Config) -> list[Mistake]:
-    """Functions of the user's own that cannot be used, found before torch is loaded."""
+    """Functions and data of the user's own that cannot be used, found before torch is loaded."""
     mistakes = []
     named = [(f"rewards.extra[{i}].reward", entry.reward) for i, entry in enumerate(config.rewards.extra)]
     for key, path in named:
@@ -63,11 +64,12 @@ def of_plugins(config: Config) -> list[Mistake]:
             registry.check_takes(path, 3, "completion, reference, verdict")
         except PluginError as error:
             mistakes.append(Mistake(key, path, str(error)))
-    if registry.is_plugin(TASKS, config.task.name):
+    if registry.is_plugin(TASKS, config.task.name) or config.task.name == DATA:
         try:
             build_task(config.task.name, **config.task.options)
         except (PluginError, TaskError) as error:
-            mistakes.append(Mistake("task.name", config.task.name, str(error)))
+            key = "task.path" if config.task.name == DATA else "task.name"
+            mistakes.append(Mistake(key, config.task.options.get("path", config.task.name), str(error)))
     return mistakes
 
 

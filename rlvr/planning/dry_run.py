@@ -8,6 +8,8 @@ from rlvr.config.schema import Config, Shape
 from rlvr.hooks.loading import factories
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
+from rlvr.tasks import build_task
+from rlvr.tasks.data.names import NAME as DATA
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
@@ -16,6 +18,7 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
     resolved = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
     parts = [
         f"# resolved configuration\n{resolved.rstrip()}",
+        *([f"# data\n{_data(config)}"] if config.task.name == DATA else []),
         f"# batch arithmetic\n{_batch(config, processes)}",
         *(
             f"# {factory.name}\n{text}"
@@ -25,6 +28,13 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
         f"# memory per GPU\n{_memory(config, processes, gpus)}",
     ]
     return "\n\n".join(parts)
+
+
+def _data(config: Config) -> str:
+    """What is trained on. Raises DataError."""
+    task = build_task(DATA, **config.task.options)
+    counts = f"{task.name}: {len(task.train):,} to train on, {len(task.test):,} to test"
+    return "\n".join([counts, *task.notes, "rlvr data task=... shows prompts and references"])
 
 
 def _batch(config: Config, processes: int) -> str:

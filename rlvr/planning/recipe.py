@@ -26,6 +26,7 @@ from rlvr.config.schema import Choice, Config
 from rlvr.hooks.loading import config_model, factory
 from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
 from rlvr.tasks import TASKS
+from rlvr.tasks.data.names import NAME, POSING, spelled_out
 from rlvr.tasks.mixture import WeightedTask
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -117,14 +118,18 @@ def recipe_names() -> list[str]:
 
 
 def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
-    """key=value arguments as nested mappings; `task=X` is short for `task.name=X`."""
+    """key=value arguments as nested mappings; `task=X` is short for `task.name=X`, where X is a path of data
+    for `task.name=data task.path=X`."""
     wrong = [Mistake(a, None, _not_a_key(a)) for a in arguments if "=" not in a or a.startswith("-")]
     if wrong:
         raise ConfigError("command line", wrong)
     short = tuple(f"{group}=" for group in TABLES)
     arguments = [a.replace("=", ".name=", 1) if a.startswith(short) else a for a in arguments]
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))  # type: ignore[return-value]
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))
+        if isinstance(given.get("task"), dict):
+            given["task"] = spelled_out(given["task"])
+        return given
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
 
@@ -193,6 +198,7 @@ def _complete_choices(data: dict[str, Any], model: type[Config]) -> list[Mistake
     mistakes: list[Mistake] = []
     for group, table in TABLES.items():
         if isinstance(data.get(group), dict) and "name" in data[group]:
+            data[group] = spelled_out(data[group]) if group == "task" else data[group]
             if data[group]["name"] == "mixture":
                 _complete_mixture(data[group], mistakes)
             data[group] = complete_choice(data[group], group, table, mistakes)
@@ -211,18 +217,21 @@ def _trained(task: Any) -> list[dict[str, Any]]:
     return [entry for entries in lists for entry in entries or () if isinstance(entry, dict)]
 
 
-def _inherited(name: str, trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _inherited(name: str, trained: Sequence[Mapping[str, Any]], path: Any = None) -> dict[str, Any]:
     """What a task takes over from the one that is trained on: every key of the same task; of another task
-    of the same module, which is posed alike, the keys that both have and that mean the same."""
+    of the same module, which is posed alike, the keys that both have and that mean the same. path: of data
+    of the user's own, which from other data takes over how that is posed and graded."""
     for task in trained:
         if task.get("name") == name:
-            return {key: value for key, value in task.items() if key not in ("name", "weight")}
+            elsewhere = name == NAME and path not in (None, task.get("path"))
+            own = {key: value for key, value in task.items() if key not in ("name", "weight")}
+            return {key: value for key, value in own.items() if key in POSING} if elsewhere else own
     for task in trained:
         other = str(task.get("name"))
         modules = {TASKS.get(registry.family(n), n).partition(":")[0] for n in (name, other)}
         if len(modules) == 1:
-            own = registry.schema(TASKS, name).model_fields.keys() - OF_ONE_TASK
-            return {key: value for key, value in task.items() if key in own}
+            keys = registry.schema(TASKS, name).model_fields.keys() - OF_ONE_TASK
+            return {key: value for key, value in task.items() if key in keys}
     return {}
 
 
@@ -262,9 +271,9 @@ def _complete_tasks(
         entry = {"name": entry} if isinstance(entry, str) else entry
         if isinstance(entry, dict):
             said = {name: value for name, value in entry.items() if name in of_list}
-            options = {name: value for name, value in entry.items() if name not in said}
+            options = spelled_out({name: value for name, value in entry.items() if name not in said})
             with suppress(KeyError, PluginError):  # an unknown name, which complete_choice reports
-                options = _inherited(str(options.get("name")), trained) | options
+                options = _inherited(str(options.get("name")), trained, options.get("path")) | options
             completed = complete_choice(options, f"{where}.{key}[{i}]", TASKS, mistakes)
             holder[key][i] = said | completed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from rlvr.graders import Verdict
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
+from rlvr.tasks.templates.chat import prompt_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ class Rollouts:
     def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
         """One scored group for each (position, problem), in the order given."""
         c = self.config
-        prompts = [tuple(self.tokenizer.encode(p.prompt)) for _, p in problems]
+        prompts = [prompt_ids(self.tokenizer, p) for _, p in problems]
         sampled = self._complete(
             problems, prompts, Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size
         )
@@ -151,7 +152,7 @@ class Rollouts:
     ) -> list[list[Scored]]:
         """`count` scored completions of each problem."""
         requests = [
-            Request(prompt, sampling, derive_seed(self.seed, "rollout", position, p.id, i))
+            Request(prompt, self._ended(sampling, p), derive_seed(self.seed, "rollout", position, p.id, i))
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(count)
         ]
@@ -165,6 +166,12 @@ class Rollouts:
         )
         scored = [self._score(*each) for each in zip(completions, asked, verdicts, strict=True)]
         return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
+
+    def _ended(self, sampling: Sampling, problem: Problem) -> Sampling:
+        """With the strings that end a completion of this problem."""
+        configured = self.config.stop
+        stop = self.task.ends_of(problem) if configured is None else configured
+        return replace(sampling, stop=stop) if stop else sampling
 
     def _score(self, completion: Completion, problem: Problem, verdict: Verdict) -> Scored:
         length = len(completion.token_ids)

@@ -100,6 +100,10 @@ class _Assembly:
             factory.check_tasks(config, self.task, tasks)
         self.model = self._opened(config.model)
         self.base = self._opened(config.base_model, self.model.tokenizer)
+        self.task = self.model.posed(self.task)
+        self.hooked = [(factory, [self.model.posed(task) for task in own]) for factory, own in self.hooked]
+        for note in dict.fromkeys(note for part in self.task.parts for note in part.notes):
+            self.monitor.print(f"{self.task.name}: {note}")
         used = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
         self.model.fit(used, longest_completion(config))
         self.base.longest = self.model.longest

@@ -41,6 +41,7 @@ def _described(task: Task) -> dict[str, Any]:
     return {
         "data": task.data_hash(),
         "template": task.template,
+        "stop": list(task.ends),
         "grader": task.grader,
         "confinement": task.verifier.confinement,
         "skipped": task.skipped,

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config import registry
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verifier
+from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
+
+if TYPE_CHECKING:
+    from rlvr.tasks.templates.chat import Chat
 
 # name -> module:function that builds it
 TASKS = {
@@ -33,6 +37,7 @@ TASKS = {
     "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
     "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
+    "data": "rlvr.tasks.data.task:data",
     "mixture": "rlvr.tasks.mixture:mixture",
 }
 
@@ -43,11 +48,18 @@ class TaskError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem: `prompt` is the text the model continues, `reference` what the verifier needs."""
+    """One problem: `prompt` is the text the model continues, `reference` what the verifier needs.
+
+    question: the prompt without its template, where that is known. columns: the row that it came from.
+    chat: the prompt is of the tokenizer's chat template, which writes every special token itself.
+    """
 
     id: str
     prompt: str
     reference: Any
+    question: str = field(default="", compare=False)
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    chat: bool = False
 
 
 class GeneratedProblems(Sequence[Problem]):
@@ -64,6 +76,9 @@ class Task:
     template: a name stamped on every result, as `grader` is, since numbers compare only within one.
     skipped: bad rows of the data that were left out, where the configuration allows it.
     stages: of a mixture, which tasks it draws from and when; it has no problems of its own.
+    chat: how prompts are posed once the tokenizer is known, see `rlvr.tasks.templates.chat.posed`.
+    stop: strings that end a completion where the configuration names none; None: those of the template.
+    notes: what whoever uses the task should read, such as which columns were guessed.
     """
 
     name: str
@@ -73,6 +88,20 @@ class Task:
     template: str = ""
     skipped: int = 0
     stages: tuple[Stage, ...] = ()
+    chat: Chat | None = None
+    stop: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Strings that end a completion where the configuration names none."""
+        return STOPS.get(self.template, ()) if self.stop is None else self.stop
+
+    def ends_of(self, problem: Problem) -> tuple[str, ...]:
+        """The same of a problem of this task, or of the task of a mixture that it is of."""
+        if not self.stages:
+            return self.ends
+        return next(part.ends for part in self.parts if part.name == problem.reference["task"])
 
     @property
     def grader(self) -> str:
@@ -120,7 +149,9 @@ def build_task(name: str, **options: Any) -> Task:
     """
     task = registry.build(TASKS, name, options)
     if not registry.is_plugin(TASKS, name):
-        return task
+        if task.template not in TEMPLATES:
+            return task
+        return replace(task, template=stamp(task.template), stop=task.ends)
     if not isinstance(task, Task):
         raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = source_version(registry.load(name))

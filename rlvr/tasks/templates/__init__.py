@@ -1,9 +1,12 @@
 r"""Prompt templates by name. A model's scores compare only within one of them; docs/tasks.md shows each.
 
-The template also says where the answer is looked for: `rlvr.graders.math.extract`.
+The template also says where the answer is looked for: `rlvr.graders.math.extract`; and which strings end a
+completion. Templates of the user's own are in `files`, the tokenizer's own chat template is in `chat`.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from rlvr.graders.math.extract import TemplateName
 
@@ -27,6 +30,26 @@ QWEN_BOXED = (
 PLAIN = "{question}\n"
 
 TEMPLATES: dict[TemplateName, str] = {"r1_zero": R1_ZERO, "qwen_boxed": QWEN_BOXED, "plain": PLAIN}
+
+# Hashes of these texts as they were when results were first stamped with the names alone.
+_FIRST = {"r1_zero": "f79ce478", "qwen_boxed": "a0a8693b", "plain": "6ab836dd"}
+# What ends a completion besides an end-of-sequence token: the end of the answer, or a turn of the user's that
+# the model makes up. The chat tokens are text for a tokenizer that does not know them.
+STOPS: dict[str, tuple[str, ...]] = {
+    "r1_zero": ("</answer>", " User:", "\nUser:"),
+    "qwen_boxed": ("<|im_end|>", "<|im_start|>"),
+}
+
+
+def text_hash(text: str) -> str:
+    """8 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def stamp(template: TemplateName) -> str:
+    """What results are stamped with: the name, and where the text is no longer the first, its hash."""
+    found = text_hash(TEMPLATES[template])
+    return template if found == _FIRST[template] else f"{template}-{found}"
 
 
 def render(template: TemplateName, question: str) -> str:
