@@ -152,7 +152,7 @@ class _Decoding:
         self._free(finished)
         return done
 
-    def _at_stop(self, own: NDArray[Any], drawn: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _at_stop(self, own: NDArray[Any], drawn: NDArray[Any]) -> NDArray[np.bool_]:
         """[live]: whether the token just drawn completed one of its request's stop strings."""
         found = np.zeros(self.live, dtype=bool)
         for stop, known in self.stops.items():

@@ -32,9 +32,9 @@ class StopFinder:
         self.longest = max(map(len, strings))
         self.may_end = _may_end(tokenizer, frozenset(string[-1] for string in strings))
 
-    def candidates(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def candidates(self, tokens: NDArray[Any]) -> NDArray[np.bool_]:
         """Which of these tokens may complete a string; the others cannot."""
-        return self.may_end[np.minimum(tokens, len(self.may_end) - 1)]
+        return self.may_end[np.minimum(tokens.astype(np.int64), len(self.may_end) - 1)]
 
     def ends(self, ids: Sequence[int]) -> bool:
         """Whether a completion that did not end before its last token ends with it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from rlvr.graders.math.reading.notation import canonical, compact
 from rlvr.graders.math.reading.numbers import LONGEST_NUMBER, rational
 
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?([A-Za-z])[)\].:]?(?=\s|$)", re.IGNORECASE)
-_SIGNED = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_SIGNED = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+|/\d+)?")
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def number_of(text: str) -> Fraction | None:
     found = _SIGNED.findall(text) if len(text) <= LONGEST_NUMBER else []
     if len(found) != 1:
         return None
-    digits = found[0].replace(",", "").rstrip(".")
-    return Fraction(digits) if math.isfinite(float(digits)) else None
+    return rational(found[0].lstrip("+").rstrip("."))
 
 
 def chosen_of(answer: str, choices: Sequence[str]) -> int | None:

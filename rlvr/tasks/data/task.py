@@ -25,7 +25,10 @@ from rlvr.tasks.data.reading import Item, ReadData, read
 from rlvr.tasks.data.splits import How, split
 from rlvr.tasks.data.verifiers import check_name, verifier_of
 from rlvr.tasks.sources import BadRows
+from rlvr.tasks.templates import TEMPLATES
+from rlvr.tasks.templates.chat import NAME as CHAT
 from rlvr.tasks.templates.chat import Thinking
+from rlvr.tasks.templates.files import read_template
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 LONGEST_ROW = 1_000_000
@@ -82,7 +85,9 @@ def data(
 def make(**options: Any) -> Made:
     """What `data` makes of the same keys. The files are read again only where they have changed."""
     files = _files(options["path"], options["test_path"], options["revision"])
-    state = [(str(f.path), f.side, *_state(f)) for f in files]
+    state: list[Any] = [(str(f.path), f.side, *_state(f)) for f in files]
+    if options["template"] not in (*TEMPLATES, CHAT):
+        state.append(read_template(options["template"]).name)
     written = json.dumps(options, sort_keys=True, default=lambda section: section.model_dump())
     return _made(json.dumps(state), written, _Held(files, options))
 
