@@ -28,6 +28,7 @@ from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
 from rlvr.tasks import TASKS
 from rlvr.tasks.data.names import NAME, POSING, spelled_out
 from rlvr.tasks.mixture import WeightedTask
+from rlvr.tasks.templates import STOPS
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package as it is installed (setup.py), beside it in a checkout.
@@ -78,12 +79,24 @@ def saved_config(path: Path) -> Config:
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """A run's configuration in the present form: a preset of algorithms is the algorithm's name."""
+    """A run's configuration in the present form: a preset of algorithms is the algorithm's name, and a run of
+    before there were stop strings had none, whatever its template brings now."""
     algorithm = dict(data.get("algorithm", {}))
     preset = algorithm.pop("preset", None)
     if preset == "paper_era_verl" and f"{algorithm['name']}_verl" in ALGORITHMS:
         algorithm["name"] += "_verl"
-    return {**data, "algorithm": algorithm}
+    made = {**data, "algorithm": algorithm}
+    for name in ("rollouts", "probe"):
+        if "stop" not in (section := data.get(name, {})):
+            made[name] = {**section, "stop": [] if _brings_stops(data) else None}
+    return made
+
+
+def _brings_stops(data: Mapping[str, Any]) -> bool:
+    """Whether a task of the run, trained or probed, has a template with stop strings."""
+    probed = data.get("probe", {}).get("tasks", ())
+    tasks = [data.get("task", {}), *probed, *_trained(data.get("task"))]
+    return any(task.get("template") in STOPS for task in tasks if isinstance(task, Mapping))
 
 
 def find_plugins(recipe: Any) -> None:

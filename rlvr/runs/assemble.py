@@ -30,7 +30,7 @@ from rlvr.learning.policy import Policy
 from rlvr.models import loading as models
 from rlvr.rollouts.collect import Rollouts
 from rlvr.rollouts.rewards import RewardFunction, RewardMix, load_functions
-from rlvr.runs.provenance import run_card
+from rlvr.runs.provenance import check_same_data, run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
 from rlvr.tasks import Task, build_task
@@ -108,7 +108,10 @@ class _Assembly:
         self.model.fit(used, longest_completion(config))
         self.base.longest = self.model.longest
         if self.accelerator.is_main_process:
-            write_json(self.run_dir.card, self._card())
+            card = self._card()
+            if self.start.checkpoint:
+                check_same_data(self.run_dir.card, card)
+            write_json(self.run_dir.card, card)
 
     @property
     def directory(self) -> Path:

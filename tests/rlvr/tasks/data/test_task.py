@@ -1,4 +1,4 @@
-"""What a task of the user's own rows is: its name, split, references, prompts, and what it shares with a probe."""
+"""A task of the user's own rows: its name, split, references, prompts, and what it shares with a probe."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ def test_a_split_column_two_files_and_what_stands_on_both_sides(tmp_path: Path) 
 
 
 CHOICES = ["red", "blue", "green"]
+LABELLED = {"text": CHOICES, "label": ["C", "D", "E"]}
+TWO_COLUMNS = {"columns": {"choices": ["x", "y"]}}
+DOUBLE = "def double(x): return x * 2"
 TESTS = [{"input": "2\n", "output": "4\n"}]
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer", "minimum": 1}}}
 
@@ -84,8 +87,8 @@ SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "int
         ("number", {"answer": "100"}, {"tolerance": 0.01}, "Answer: 100.9", "Answer: 101.1", "none"),
         ("choice", {"answer": "B", "choices": CHOICES}, {}, "Answer: (B) blue", "Answer: A", "Answer: pink"),
         ("choice", {"answer": 2, "choices": CHOICES}, {}, "Green.", "b", "Answer: D"),
-        ("choice", {"answer": "C", "choices": {"text": CHOICES, "label": ["C", "D", "E"]}}, {}, "A", "C", "?"),
-        ("choice", {"answer": "green", "x": "red", "y": "green"}, {"columns": {"choices": ["x", "y"]}}, "b", "a", "c"),
+        ("choice", {"answer": "C", "choices": LABELLED}, {}, "A", "C", "?"),
+        ("choice", {"answer": "green", "x": "red", "y": "green"}, TWO_COLUMNS, "b", "a", "c"),
         ("regex", {"answer": r"[ab]{2}\d+"}, {}, "ab12", "ab12 ", None),
         ("json_schema", {"answer": SCHEMA}, {}, '```json\n{"a": 2}\n```', '{"a": 0}', "a: 2"),
         ("json_schema", {"answer": json.dumps(SCHEMA)}, {}, '{"a": 2.0}', '{"a": true}', "{"),
@@ -114,8 +117,8 @@ def test_verifiers_by_name(
     ("tests", "entry_point", "right", "wrong"),
     [
         (TESTS, None, "print(2 * int(input()))", "print(3)"),
-        ("assert double(2) == 4\nassert double([1]) == [1, 1]", None, "def double(x): return x * 2", "def double(x): return 4"),
-        (["assert double(2) == 4"], None, "def double(x): return x * 2", "def double(x): return 3"),
+        ("assert double(2) == 4\nassert double([1]) == [1, 1]", None, DOUBLE, "def double(x): return 4"),
+        (["assert double(2) == 4"], None, DOUBLE, "def double(x): return 3"),
         ([{"input": [2], "output": 4}], "f", "def f(x): return 2 * x", "def f(x): return x"),
     ],
 )  # fmt: skip
@@ -165,7 +168,7 @@ def test_a_verifier_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (verdict.status, verdict.score) == (Status.WRONG, 0.5) and task.grader.startswith("my_verifier-")
     broken = of(file, verifier="my_verifier:broken", split_by="test")
     with pytest.raises(
-        Exception, match="my_verifier:broken returned 'yes', which is no bool.*completion 'x'"
+        Exception, match=r"my_verifier:broken returned 'yes', which is no bool.*completion 'x'"
     ):
         broken.verifier("x", "a")
 
@@ -230,8 +233,8 @@ def test_the_recipe_takes_a_path_and_the_probe_the_same_keys(tmp_path: Path) -> 
     assert mine.options == config.task.options and mine.label == "sums"
     assert theirs.label == "b/train" and theirs.options["template"] == "plain"
     assert theirs.options["test_share"] == 0.1 and theirs.options["label"] is None
+    saved(tmp_path / "a.jsonl", [{"question": "?", "answer": ""}])
     with pytest.raises(ConfigError, match=r"task\.path = .*\n +.*row 0: column 'answer' is empty") as caught:
-        saved(tmp_path / "a.jsonl", [{"question": "?", "answer": ""}])
         load_config(["recipe=grpo_tiny", *given])
     assert caught.value.status == 2
 
