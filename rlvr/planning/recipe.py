@@ -25,10 +25,10 @@ from rlvr.config.registry import PluginError
 from rlvr.config.schema import Choice, Config
 from rlvr.hooks.loading import config_model, factory
 from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
+from rlvr.planning.upgrades import trained_tasks, upgraded
 from rlvr.tasks import TASKS
 from rlvr.tasks.data.names import NAME, POSING, spelled_out
 from rlvr.tasks.mixture import WeightedTask
-from rlvr.tasks.templates import STOPS
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Inside the package as it is installed (setup.py), beside it in a checkout.
@@ -76,27 +76,6 @@ def saved_config(path: Path) -> Config:
         return config_model(tuple(data.get("hooks", ()))).model_validate(data)
     except ValidationError as error:
         raise ConfigError(str(path), [of_error(e, ()) for e in error.errors()]) from None
-
-
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """A run's configuration in the present form: a preset of algorithms is the algorithm's name, and a run of
-    before there were stop strings had none, whatever its template brings now."""
-    algorithm = dict(data.get("algorithm", {}))
-    preset = algorithm.pop("preset", None)
-    if preset == "paper_era_verl" and f"{algorithm['name']}_verl" in ALGORITHMS:
-        algorithm["name"] += "_verl"
-    made = {**data, "algorithm": algorithm}
-    for name in ("rollouts", "probe"):
-        if "stop" not in (section := data.get(name, {})):
-            made[name] = {**section, "stop": [] if _brings_stops(data) else None}
-    return made
-
-
-def _brings_stops(data: Mapping[str, Any]) -> bool:
-    """Whether a task of the run, trained or probed, has a template with stop strings."""
-    probed = data.get("probe", {}).get("tasks", ())
-    tasks = [data.get("task", {}), *probed, *_trained(data.get("task"))]
-    return any(task.get("template") in STOPS for task in tasks if isinstance(task, Mapping))
 
 
 def find_plugins(recipe: Any) -> None:
@@ -217,17 +196,8 @@ def _complete_choices(data: dict[str, Any], model: type[Config]) -> list[Mistake
             data[group] = complete_choice(data[group], group, table, mistakes)
     for name, field in model.model_fields.items():
         for key, entry in _task_lists(field.annotation).items():
-            _complete_tasks(data.get(name), name, key, entry, mistakes, _trained(data.get("task")))
+            _complete_tasks(data.get(name), name, key, entry, mistakes, trained_tasks(data.get("task")))
     return mistakes
-
-
-def _trained(task: Any) -> list[dict[str, Any]]:
-    """The tasks that problems are trained on: itself, or those of a mixture."""
-    if not isinstance(task, dict) or task.get("name") != "mixture":
-        return [task] if isinstance(task, dict) else []
-    stages = task.get("stages")
-    lists = [task.get("tasks"), *(s.get("tasks") for s in stages or () if isinstance(s, dict))]
-    return [entry for entries in lists for entry in entries or () if isinstance(entry, dict)]
 
 
 def _inherited(name: str, trained: Sequence[Mapping[str, Any]], path: Any = None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def run_card(
 
 
 def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
-    """Raises RunDirError where a run that goes on would be trained on other problems than those it began with.
+    """Raises RunDirError where a run that goes on would be trained on other problems than before.
 
     path: the card that the run has. card: the one that it would get.
     """
@@ -53,7 +53,7 @@ def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
     if before and before != now:
         raise RunDirError(
             f"{path.parent} was trained on {_listed(before)}, and the data is now {_listed(now)}: problems, "
-            "references or prompts have changed. Put the data back as it was to go on, or give another run_dir"
+            "references or prompts have changed. Put the data back to go on, or give another run_dir"
         )
 
 
