@@ -41,7 +41,7 @@ def look(arguments: Sequence[str]) -> int:
     settings = read_settings(Looking, spelled(arguments), "data", lambda settings: (), builds_task=True)
     task = build_task(settings.task.name, **settings.task.options)
     made = remade(settings.task.options) if settings.task.name == NAME else None
-    lengths = Lengths(lambda problem: len(problem.prompt), "characters")
+    lengths = Lengths(lambda problems: [len(problem.prompt) for problem in problems], "characters")
     if settings.model is not None:
         task, lengths = with_model(task, settings.model)
     elif task.chat is not None:
@@ -67,12 +67,14 @@ def spelled(arguments: Sequence[str]) -> list[str]:
 def with_model(task: Task, model: str) -> tuple[Task, Lengths]:
     """The task as the model's tokenizer poses it, and lengths in its tokens."""
     from rlvr.models.loading import context, load_tokenizer, model_directory
-    from rlvr.tasks.templates.chat import posed, prompt_ids
+    from rlvr.tasks.templates.chat import all_prompt_ids, posed
 
     directory = model_directory(model)
     tokenizer = load_tokenizer(directory)
     room = context(directory) - 1
-    return posed(task, tokenizer), Lengths(lambda p: len(prompt_ids(tokenizer, p)), "tokens", room)
+    return posed(task, tokenizer), Lengths(
+        lambda problems: [len(ids) for ids in all_prompt_ids(tokenizer, problems)], "tokens", room
+    )
 
 
 if __name__ == "__main__":

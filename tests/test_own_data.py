@@ -55,7 +55,9 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "own-s0"
     steps = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert len(steps) == 10 and "reward/digits" in steps[0]
-    assert steps[-1]["reward/digits"] > steps[0]["reward/digits"]  # it learns what the user's function pays for
+    assert (
+        steps[-1]["reward/digits"] > steps[0]["reward/digits"]
+    )  # it learns what the user's function pays for
     records = [json.loads(line) for line in (run / "probe.jsonl").read_text().splitlines()]
     assert {record["task"] for record in records} == {"sums@3d6923b4"}
     assert all(record["template"].startswith("chat-") for record in records)

@@ -26,7 +26,7 @@ from rlvr.core.errors import UserError
 from rlvr.models.lora import attach
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
-from rlvr.tasks.templates.chat import prompt_ids
+from rlvr.tasks.templates.chat import all_prompt_ids
 
 GENERATED_CHECKED = 100
 
@@ -187,8 +187,9 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
         train = task.train
         if isinstance(train, GeneratedProblems):
             train = tuple(islice(train, GENERATED_CHECKED))
-        for problem in (*train, *task.test):
-            length = len(prompt_ids(tokenizer, problem))
+        problems = (*train, *task.test)
+        for problem, ids in zip(problems, all_prompt_ids(tokenizer, problems), strict=True):
+            length = len(ids)
             longest = max(longest, length)
             if length > room:
                 raise ModelError(

@@ -26,7 +26,7 @@ LOOKED_AT = 1000
 class Lengths:
     """How prompts are measured. unit: tokens or characters. room: units that a prompt may have, if known."""
 
-    of: Callable[[Problem], int]
+    of: Callable[[Sequence[Problem]], Sequence[int]]
     unit: str
     room: int | None = None
 
@@ -81,7 +81,7 @@ def _listed(split: Sequence[Problem]) -> list[Problem]:
 def _lengths(name: str, problems: Sequence[Problem], lengths: Lengths, faults: list[str]) -> Iterator[str]:
     if not problems:
         return
-    sizes = sorted((lengths.of(problem), problem.id) for problem in problems)
+    sizes = sorted(zip(lengths.of(problems), (problem.id for problem in problems), strict=True))
     at = [sizes[min(len(sizes) - 1, int(share * len(sizes)))] for share in (0, 0.5, 0.95, 1)]
     words = ("least", "median", "95 %", "most")
     shown = ", ".join(f"{word} {size:,}" for word, (size, _) in zip(words, at, strict=True))

@@ -20,6 +20,8 @@ NAME = "chat"
 # What templates call the switch between thinking and not.
 SWITCHES = ("enable_thinking", "thinking")
 CLOSING = "</think>"
+# Prompts that are tokenised at a time.
+TOGETHER = 256
 
 
 class ChatError(TaskError):
@@ -117,9 +119,32 @@ def text_ids(tokenizer: Any, text: str, chat: bool) -> tuple[int, ...]:
     """As `prompt_ids`, of a prompt's text; chat: whether a chat template made it."""
     if chat:
         return tuple(tokenizer.encode(text, add_special_tokens=False))
-    ids = tuple(tokenizer.encode(text))
+    return _begun_once(tokenizer, tokenizer.encode(text))
+
+
+def all_prompt_ids(tokenizer: Any, problems: Sequence[Problem]) -> list[tuple[int, ...]]:
+    """`prompt_ids` of each, many at a time where the tokenizer can."""
+    if len(problems) < TOGETHER or not getattr(tokenizer, "is_fast", False):
+        return [prompt_ids(tokenizer, problem) for problem in problems]
+    tokenizer.encode("")  # takes off what truncation and padding the tokenizer's file asks for
+    encode = tokenizer.backend_tokenizer.encode_batch_fast
+    found: list[tuple[int, ...]] = []
+    for start in range(0, len(problems), TOGETHER):
+        some = problems[start : start + TOGETHER]
+        if len({problem.chat for problem in some}) > 1:
+            found += [prompt_ids(tokenizer, problem) for problem in some]
+            continue
+        chat = some[0].chat
+        encoded = encode([problem.prompt for problem in some], add_special_tokens=not chat)
+        found += [tuple(e.ids) if chat else _begun_once(tokenizer, e.ids) for e in encoded]
+    return found
+
+
+def _begun_once(tokenizer: Any, ids: Sequence[int]) -> tuple[int, ...]:
+    """Without a second beginning-of-sequence token."""
     begin = getattr(tokenizer, "bos_token_id", None)
-    return ids[1:] if begin is not None and ids[:2] == (begin, begin) else ids
+    doubled = begin is not None and len(ids) > 1 and ids[0] == ids[1] == begin
+    return tuple(ids[1:] if doubled else ids)
 
 
 def is_chat(template: str) -> bool:

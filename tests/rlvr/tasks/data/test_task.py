@@ -256,7 +256,7 @@ def test_a_report_counts_what_is_there(tmp_path: Path) -> None:
 
     rows = [*ROWS, ROWS[0], {"question": "x", "answer": ""}]
     made = remade({"path": saved(tmp_path / "a.jsonl", rows), "template": "plain", "bad_rows": "skip"})
-    found = report(made.task, Lengths(lambda p: len(p.prompt), "characters", room=15), made)
+    found = report(made.task, Lengths(lambda ps: [len(p.prompt) for p in ps], "characters", room=15), made)
     text = "\n".join(found.lines)
     assert "1 rows repeat a question" in text and "0 questions are in both splits" in text
     assert "left out: 1 x column 'answer' is empty" in text and text.count(": correct, read") == 5

@@ -11,7 +11,7 @@ import pytest
 from rlvr.graders import Status
 from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.tasks.templates.chat import posed, prompt_ids
+from rlvr.tasks.templates.chat import all_prompt_ids, posed, prompt_ids
 
 TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}"
 BEGUN = "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -128,6 +128,15 @@ def test_no_beginning_of_sequence_token_is_doubled() -> None:
     assert prompt_ids(begins, Problem("", text, None, chat=True)) == tuple(chat["input_ids"])
     none = tokenizer(TURNS + BEGUN)
     assert prompt_ids(none, Problem("", "1 + 1", None)) == tuple(b"1 + 1")
+
+
+def test_many_prompts_at_a_time_are_the_same() -> None:
+    for begins in (False, True):
+        made = tokenizer(TURNS + BEGUN, begins)
+        problems = [
+            Problem(str(i), f"{'<pad>' * (i % 2)}{i} + 1", None, chat=i // 300 == 1) for i in range(900)
+        ]
+        assert all_prompt_ids(made, problems) == [prompt_ids(made, p) for p in problems]
 
 
 def test_a_mixture_is_posed_part_by_part(rows: str) -> None:
