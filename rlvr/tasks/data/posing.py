@@ -13,14 +13,14 @@ from rlvr.tasks import Problem
 from rlvr.tasks.data.columns import DataError
 from rlvr.tasks.data.parts import Parts
 from rlvr.tasks.data.reading import Item
-from rlvr.tasks.templates import STOPS, TEMPLATES, render
+from rlvr.tasks.templates import BOXED, STOPS, TEMPLATES, render
 from rlvr.tasks.templates.chat import NAME, Chat, Shot, Thinking, shown
 from rlvr.tasks.templates.files import FileTemplate, read_template
 
 # What a chat model is told to do after the question, by verifier.
 INSTRUCTIONS = {
-    "math": "Please reason step by step, and put your final answer within \\boxed{}.",
-    "number": "Please reason step by step, and put your final answer within \\boxed{}.",
+    "math": BOXED,
+    "number": BOXED,
     "choice": "Please reason step by step, and put the letter of your choice within \\boxed{}.",
     "code": "Write a Python program. Give all of it in one ```python block.",
     "json_schema": "Answer with JSON alone, in one ```json block.",

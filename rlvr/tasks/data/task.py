@@ -27,7 +27,7 @@ from rlvr.tasks.data.verifiers import check_name, verifier_of
 from rlvr.tasks.sources import BadRows
 from rlvr.tasks.templates import TEMPLATES
 from rlvr.tasks.templates.chat import NAME as CHAT
-from rlvr.tasks.templates.chat import Thinking
+from rlvr.tasks.templates.chat import Thinking, as_thinking
 from rlvr.tasks.templates.files import read_template
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -115,7 +115,7 @@ class _Held:
 def _made(state: str, written: str, held: _Held) -> Made:
     o = held.options
     check_name(o["verifier"])
-    thinking = {True: "on", False: "off"}.get(o["thinking"], o["thinking"])  # YAML reads on and off as bools
+    thinking = as_thinking(o["thinking"])
     posing = posing_of(
         o["template"], o["verifier"], o["instruction"], o["answer_in"], o["system"], thinking, o["few_shot"]
     )

@@ -7,6 +7,7 @@ completion. Templates of the user's own are in `files`, the tokenizer's own chat
 from __future__ import annotations
 
 import hashlib
+from typing import Literal, TypeAlias
 
 from rlvr.graders.math.extract import TemplateName
 
@@ -28,6 +29,11 @@ QWEN_BOXED = (
 )
 # The question and nothing else.
 PLAIN = "{question}\n"
+
+# Of the math tasks: one of these, or the tokenizer's own chat template (`chat`).
+MathTemplate: TypeAlias = TemplateName | Literal["chat"]
+# What a chat model is told to do under a question that has a final answer.
+BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 
 TEMPLATES: dict[TemplateName, str] = {"r1_zero": R1_ZERO, "qwen_boxed": QWEN_BOXED, "plain": PLAIN}
 
@@ -52,6 +58,13 @@ def stamp(template: TemplateName) -> str:
     return template if found == _FIRST[template] else f"{template}-{found}"
 
 
-def render(template: TemplateName, question: str) -> str:
-    """The prompt; braces in the question are left alone."""
+def read_as(template: MathTemplate) -> TemplateName:
+    """The template whose answers are read in the same place."""
+    return "qwen_boxed" if template == "chat" else template
+
+
+def render(template: MathTemplate, question: str) -> str:
+    """The prompt; braces in the question are left alone. Of `chat`, what the user's turn says."""
+    if template == "chat":
+        return f"{question}\n\n{BOXED}"
     return TEMPLATES[template].replace("{question}", question)

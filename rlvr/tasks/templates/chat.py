@@ -64,6 +64,25 @@ class Chat:
         return {} if self.thinking is None else dict.fromkeys(SWITCHES, self.thinking == "on")
 
 
+def chat_of(task: str, template: str, system: str | None, thinking: Thinking | bool | None) -> Chat | None:
+    """How a task of this template poses, for `Task.chat`; None where a chat template does not.
+
+    thinking: also as YAML reads on and off. Raises ChatError for keys that are for a chat template alone.
+    """
+    if template == NAME:
+        return Chat(system, as_thinking(thinking))
+    if system is not None or thinking is not None:
+        raise ChatError(f"task {task}: system and thinking are for task.template=chat, and it is {template}")
+    return None
+
+
+def as_thinking(value: Thinking | bool | None) -> Thinking | None:
+    """YAML reads on and off as bools."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value
+
+
 def shown(shots: Sequence[Shot], count: int, question: str) -> list[Shot]:
     """The first `count` shots that do not ask the question."""
     return [shot for shot in shots if shot.question != question][:count]

@@ -147,3 +147,16 @@ def test_a_mixture_is_posed_part_by_part(rows: str) -> None:
     assert made.template == f"{chat.template}+countdown-plain-1"
     reference = {"task": chat.name, "reference": chat.train[0].reference}
     assert made.verifier(f"\\boxed{{{chat.train[0].reference}}}", reference).correct
+
+
+def test_a_benchmark_is_posed_by_the_chat_template_too(tmp_path: Path) -> None:
+    row = {"id": "1", "problem": "1+1?", "answer": "2"}
+    (tmp_path / "amc23.jsonl").write_text(json.dumps(row) + "\n")
+    task = build_task("amc23", source=str(tmp_path), template="chat", thinking="on", system="Be brief.")
+    made = posed(task, tokenizer(TURNS + THINKS))
+    (problem,) = made.test
+    assert problem.prompt.startswith("<system>Be brief.<eos><user>1+1?\n\nPlease reason step by step")
+    assert problem.question == "1+1?" and made.template.startswith("chat-")
+    assert made.verifier("hm</think> \\boxed{2}", "2").correct and not made.verifier("\\boxed{2}", "2").correct
+    with pytest.raises(TaskError, match=r"amc23: system and thinking are for task\.template=chat"):
+        build_task("amc23", source=str(tmp_path), system="Be brief.")
