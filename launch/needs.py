@@ -23,6 +23,8 @@ from rlvr.config.schema import Choice, Config
 from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
 from rlvr.tasks import TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
+from rlvr.tasks.data.names import label_of
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"  # of a checkout
 
@@ -161,7 +163,7 @@ def check_model(name: str) -> Finding:
 
 def check_task(choice: Choice, trained: bool) -> Finding:
     """trained: it is trained on, and needs problems for that."""
-    check = f"task {choice.name}"
+    check = f"task {label_of(choice.options) if choice.name == DATA else choice.name}"
     try:
         task = build_task(choice.name, **choice.options)
     except TaskError as error:

@@ -35,8 +35,8 @@ def test_without_a_command_the_help_is_no_answer(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("trian", "did you mean train?"), ("evals", "did you mean eval?"), ("x", "train, eval, study, doctor"),
-     ("recipe=grpo_tiny", "train, eval, study, doctor"), ("--verbose", "train, eval, study, doctor")],
+    [("trian", "did you mean train?"), ("evals", "did you mean eval?"), ("x", "train, data, eval, study, doctor"),
+     ("recipe=grpo_tiny", "train, data, eval, study, doctor"), ("--verbose", "train, data, eval, study, doctor")],
 )  # fmt: skip
 def test_an_unknown_command_names_the_nearest(
     given: str, said: str, capsys: pytest.CaptureFixture[str]

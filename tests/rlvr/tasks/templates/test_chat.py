@@ -157,6 +157,8 @@ def test_a_benchmark_is_posed_by_the_chat_template_too(tmp_path: Path) -> None:
     (problem,) = made.test
     assert problem.prompt.startswith("<system>Be brief.<eos><user>1+1?\n\nPlease reason step by step")
     assert problem.question == "1+1?" and made.template.startswith("chat-")
-    assert made.verifier("hm</think> \\boxed{2}", "2").correct and not made.verifier("\\boxed{2}", "2").correct
+    assert (
+        made.verifier("hm</think> \\boxed{2}", "2").correct and not made.verifier("\\boxed{2}", "2").correct
+    )
     with pytest.raises(TaskError, match=r"amc23: system and thinking are for task\.template=chat"):
         build_task("amc23", source=str(tmp_path), system="Be brief.")
