@@ -1,7 +1,8 @@
 """How long 100,000 rows take: read, rendered and tokenised, on one core.
 
-python benchmarks/own_rows.py [rows=100000] [model=DIRECTORY]. Without a model a byte-level BPE tokenizer of
-4,000 tokens, trained on the questions, with a chat template of the usual form stands in for one.
+python benchmarks/own_rows.py [rows=100000] [kinds=jsonl,csv,parquet] [model=DIRECTORY]. Without a model a
+byte-level BPE tokenizer of 4,000 tokens, trained on the questions, with a chat template of the usual form
+stands in for one.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ def main(arguments: list[str]) -> None:
     tokenizer = tokenizer_of(given.get("model"), questions)
 
     from rlvr.tasks import build_task
-    from rlvr.tasks.templates.chat import all_prompt_ids, posed
+    from rlvr.tasks.templates.chat import posed, prompt_lengths
 
     print(f"{count:,} rows, one core: seconds of CPU to read, render and tokenise")
     with tempfile.TemporaryDirectory() as room:
-        for kind in ("jsonl", "csv", "parquet"):
+        for kind in given.get("kinds", "jsonl,csv,parquet").split(","):
             path = written(Path(room) / f"rows.{kind}", questions)
             for template in ("r1_zero", "chat"):
                 begun = time.process_time()
@@ -78,7 +79,7 @@ def main(arguments: list[str]) -> None:
                 read = time.process_time()
                 task = posed(task, tokenizer)
                 rendered = time.process_time()
-                tokens = sum(map(len, all_prompt_ids(tokenizer, [*task.train, *task.test])))
+                tokens = sum(prompt_lengths(tokenizer, [*task.train, *task.test]))
                 ended = time.process_time()
                 seconds = (read - begun, rendered - read, ended - rendered, ended - begun)
                 shown = "  ".join(

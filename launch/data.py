@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from evals.commands.frame import read_settings
 from rlvr.config.schema import Choice, Section
@@ -67,14 +68,12 @@ def spelled(arguments: Sequence[str]) -> list[str]:
 def with_model(task: Task, model: str) -> tuple[Task, Lengths]:
     """The task as the model's tokenizer poses it, and lengths in its tokens."""
     from rlvr.models.loading import context, load_tokenizer, model_directory
-    from rlvr.tasks.templates.chat import all_prompt_ids, posed
+    from rlvr.tasks.templates.chat import posed, prompt_lengths
 
     directory = model_directory(model)
     tokenizer = load_tokenizer(directory)
     room = context(directory) - 1
-    return posed(task, tokenizer), Lengths(
-        lambda problems: [len(ids) for ids in all_prompt_ids(tokenizer, problems)], "tokens", room
-    )
+    return posed(task, tokenizer), Lengths(partial(prompt_lengths, tokenizer), "tokens", room)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.models import loading as models
 from rlvr.tasks import Task
-from rlvr.tasks.templates.chat import all_prompt_ids, posed
+from rlvr.tasks.templates.chat import posed, prompt_lengths
 
 # Tokens that a completion may have at most where nobody says so: the study's limit.
 MOST_NEW_TOKENS = 16384
@@ -65,7 +65,7 @@ class Sampler:
     def room(self, tasks: Iterable[Task], given: int | None = None) -> int:
         """Tokens that a completion may have: those given, else what the context leaves after the longest
         test prompt, `MOST_NEW_TOKENS` at most. Raises ModelError where a prompt fills the context."""
-        longest = max(len(ids) for task in tasks for ids in all_prompt_ids(self.tokenizer, task.test))
+        longest = max(length for task in tasks for length in prompt_lengths(self.tokenizer, task.test))
         left = models.context(self.path) - longest
         if left < 1:
             raise models.ModelError(f"{self.path}: a prompt has {longest} tokens, which fill its context")

@@ -26,7 +26,7 @@ from rlvr.core.errors import UserError
 from rlvr.models.lora import attach
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
-from rlvr.tasks.templates.chat import all_prompt_ids
+from rlvr.tasks.templates.chat import prompt_lengths
 
 GENERATED_CHECKED = 100
 
@@ -188,8 +188,7 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
         if isinstance(train, GeneratedProblems):
             train = tuple(islice(train, GENERATED_CHECKED))
         problems = (*train, *task.test)
-        for problem, ids in zip(problems, all_prompt_ids(tokenizer, problems), strict=True):
-            length = len(ids)
+        for problem, length in zip(problems, prompt_lengths(tokenizer, problems), strict=True):
             longest = max(longest, length)
             if length > room:
                 raise ModelError(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 from rlvr.graders.thoughts import OPENING, AfterThought, ends_in_thought
@@ -143,20 +144,39 @@ def text_ids(tokenizer: Any, text: str, chat: bool) -> tuple[int, ...]:
 
 def all_prompt_ids(tokenizer: Any, problems: Sequence[Problem]) -> list[tuple[int, ...]]:
     """`prompt_ids` of each, many at a time where the tokenizer can."""
-    if len(problems) < TOGETHER or not getattr(tokenizer, "is_fast", False):
+    encoded = _encoded(tokenizer, problems)
+    if encoded is None:
         return [prompt_ids(tokenizer, problem) for problem in problems]
+    return [
+        tuple(e.ids) if problem.chat else _begun_once(tokenizer, e.ids)
+        for problem, e in zip(problems, encoded, strict=True)
+    ]
+
+
+def prompt_lengths(tokenizer: Any, problems: Sequence[Problem]) -> list[int]:
+    """How many `prompt_ids` each problem has; the ids themselves are not made where there are many."""
+    encoded = _encoded(tokenizer, problems)
+    if encoded is None:
+        return [len(prompt_ids(tokenizer, problem)) for problem in problems]
+    begin = getattr(tokenizer, "bos_token", None)
+    return [
+        len(_begun_once(tokenizer, e.ids)) if begin and not p.chat and p.prompt.startswith(begin) else len(e)
+        for p, e in zip(problems, encoded, strict=True)
+    ]
+
+
+def _encoded(tokenizer: Any, problems: Sequence[Problem]) -> Iterator[Any] | None:
+    """What a fast tokenizer makes of the prompts; None for few, and for one that takes them singly."""
+    if len(problems) < TOGETHER or not getattr(tokenizer, "is_fast", False):
+        return None
     tokenizer.encode("")  # takes off what truncation and padding the tokenizer's file asks for
     encode = tokenizer.backend_tokenizer.encode_batch_fast
-    found: list[tuple[int, ...]] = []
-    for start in range(0, len(problems), TOGETHER):
-        some = problems[start : start + TOGETHER]
-        if len({problem.chat for problem in some}) > 1:
-            found += [prompt_ids(tokenizer, problem) for problem in some]
-            continue
-        chat = some[0].chat
-        encoded = encode([problem.prompt for problem in some], add_special_tokens=not chat)
-        found += [tuple(e.ids) if chat else _begun_once(tokenizer, e.ids) for e in encoded]
-    return found
+    return (
+        encoding
+        for start in range(0, len(problems), TOGETHER)
+        for chat, run in groupby(problems[start : start + TOGETHER], key=lambda problem: problem.chat)
+        for encoding in encode([problem.prompt for problem in run], add_special_tokens=not chat)
+    )
 
 
 def _begun_once(tokenizer: Any, ids: Sequence[int]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import pytest
 from rlvr.graders import Status
 from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.tasks.templates.chat import all_prompt_ids, posed, prompt_ids
+from rlvr.tasks.templates.chat import all_prompt_ids, posed, prompt_ids, prompt_lengths
 
 TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}"
 BEGUN = "{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -136,7 +136,9 @@ def test_many_prompts_at_a_time_are_the_same() -> None:
         problems = [
             Problem(str(i), f"{'<pad>' * (i % 2)}{i} + 1", None, chat=i // 300 == 1) for i in range(900)
         ]
-        assert all_prompt_ids(made, problems) == [prompt_ids(made, p) for p in problems]
+        expected = [prompt_ids(made, p) for p in problems]
+        assert all_prompt_ids(made, problems) == expected
+        assert prompt_lengths(made, problems) == [len(ids) for ids in expected]
 
 
 def test_a_mixture_is_posed_part_by_part(rows: str) -> None:
