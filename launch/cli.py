@@ -2,6 +2,7 @@
 
   train    train and probe a recipe, as rlvr/train.py does; on several processes:
            accelerate launch -m rlvr.train recipe=NAME ...
+  data     what a task would read, as python -m launch.data
   eval     measurements outside a training run, as python -m evals
   study    every algorithm with every seed, and their report, as python -m launch.study
   doctor   whether this machine can run a recipe, as python -m launch.preflight
@@ -20,6 +21,7 @@ from rlvr.config.dispatch import dispatch
 # name -> module:function that takes the arguments after the name and returns the exit status
 COMMANDS = {
     "train": "rlvr.train:main",
+    "data": "launch.data:main",
     "eval": "evals.__main__:main",
     "study": "launch.study:main",
     "doctor": "launch.preflight:main",

@@ -24,6 +24,8 @@ from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
 from rlvr.planning.shape import known_shape
 from rlvr.tasks import TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
+from rlvr.tasks.data.names import label_of
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"  # of a checkout
 
@@ -136,7 +138,7 @@ def check_disk(config: Config) -> Finding:
 
 def check_task(choice: Choice, trained: bool) -> Finding:
     """trained: it is trained on, and needs problems for that."""
-    check = f"task {choice.name}"
+    check = f"task {label_of(choice.options) if choice.name == DATA else choice.name}"
     try:
         task = build_task(choice.name, **choice.options)
     except TaskError as error:

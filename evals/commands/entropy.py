@@ -85,9 +85,10 @@ class Matching:
     """The policy at any temperature, sampled otherwise as the base was."""
 
     def __init__(self, settings: Settings, target: Target, task: Task, console: Console):
-        self.settings, self.target, self.task, self.console = settings, target, task, console
+        self.settings, self.target, self.console = settings, target, console
         self.policy = open_model(settings.policy, settings.engine, processes().device)
-        self.policy.fit([task], target.conditions.max_new_tokens)
+        self.task = self.policy.posed(task)
+        self.policy.fit([self.task], target.conditions.max_new_tokens)
 
     def run(self) -> tuple[Match, Reading | None]:
         """Raises BracketError or ConditionsError; the reading is on the main process."""
@@ -135,6 +136,7 @@ class Matching:
             top_p=target.conditions.top_p,
             max_problems=target.problems,
             seed=target.origin.seed,
+            stop=target.conditions.stop,
         )
         return Instrument(config, self.policy.tokenizer, target.conditions.max_new_tokens, self.console)
 

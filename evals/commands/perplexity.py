@@ -35,8 +35,9 @@ from rlvr.config.schema import Choice, Positive, Section
 from rlvr.core.checkpoint import weight_hash
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import step_folders, write_text
-from rlvr.models.loading import ModelError, load_model, load_tokenizer, model_directory
+from rlvr.models.loading import ModelError, eos_ids, load_model, load_tokenizer, model_directory
 from rlvr.tasks import Problem
+from rlvr.tasks.templates.chat import is_chat, text_ids
 
 
 class Settings(Section):
@@ -165,9 +166,12 @@ def read_inputs(
     texts: dict[str, str] = {}
     for directory in inputs.sources.values():
         texts |= read_counts(counts_file(directory, task)).prompts
-    prompts = {problem: tuple(tokenizer.encode(text)) for problem, text in texts.items()}
+    about, _ = read_about(samples_file(inputs.sources[Author(BASE)], task))
+    chat = about is not None and is_chat(about.template)
+    prompts = {problem: text_ids(tokenizer, text, chat) for problem, text in texts.items()}
+    ends = eos_ids(models[BASE], tokenizer) if about is not None and about.stop else None
     responses = {
-        author: read_responses(samples_file(directory, task), prompts, settings.n)
+        author: read_responses(samples_file(directory, task), prompts, settings.n, ends)
         for author, directory in inputs.sources.items()
     }
     if settings.other is not None:

@@ -66,6 +66,7 @@ def measure(settings: Settings, console: Console) -> Reading | None:
     task = build_task(settings.task.name, **settings.task.options)
     engines = EngineConfig(dtype=settings.dtype, batch_size=settings.batch_size)
     model = open_model(settings.model, engines, processes().device)
+    task = model.posed(task)
     tokens = model.room([task], settings.max_new_tokens)
     model.fit([task], tokens)
     block = settings.block or -(-tokens // BLOCKS)

@@ -130,7 +130,7 @@ class ProbeCallback(TrainerCallback):
                 self.max_new_tokens,
                 self.console,
             ),
-            tasks=self.tasks,
+            tasks=[base.posed(task) for task in self.tasks],
             run_dir=run_dir,
             base=base.path,
             open_base=lambda: _built(base),

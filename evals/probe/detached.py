@@ -76,7 +76,9 @@ class _Worker:
         self.engine_config = config.engine.model_copy(update={"mode": "colocate"})
         self.tasks = probed_tasks(config)
         self.tokens = longest_completion(config)
-        self.model = self.opened(config.model)
+        model = open_model(config.model, self.engine_config, self.ranks.device)
+        self.tasks = [model.posed(task) for task in self.tasks]
+        self.model = model.fit(self.tasks, self.tokens)
         base = self.opened(config.base_model, self.model.tokenizer)
         self.probes = Probe(
             instrument=Instrument(probe_config(config), self.model.tokenizer, self.tokens, console),

@@ -11,7 +11,7 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from evals.probe.watch import decide
-from evals.records.gap_record import GapRecord, compare, read_records
+from evals.records.gap_record import GapRecord, about_sampling, compare, read_records
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
@@ -89,12 +89,12 @@ class Probe:
     def _is_known(self, event: CheckpointEvent, task: Task, policy_hash: str) -> bool:
         """Whether the main process has the record already, with as many samples."""
         c, (n, stop_r) = self.config, self._samples_of(event, policy_hash)
+        plan = self.instrument.plan(task, n)
         wanted = {
             "step": event.step, "task": task.name, "policy_hash": policy_hash, "n": n, "stop_r": stop_r,
             "base_hash": self.base_hash, "base_n": c.base_n, "base_stop_r": c.base_stop_r, "gap_k": c.k,
             "template": task.template, "grader": task.grader, "soundness": task.soundness,
-            "sampling": asdict(self.instrument.sampling),
-            "data": self.instrument.plan(task, n).conditions.data,
+            "sampling": about_sampling(plan.conditions), "data": plan.conditions.data,
         }  # fmt: skip
         known = any(wanted.items() <= row.items() for row in map(asdict, self.records()))
         return bool(broadcast_object_list([known])[0])

@@ -17,6 +17,7 @@ from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import TASKS, Task, TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
 from rlvr.tasks.overlap import trained_on
 from rlvr.tasks.sources import without_hub
 
@@ -73,7 +74,7 @@ def find_mistakes(config: Config) -> list[Mistake]:
         advice = "a mixture has no problems to test on: list its tasks"
         mistakes.append(Mistake("probe.tasks", "mixture", advice))
     for i, choice in enumerate(probe.tasks):
-        if is_plugin(TASKS, choice.name):
+        if is_plugin(TASKS, choice.name) or choice.name == DATA:
             try:
                 probed_task(choice)
             except (PluginError, TaskError) as error:

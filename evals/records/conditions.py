@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from rlvr.core.errors import UserError
 from rlvr.engines import Sampling
@@ -29,13 +30,21 @@ class Conditions:
     temperature: float
     top_p: float
     max_new_tokens: int
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stop", tuple(self.stop))  # JSON has a list
+
+    def described(self) -> dict[str, Any]:
+        """Its fields, without `stop` where there is none, as files had them before there was one."""
+        return {name: value for name, value in asdict(self).items() if name != "stop" or value}
 
 
 def conditions(task: Task, problems: Sequence[Problem], sampling: Sampling) -> Conditions:
     """Of a measurement of these of the task's problems."""
     rows = [[p.id, p.prompt, p.reference] for p in problems]
     data = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
-    return Conditions(task.name, data, task.template, task.grader, **asdict(sampling))
+    return Conditions(task.name, data, task.template, task.grader, **sampling.described())
 
 
 def check_comparable(base: Conditions, policy: Conditions) -> None:

@@ -100,7 +100,9 @@ def stamped(
 ) -> pa.Schema:
     """The schema with the metadata that `read_about` and `read_soundness` look for. soundness: the checker
     that looked."""
-    about: dict[str, Any] = {"schema": SCHEMA, "conditions": asdict(conditions), "origin": asdict(origin)}
+    about: dict[str, Any] = {
+        "schema": SCHEMA, "conditions": conditions.described(), "origin": asdict(origin),
+    }  # fmt: skip
     if soundness is not None:
         about["soundness"] = soundness
     return schema.with_metadata({METADATA: json.dumps(about).encode()})

@@ -11,7 +11,7 @@ from evals.estimators.gap import closed_fraction, pass_at_k_difference
 from evals.estimators.gap import gap as estimate_gap
 from evals.estimators.passk import ks_up_to
 from evals.estimators.solvability import equal_draws, ledger
-from evals.records.conditions import check_comparable
+from evals.records.conditions import Conditions, check_comparable
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
 from evals.records.sound_record import SoundRecord, sound_record
@@ -179,7 +179,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         duplicate_rate=shares["duplicate_rate"],
         samples_drawn=samples_drawn,
         template=about.template,
-        sampling={name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")},
+        sampling=about_sampling(about),
         grader=about.grader,
         policy_hash=policy.origin.weights,
         base_hash=base.origin.weights,
@@ -202,6 +202,12 @@ def _sound(base: Measurement, policy: Measurement, k: int, ks: list[int]) -> Sou
         return None
     same = base.origin == policy.origin and one.right == other.right
     return sound_record(other if same else one, other, k, ks)
+
+
+def about_sampling(about: Conditions) -> dict[str, Any]:
+    """How tokens were drawn, as JSON has it; without `stop` where there is none."""
+    fields = {name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")}
+    return fields | ({"stop": list(about.stop)} if about.stop else {})
 
 
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:

@@ -77,14 +77,21 @@ class SampleKey:
     dtype: str
     seed: int
     config: str = ""  # hash of the model's own configuration
+    stop: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Its fields, without `stop` where there is none: such sets are named as before there was one."""
+        return {name: value for name, value in asdict(self).items() if name != "stop" or value}
 
     def digest(self) -> str:
         """16 hex digits."""
-        return short_hash(asdict(self))
+        return short_hash(self.fields())
 
     def stream(self) -> str:
-        """What seeds are derived from; models that differ in their configuration alone draw alike."""
-        return short_hash({name: value for name, value in asdict(self).items() if name != "config"})
+        """What seeds are derived from; models that differ in their configuration alone draw alike, and with
+        stop strings a sample is the beginning of the one without."""
+        apart = ("config", "stop")
+        return short_hash({name: value for name, value in asdict(self).items() if name not in apart})
 
 
 def short_hash(value: Any) -> str:
@@ -185,7 +192,7 @@ class SampleSet:
         key = self.directory / "key.json"
         if not key.exists():
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_bytes(key, json.dumps(asdict(self.key), indent=1).encode())
+            write_bytes(key, json.dumps(self.key.fields(), indent=1).encode())
         self.shards.append(rows)
 
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -157,13 +158,18 @@ def _explained(records: Sequence[GapRecord]) -> str:
     )
 
 
+def _stops(strings: Sequence[str] | None) -> str:
+    """At which strings completions ended, if at any."""
+    return f", ended at {' or '.join(map(repr, strings))}" if strings else ""
+
+
 def _caption(records: Sequence[GapRecord]) -> str:
     r, s = records[0], records[0].sampling
     most = "" if r.base_stop_r is None else f"to success {r.base_stop_r}, at most "
     stopped = next((one for one in records if one.stop_r and one.policy_hash != one.base_hash), None)
     return (
         f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples per problem of the "
-        "base.\n"
+        f"base{escape(_stops(s.get('stop')))}.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelerate.utils import gather_object
@@ -57,7 +57,9 @@ class Instrument:
     def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
         """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""
         c = self.config
-        return make_plan(task, self.tokenizer, self.sampling, n, c.max_problems, c.seed, stop_r, c.chunk)
+        stop = task.ends if c.stop is None else c.stop
+        sampling = replace(self.sampling, stop=stop) if stop else self.sampling
+        return make_plan(task, self.tokenizer, sampling, n, c.max_problems, c.seed, stop_r, c.chunk)
 
     def samples(self, plan: Plan, subject: Subject) -> SampleSet:
         """Where the subject's samples are stored."""
@@ -65,7 +67,7 @@ class Instrument:
             weights=subject.weights,
             tokenizer=tokenizer_hash(self.tokenizer),
             template=plan.task.template,
-            **asdict(plan.sampling),
+            **plan.sampling.described(),
             engine=subject.engine.name,
             dtype=subject.engine.dtype,
             seed=self.config.seed,

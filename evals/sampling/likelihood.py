@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,10 +86,14 @@ def _batch(responses: Sequence[Response], device: torch.device) -> TokenBatch:
     )
 
 
-def read_responses(path: Path, prompts: Mapping[str, tuple[int, ...]], n: int) -> list[Response]:
+def read_responses(
+    path: Path, prompts: Mapping[str, tuple[int, ...]], n: int, ends: Collection[int] | None = None
+) -> list[Response]:
     """The samples 0..n-1 of every problem in a samples file, those without any token left out.
 
-    prompts: token ids by problem. Raises FileError for a file that lacks tokens, or a prompt.
+    prompts: token ids by problem. ends: end-of-sequence tokens, where a completion may also end by a stop
+    string, whose last token is its own; None: every one that stopped ends with such a token. Raises FileError
+    for a file that lacks tokens, or a prompt.
     """
     columns = ["problem", "index", "token_ids", "finish_reason"]
     try:
@@ -100,8 +104,9 @@ def read_responses(path: Path, prompts: Mapping[str, tuple[int, ...]], n: int) -
         raise FileError(f"{path}: the counts file beside it has no prompt for problem {min(unknown)}")
     responses = []
     for row in rows:
-        # An end-of-sequence token is what makes a completion stop.
-        ids = row["token_ids"][:-1] if row["finish_reason"] == "stop" else row["token_ids"]
+        ids = row["token_ids"]
+        if row["finish_reason"] == "stop" and (ends is None or ids[-1] in ends):
+            ids = ids[:-1]
         if ids:
             responses.append(Response(row["problem"], prompts[row["problem"]], tuple(ids)))
     return responses

@@ -21,6 +21,7 @@ from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Status
 from rlvr.tasks import Problem, Task
+from rlvr.tasks.templates.chat import all_prompt_ids
 
 # Samples of a problem that are drawn before it is asked again whether its r-th success is among them.
 ROUND = 16
@@ -87,7 +88,7 @@ def make_plan(
         chosen = random.Random(derive_seed(seed, "problems", task.name))
         kept = sorted(chosen.sample(kept, max_problems))
     problems = [task.test[i] for i in kept]
-    prompts = tuple(tuple(tokenizer.encode(p.prompt)) for p in problems)
+    prompts = tuple(all_prompt_ids(tokenizer, problems))
     return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
 
 

@@ -13,6 +13,7 @@ from evals.sampling.likelihood import Response, token_logprobs
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.engines.hf import HFEngine
+from rlvr.engines.stops import finder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,16 +118,25 @@ class PowerEngine:
             Response("", requests[i].prompt_ids, (*drafts[i].ids[:start], *tail.token_ids))
             for (i, start), tail in zip(starts.items(), tails, strict=True)
         ]
+        ends = [self._end(requests[i], response) for i, response in zip(starts, whole, strict=True)]
+        whole = [r._replace(token_ids=r.token_ids[:end]) for r, end in zip(whole, ends, strict=True)]
         own = token_logprobs(self.engine.model, whole, self.micro_batch_tokens)
         return {
             i: Draft(
                 ids=response.token_ids,
-                proposed=(*drafts[i].proposed[:start], *tail.logprobs),
+                proposed=(*drafts[i].proposed[:start], *tail.logprobs)[:end],
                 own=tuple(logprobs.tolist()),
-                stopped=tail.finish_reason == "stop",
+                stopped=end is not None or tail.finish_reason == "stop",
             )
-            for (i, start), tail, response, logprobs in zip(starts.items(), tails, whole, own, strict=True)
+            for (i, start), tail, response, end, logprobs in zip(
+                starts.items(), tails, whole, ends, own, strict=True
+            )
         }
+
+    def _end(self, request: Request, response: Response) -> int | None:
+        """Where a stop string ends the response, the tokens before `start` included; None where none does."""
+        known = finder(self.engine.tokenizer, request.sampling.stop)
+        return known.first_end(response.token_ids) if known else None
 
 
 def replaced(drafts: Sequence[Draft], new: Mapping[int, Draft]) -> list[Draft]:

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.config.schema import Choice, Config, Fraction, Positive, Section
+from rlvr.config.schema import Choice, Config, Fraction, Positive, Section, Stop
+from rlvr.tasks.data.names import NAME as DATA
+from rlvr.tasks.data.names import label_of
 
 
 class ProbedTask(Choice):
@@ -18,7 +20,8 @@ class ProbedTask(Choice):
     @property
     def label(self) -> str:
         """What its records are named after: countdown:3, or countdown:3/train."""
-        return self.name if self.split == "test" else f"{self.name}/{self.split}"
+        name = label_of(self.options) if self.name == DATA else self.name
+        return name if self.split == "test" else f"{name}/{self.split}"
 
 
 class WatchConfig(Section):
@@ -69,6 +72,8 @@ class ProbeConfig(Section):
     """Sample a problem of the policy until its r-th success, `n` samples at most."""
     base_stop_r: Positive | None = None
     """The same for the base."""
+    stop: Stop = None
+    """As `rollouts.stop`."""
     chunk: Positive = 512
     """Samples that are drawn and stored together."""
     seed: int = 0

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+# Strings that end a completion; null: those that the task's template brings; []: none.
+Stop = tuple[Annotated[str, Field(min_length=1)], ...] | None
 
 
 class Section(BaseModel):
@@ -102,6 +104,9 @@ class RolloutConfig(Section):
     """Nucleus; below 1 it biases every ratio, so it needs allow_top_p."""
     allow_top_p: bool = False
     """Accept that bias."""
+    stop: Stop = None
+    """Strings that end a completion, which keeps the token that completes one; null: those that the task's
+    template brings, [] none."""
     mask_truncated: bool = False
     """Do not train on completions cut at the limit; they stay in their group's statistics."""
     correction: Correction = Correction()

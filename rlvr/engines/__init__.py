@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rlvr.core.errors import UserError
 
@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. temperature 0 is greedy; top_p keeps the smallest set with that mass."""
+    """How tokens are drawn. temperature 0 is greedy; top_p keeps the smallest set with that mass.
+
+    stop: strings that end a completion, see `rlvr.engines.stops`.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 64
+    stop: tuple[str, ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """For keys and records: without `stop` where there is none, as they were before there was one."""
+        fields = {"temperature": self.temperature, "top_p": self.top_p, "max_new_tokens": self.max_new_tokens}
+        return fields | ({"stop": self.stop} if self.stop else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,8 @@ class Request:
 class Completion:
     """What the engine drew.
 
-    token_ids: the completion, with its end-of-sequence token if it reached one.
+    token_ids: the completion, with its end-of-sequence token if it reached one, or with the token that
+        completed a stop string.
     logprobs: one per token, of the distribution that was sampled from: after temperature and top-p.
         Greedy completions carry the log-probs of the untempered distribution.
     text: decoded without special tokens.

@@ -23,6 +23,7 @@ from rlvr.engines import Completion, Request
 from rlvr.engines.attention import use_grouped_attention
 from rlvr.engines.draw import draw
 from rlvr.engines.kv_cache import SlotCache
+from rlvr.engines.stops import finder
 
 # Prompt tokens, padding included, that are prefilled at once; a longer prompt is prefilled alone.
 PREFILL_TOKENS = 8192
@@ -99,6 +100,7 @@ class _Decoding:
         self.model, self.device, self.eos = engine.model, engine.device, engine._eos
         self.decode = engine.tokenizer.decode
         self.requests = requests
+        self.stops = {r.sampling.stop: finder(engine.tokenizer, r.sampling.stop) for r in requests}
         slots = min(engine.batch_size, len(requests))
         longest = max(r.sampling.max_new_tokens for r in requests)
         prompts: dict[tuple[int, ...], list[int]] = {}
@@ -144,11 +146,22 @@ class _Decoding:
         own["fed"] = drawn
         own["drawn"] += 1
         own["cached"] += 1
-        stopped = np.isin(drawn, self.eos)
+        stopped = np.isin(drawn, self.eos) | self._at_stop(own, drawn)
         finished = stopped | (own["drawn"] == own["limit"])
         done = [self._completion(slot, stopped[slot]) for slot in finished.nonzero()[0]]
         self._free(finished)
         return done
+
+    def _at_stop(self, own: NDArray[Any], drawn: NDArray[Any]) -> NDArray[np.bool_]:
+        """[live]: whether the token just drawn completed one of its request's stop strings."""
+        found = np.zeros(self.live, dtype=bool)
+        for stop, known in self.stops.items():
+            if known is None:
+                continue
+            for row in known.candidates(drawn).nonzero()[0]:
+                if self.requests[own["request"][row]].sampling.stop == stop:
+                    found[row] = known.ends(self.tokens[row, : own["drawn"][row]].tolist())
+        return found
 
     def _prefill(self) -> None:
         """Computes the next prompts without their last tokens, which are their slots' first input.

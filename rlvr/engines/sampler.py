@@ -18,6 +18,7 @@ from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.models import loading as models
 from rlvr.tasks import Task
+from rlvr.tasks.templates.chat import posed, prompt_lengths
 
 # Tokens that a completion may have at most where nobody says so: the study's limit.
 MOST_NEW_TOKENS = 16384
@@ -57,10 +58,14 @@ class Sampler:
         """The hash of the configuration files that affect what the model writes."""
         return config_hash(self.path)
 
+    def posed(self, task: Task) -> Task:
+        """The task with prompts by this model's chat template, where it asks for that. Raises ChatError."""
+        return posed(task, self.tokenizer)
+
     def room(self, tasks: Iterable[Task], given: int | None = None) -> int:
         """Tokens that a completion may have: those given, else what the context leaves after the longest
         test prompt, `MOST_NEW_TOKENS` at most. Raises ModelError where a prompt fills the context."""
-        longest = max(len(self.tokenizer.encode(p.prompt)) for task in tasks for p in task.test)
+        longest = max(length for task in tasks for length in prompt_lengths(self.tokenizer, task.test))
         left = models.context(self.path) - longest
         if left < 1:
             raise models.ModelError(f"{self.path}: a prompt has {longest} tokens, which fill its context")

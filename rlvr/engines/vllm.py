@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
+from rlvr.engines.stops import ended
 
 # Requests that vLLM is given at a time, as a multiple of those that it computes at a time.
 WAITING = 2
@@ -75,10 +76,12 @@ class VLLMEngine:
         engine = self.llm.llm_engine
         waiting = iter(enumerate(requests))
         running: set[str] = set()
+        asked: dict[str, Request] = {}
         try:
             while True:
                 while len(running) < WAITING * self.batch_size and (following := next(waiting, None)):
                     index, request = following
+                    asked[str(index)] = request
                     prompt: Any = {"prompt_token_ids": list(request.prompt_ids)}
                     engine.add_request(str(index), prompt, self._parameters(request))
                     running.add(str(index))
@@ -87,7 +90,8 @@ class VLLMEngine:
                 output: Any
                 for output in engine.step():
                     running.discard(output.request_id)
-                    yield int(output.request_id), self._completion(output.outputs[0])
+                    request = asked.pop(output.request_id)
+                    yield int(output.request_id), self._completion(output.outputs[0], request)
         finally:
             if running:  # whoever asked has stopped listening
                 engine.abort_request(list(running))
@@ -129,17 +133,23 @@ class VLLMEngine:
             stop_token_ids=self.eos_ids,
             ignore_eos=True,  # what else the model names
             logprobs=0,  # of the drawn token alone
-            detokenize=False,
+            **stop_parameters(sampling.stop),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _completion(self, output: Any) -> Completion:
+    def _completion(self, output: Any, request: Request) -> Completion:
         if output.finish_reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended a completion with {output.finish_reason!r}")
         ids = tuple(output.token_ids)
         logprobs = tuple(step[token].logprob for token, step in zip(ids, output.logprobs, strict=True))
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return Completion(ids, logprobs, text, output.finish_reason)
+        return ended(self.tokenizer, request.sampling.stop, ids, logprobs, output.finish_reason)
+
+
+def stop_parameters(stop: tuple[str, ...]) -> dict[str, Any]:
+    """What vLLM is asked for; it decodes as it draws only where it has to look for strings."""
+    if not stop:
+        return {"detokenize": False}
+    return {"stop": list(stop), "include_stop_str_in_output": True, "skip_special_tokens": False}
 
 
 def prepare_environment(on_gpu: bool) -> None:

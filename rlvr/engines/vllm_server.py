@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
+from rlvr.engines.stops import ended
 
 # Requests that are sent, and answered, before the next are.
 WINDOW = 2048
@@ -134,7 +135,7 @@ class VLLMServerEngine:
         self, client: httpx.AsyncClient, free: asyncio.Semaphore, request: Request
     ) -> Completion:
         sampling = request.sampling
-        asked = {
+        asked: dict[str, Any] = {
             "model": self.model,
             "prompt": request.prompt_ids,
             "temperature": sampling.temperature,
@@ -149,6 +150,10 @@ class VLLMServerEngine:
             "logprobs": 0,
             "return_token_ids": True,
         }
+        if sampling.stop:
+            asked |= {
+                "stop": list(sampling.stop), "include_stop_str_in_output": True, "skip_special_tokens": False,
+            }  # fmt: skip
         async with free:
             try:
                 limit = self.config.generation_timeout
@@ -162,17 +167,16 @@ class VLLMServerEngine:
                 raise self._lost(f"broke off a completion ({error or type(error).__name__})") from error
         if not reply.is_success:
             raise EngineError(f"the vLLM server at {self.url} refused a request: {reply.text[:500]}")
-        return self._completion(reply.json()["choices"][0])
+        return self._completion(reply.json()["choices"][0], sampling.stop)
 
-    def _completion(self, choice: dict[str, Any]) -> Completion:
+    def _completion(self, choice: dict[str, Any], stop: tuple[str, ...]) -> Completion:
         if choice["finish_reason"] not in ("stop", "length"):
             raise EngineError(
                 f"the vLLM server at {self.url} ended a completion with {choice['finish_reason']}"
             )
         ids = tuple(choice["token_ids"])
         logprobs = tuple(choice["logprobs"]["token_logprobs"])
-        text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return Completion(ids, logprobs, text, choice["finish_reason"])
+        return ended(self.tokenizer, stop, ids, logprobs, choice["finish_reason"])
 
     def _load_files(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         held = {}

@@ -27,6 +27,7 @@ from rlvr.models.lora import attach
 from rlvr.models.portable import make_portable
 from rlvr.models.tiny_base import embedded_base, is_embedded
 from rlvr.tasks import GeneratedProblems, Task
+from rlvr.tasks.templates.chat import prompt_lengths
 
 GENERATED_CHECKED = 100
 
@@ -188,8 +189,8 @@ def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], comple
         train = task.train
         if isinstance(train, GeneratedProblems):
             train = tuple(islice(train, GENERATED_CHECKED))
-        for problem in (*train, *task.test):
-            length = len(tokenizer.encode(problem.prompt))
+        problems = (*train, *task.test)
+        for problem, length in zip(problems, prompt_lengths(tokenizer, problems), strict=True):
             longest = max(longest, length)
             if length > room:
                 raise ModelError(

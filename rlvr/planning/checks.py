@@ -17,6 +17,7 @@ from rlvr.config.schema import Config
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
 from rlvr.tasks import TASKS, TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
 
 
 def across_keys(config: Config, world_size: int) -> list[Mistake]:
@@ -81,7 +82,7 @@ def _missing_directory(model: str) -> bool:
 
 
 def of_plugins(config: Config) -> list[Mistake]:
-    """Functions of the user's own that cannot be used, found before torch is loaded."""
+    """Functions and data of the user's own that cannot be used, found before torch is loaded."""
     mistakes = []
     for i, entry in enumerate(config.rewards.extra):
         takes = {"completion": "completion, reference, verdict", "row": "row"}.get(entry.takes, "rows")
@@ -89,11 +90,12 @@ def of_plugins(config: Config) -> list[Mistake]:
             registry.check_takes(entry.reward, takes, entry.options)
         except PluginError as error:
             mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, str(error)))
-    if registry.is_plugin(TASKS, config.task.name):
+    if registry.is_plugin(TASKS, config.task.name) or config.task.name == DATA:
         try:
             build_task(config.task.name, **config.task.options)
         except (PluginError, TaskError) as error:
-            mistakes.append(Mistake("task.name", config.task.name, str(error)))
+            key = "task.path" if config.task.name == DATA else "task.name"
+            mistakes.append(Mistake(key, config.task.options.get("path", config.task.name), str(error)))
     return mistakes
 
 

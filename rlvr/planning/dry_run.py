@@ -16,6 +16,7 @@ from rlvr.planning.cost import cost
 from rlvr.planning.shape import known_shape
 from rlvr.rollouts.reward_functions import Raised, Row, copied, load_functions, number
 from rlvr.tasks import TaskError, build_task
+from rlvr.tasks.data.names import NAME as DATA
 
 
 def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
@@ -24,6 +25,7 @@ def describe(config: Config, processes: int, gpus: Gpus | None = None) -> str:
     resolved = OmegaConf.to_yaml(OmegaConf.create(config.model_dump(mode="json")))
     parts = [
         f"# resolved configuration\n{resolved.rstrip()}",
+        *([f"# data\n{_data(config)}"] if config.task.name == DATA else []),
         f"# batch arithmetic\n{_batch(config, processes)}",
         *(
             f"# {factory.name}\n{text}"
@@ -48,6 +50,13 @@ def _cost(config: Config, gpus: Gpus) -> str:
     return (
         cost(config, shape, gpus.count, gpus.gib) if shape else "not estimated: the model's shape is unknown"
     )
+
+
+def _data(config: Config) -> str:
+    """What is trained on. Raises DataError."""
+    task = build_task(DATA, **config.task.options)
+    counts = f"{task.name}: {len(task.train):,} to train on, {len(task.test):,} to test"
+    return "\n".join([counts, *task.notes, "rlvr data task=... shows prompts and references"])
 
 
 def _batch(config: Config, processes: int) -> str:

@@ -25,7 +25,9 @@ from rlvr.config.registry import PluginError
 from rlvr.config.schema import Choice, Config
 from rlvr.hooks.loading import config_model, factory
 from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
+from rlvr.planning.upgrades import trained_tasks, upgraded
 from rlvr.tasks import TASKS
+from rlvr.tasks.data.names import NAME, POSING, spelled_out
 from rlvr.tasks.mixture import WeightedTask
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -76,38 +78,6 @@ def saved_config(path: Path) -> Config:
         raise ConfigError(str(path), [of_error(e, ()) for e in error.errors()]) from None
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """A run's configuration in the present form: a preset of algorithms is the algorithm's name, and keys
-    that the task has got since have their defaults."""
-    algorithm = dict(data.get("algorithm", {}))
-    preset = algorithm.pop("preset", None)
-    if preset == "paper_era_verl" and f"{algorithm['name']}_verl" in ALGORITHMS:
-        algorithm["name"] += "_verl"
-    return {**_upgraded_tasks(data), "algorithm": algorithm}
-
-
-def _upgraded_tasks(data: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of keys that built-in tasks have got since, wherever a task is named."""
-    made = dict(data)
-    for key, value in data.items():
-        if key == "task" and isinstance(value, dict):
-            made[key] = _upgraded_task(value)
-        elif key in ("tasks", "stages") and isinstance(value, list):
-            made[key] = [_upgraded_task(one) if isinstance(one, dict) else one for one in value]
-        elif isinstance(value, dict):
-            made[key] = _upgraded_tasks(value)
-    return made
-
-
-def _upgraded_task(task: dict[str, Any]) -> dict[str, Any]:
-    """A task, or a stage of a mixture's."""
-    task, name = _upgraded_tasks(task), task.get("name", "")
-    if registry.family(name) not in TASKS:
-        return task
-    new = {key: value for key, value in registry.defaults(TASKS, name).items() if key != "variant"}
-    return new | task
-
-
 def find_plugins(recipe: Any) -> None:
     """Lets modules beside the recipe, if it is a file, and in the current directory be imported."""
     beside = [str(Path(recipe).resolve().parent)] if _is_file(recipe) else []
@@ -140,14 +110,18 @@ def recipe_names() -> list[str]:
 
 
 def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
-    """key=value arguments as nested mappings; `task=X` is short for `task.name=X`."""
+    """key=value arguments as nested mappings; `task=X` is short for `task.name=X`, where X is a path of data
+    for `task.name=data task.path=X`."""
     wrong = [Mistake(a, None, _not_a_key(a)) for a in arguments if "=" not in a or a.startswith("-")]
     if wrong:
         raise ConfigError("command line", wrong)
     short = tuple(f"{group}=" for group in TABLES)
     arguments = [a.replace("=", ".name=", 1) if a.startswith(short) else a for a in arguments]
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))  # type: ignore[return-value]
+        given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))
+        if isinstance(given.get("task"), dict):
+            given["task"] = spelled_out(given["task"])
+        return given
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
 
@@ -216,36 +190,31 @@ def _complete_choices(data: dict[str, Any], model: type[Config]) -> list[Mistake
     mistakes: list[Mistake] = []
     for group, table in TABLES.items():
         if isinstance(data.get(group), dict) and "name" in data[group]:
+            data[group] = spelled_out(data[group]) if group == "task" else data[group]
             if data[group]["name"] == "mixture":
                 _complete_mixture(data[group], mistakes)
             data[group] = complete_choice(data[group], group, table, mistakes)
     for name, field in model.model_fields.items():
         for key, entry in _task_lists(field.annotation).items():
-            _complete_tasks(data.get(name), name, key, entry, mistakes, _trained(data.get("task")))
+            _complete_tasks(data.get(name), name, key, entry, mistakes, trained_tasks(data.get("task")))
     return mistakes
 
 
-def _trained(task: Any) -> list[dict[str, Any]]:
-    """The tasks that problems are trained on: itself, or those of a mixture."""
-    if not isinstance(task, dict) or task.get("name") != "mixture":
-        return [task] if isinstance(task, dict) else []
-    stages = task.get("stages")
-    lists = [task.get("tasks"), *(s.get("tasks") for s in stages or () if isinstance(s, dict))]
-    return [entry for entries in lists for entry in entries or () if isinstance(entry, dict)]
-
-
-def _inherited(name: str, trained: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _inherited(name: str, trained: Sequence[Mapping[str, Any]], path: Any = None) -> dict[str, Any]:
     """What a task takes over from the one that is trained on: every key of the same task; of another task
-    of the same module, which is posed alike, the keys that both have and that mean the same."""
+    of the same module, which is posed alike, the keys that both have and that mean the same. path: of data
+    of the user's own, which from other data takes over how that is posed and graded."""
     for task in trained:
         if task.get("name") == name:
-            return {key: value for key, value in task.items() if key not in ("name", "weight")}
+            elsewhere = name == NAME and path not in (None, task.get("path"))
+            own = {key: value for key, value in task.items() if key not in ("name", "weight")}
+            return {key: value for key, value in own.items() if key in POSING} if elsewhere else own
     for task in trained:
         other = str(task.get("name"))
         modules = {TASKS.get(registry.family(n), n).partition(":")[0] for n in (name, other)}
         if len(modules) == 1:
-            own = registry.schema(TASKS, name).model_fields.keys() - OF_ONE_TASK
-            return {key: value for key, value in task.items() if key in own}
+            keys = registry.schema(TASKS, name).model_fields.keys() - OF_ONE_TASK
+            return {key: value for key, value in task.items() if key in keys}
     return {}
 
 
@@ -285,9 +254,9 @@ def _complete_tasks(
         entry = {"name": entry} if isinstance(entry, str) else entry
         if isinstance(entry, dict):
             said = {name: value for name, value in entry.items() if name in of_list}
-            options = {name: value for name, value in entry.items() if name not in said}
+            options = spelled_out({name: value for name, value in entry.items() if name not in said})
             with suppress(KeyError, PluginError):  # an unknown name, which complete_choice reports
-                options = _inherited(str(options.get("name")), trained) | options
+                options = _inherited(str(options.get("name")), trained, options.get("path")) | options
             completed = complete_choice(options, f"{where}.{key}[{i}]", TASKS, mistakes)
             holder[key][i] = said | completed
 

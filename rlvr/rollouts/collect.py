@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from rlvr.rollouts.reward_functions import Row, copied
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
+from rlvr.tasks.templates.chat import prompt_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Rollouts:
     def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
         """One scored group for each (position, problem), in the order given."""
         c = self.config
-        prompts = [tuple(self.tokenizer.encode(p.prompt)) for _, p in problems]
+        prompts = [prompt_ids(self.tokenizer, p) for _, p in problems]
         sampled = self._complete(
             problems, prompts, Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size
         )
@@ -152,7 +153,7 @@ class Rollouts:
     ) -> list[list[Scored]]:
         """`count` scored completions of each problem."""
         requests = [
-            Request(prompt, sampling, derive_seed(self.seed, "rollout", position, p.id, i))
+            Request(prompt, self._ended(sampling, p), derive_seed(self.seed, "rollout", position, p.id, i))
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(count)
         ]
@@ -162,6 +163,12 @@ class Rollouts:
         completions = [done[i] for i in range(len(requests))]
         scored = self._score(problems, completions, count)
         return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
+
+    def _ended(self, sampling: Sampling, problem: Problem) -> Sampling:
+        """With the strings that end a completion of this problem."""
+        configured = self.config.stop
+        stop = self.task.ends_of(problem) if configured is None else configured
+        return replace(sampling, stop=stop) if stop else sampling
 
     def _score(
         self, problems: Sequence[tuple[int, Problem]], completions: Sequence[Completion], count: int

@@ -31,7 +31,7 @@ from rlvr.models import loading as models
 from rlvr.rollouts.collect import Rollouts
 from rlvr.rollouts.reward_functions import RewardFunction, load_functions
 from rlvr.rollouts.rewards import RewardMix
-from rlvr.runs.provenance import run_card
+from rlvr.runs.provenance import check_same_data, run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
 from rlvr.tasks import Task, build_task
@@ -101,11 +101,18 @@ class _Assembly:
             factory.check_tasks(config, self.task, tasks)
         self.model = self._opened(config.model)
         self.base = self._opened(config.base_model, self.model.tokenizer)
+        self.task = self.model.posed(self.task)
+        self.hooked = [(factory, [self.model.posed(task) for task in own]) for factory, own in self.hooked]
+        for note in dict.fromkeys(note for part in self.task.parts for note in part.notes):
+            self.monitor.print(f"{self.task.name}: {note}")
         used = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
         self.model.fit(used, longest_completion(config))
         self.base.longest = self.model.longest
         if self.accelerator.is_main_process:
-            write_json(self.run_dir.card, self._card())
+            card = self._card()
+            if self.start.checkpoint:
+                check_same_data(self.run_dir.card, card)
+            write_json(self.run_dir.card, card)
 
     @property
     def directory(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from rlvr.algorithms import departures
 from rlvr.config.schema import Config
+from rlvr.core.run_dir import RunDirError
 from rlvr.engines.sampler import Sampler
 from rlvr.hooks.loading import factories
 from rlvr.tasks import Task
@@ -37,10 +39,33 @@ def run_card(
     }
 
 
+def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
+    """Raises RunDirError where a run that goes on would be trained on other problems than before.
+
+    path: the card that the run has. card: the one that it would get.
+    """
+    if not path.exists():
+        return
+    before, now = (
+        {name: task["data"] for name, task in one.get("tasks", {}).get("training", {}).items()}
+        for one in (json.loads(path.read_text()), card)
+    )
+    if before and before != now:
+        raise RunDirError(
+            f"{path.parent} was trained on {_listed(before)}, and the data is now {_listed(now)}: problems, "
+            "references or prompts have changed. Put the data back to go on, or give another run_dir"
+        )
+
+
+def _listed(tasks: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({data})" for name, data in tasks.items())
+
+
 def _described(task: Task) -> dict[str, Any]:
     return {
         "data": task.data_hash(),
         "template": task.template,
+        "stop": list(task.ends),
         "grader": task.grader,
         "soundness": task.soundness,
         "confinement": task.verifier.confinement,

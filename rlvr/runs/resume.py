@@ -15,7 +15,7 @@ from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, newest_valid
 from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
 from rlvr.hooks.loading import factories
-from rlvr.planning.recipe import upgraded
+from rlvr.planning.upgrades import upgraded
 
 # Keys that may differ between the parts of one run: they do not change what a step computes. `steps` does
 # where the learning rate falls over them.

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlvr.config import registry
 from rlvr.config.registry import PluginError
@@ -19,6 +19,10 @@ from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
 from rlvr.graders.soundness import NONE, Checker, build_checker, checked
+from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
+
+if TYPE_CHECKING:
+    from rlvr.tasks.templates.chat import Chat
 
 # name -> module:function that builds it
 TASKS = {
@@ -34,6 +38,7 @@ TASKS = {
     "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
     "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
     "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
+    "data": "rlvr.tasks.data.task:data",
     "mixture": "rlvr.tasks.mixture:mixture",
 }
 
@@ -46,13 +51,16 @@ class TaskError(UserError):
 class Problem:
     """One problem: `prompt` is the text the model continues, `reference` what the verifier needs.
 
-    columns: the row that it came from.
+    question: the prompt without its template, where that is known. columns: the row that it came from.
+    chat: the prompt is of the tokenizer's chat template, which writes every special token itself.
     """
 
     id: str
     prompt: str
     reference: Any
+    question: str = field(default="", compare=False)
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    chat: bool = False
 
 
 class GeneratedProblems(Sequence[Problem]):
@@ -69,6 +77,9 @@ class Task:
     template: a name stamped on every result, as `grader` is, since numbers compare only within one.
     skipped: bad rows of the data that were left out, where the configuration allows it.
     stages: of a mixture, which tasks it draws from and when; it has no problems of its own.
+    chat: how prompts are posed once the tokenizer is known, see `rlvr.tasks.templates.chat.posed`.
+    stop: strings that end a completion where the configuration names none; None: those of the template.
+    notes: what whoever uses the task should read, such as which columns were guessed.
     checker: decides whether the reasoning before an answer holds; None: nobody looks.
     """
 
@@ -79,7 +90,21 @@ class Task:
     template: str = ""
     skipped: int = 0
     stages: tuple[Stage, ...] = ()
+    chat: Chat | None = None
+    stop: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
     checker: Checker | None = None
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Strings that end a completion where the configuration names none."""
+        return STOPS.get(self.template, ()) if self.stop is None else self.stop
+
+    def ends_of(self, problem: Problem) -> tuple[str, ...]:
+        """The same of a problem of this task, or of the task of a mixture that it is of."""
+        if not self.stages:
+            return self.ends
+        return next(part.ends for part in self.parts if part.name == problem.reference["task"])
 
     @property
     def grader(self) -> str:
@@ -144,7 +169,9 @@ def build_task(name: str, **options: Any) -> Task:
     """
     task = registry.build(TASKS, name, options)
     if not registry.is_plugin(TASKS, name):
-        return task
+        if task.template not in TEMPLATES:
+            return task
+        return replace(task, template=stamp(task.template), stop=task.ends)
     if not isinstance(task, Task):
         raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = source_version(registry.load(name))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -19,7 +19,8 @@ from rlvr.graders.math.reading.numbers import rational
 from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
-from rlvr.tasks.templates import TemplateName, render
+from rlvr.tasks.templates import MathTemplate, read_as, render
+from rlvr.tasks.templates.chat import Thinking, chat_of
 
 MARK = "####"
 
@@ -102,9 +103,11 @@ PUBLISHED_PROBLEMS = {name: b.problems for name, b in BENCHMARKS.items()} | {
 def gsm8k(
     source: str | None = None,
     train_source: str | None = None,
-    template: TemplateName = "r1_zero",
+    template: MathTemplate = "r1_zero",
     grader: GraderName = "strict",
     bad_rows: BadRows = "stop",
+    system: str | None = None,
+    thinking: Thinking | bool | None = None,
     soundness: SoundnessName = "arithmetic",
 ) -> Task:
     """GSM8K: 7,473 problems to train on (gsm8k_train), 1,319 to test (gsm8k).
@@ -117,16 +120,19 @@ def gsm8k(
     if shared := {p.prompt for p in train.problems} & {p.prompt for p in test.problems}:
         raise TaskError(f"task gsm8k: {len(shared)} questions are in the training and in the test file")
     skipped = train.skipped + test.skipped
-    return _task("gsm8k", train.problems, test.problems, template, grader, skipped, soundness)
+    task = _task("gsm8k", train.problems, test.problems, template, grader, skipped, soundness)
+    return replace(task, chat=chat_of("gsm8k", template, system, thinking))
 
 
 def omni_math_rule(
     source: str | None = None,
-    template: TemplateName = "r1_zero",
+    template: MathTemplate = "r1_zero",
     grader: GraderName = "strict",
     bad_rows: BadRows = "stop",
     train_problems: Annotated[int, Field(ge=1)] = OMNI_TRAIN,
     split_seed: int = 0,
+    system: str | None = None,
+    thinking: Thinking | bool | None = None,
     soundness: SoundnessName = "none",
 ) -> Task:
     """Omni-MATH-Rule: 2,821 rows, by default 2,000 to train on and 821 to test.
@@ -135,7 +141,8 @@ def omni_math_rule(
     """
     loaded = _load("omni_math_rule", source, template, bad_rows)
     train, test = split_by_text(loaded.problems, train_problems, split_seed)
-    return _task("omni_math_rule", train, test, template, grader, loaded.skipped, soundness)
+    task = _task("omni_math_rule", train, test, template, grader, loaded.skipped, soundness)
+    return replace(task, chat=chat_of("omni_math_rule", template, system, thinking))
 
 
 def _test_only(name: str) -> Callable[..., Task]:
@@ -143,13 +150,16 @@ def _test_only(name: str) -> Callable[..., Task]:
 
     def build(
         source: str | None = None,
-        template: TemplateName = "r1_zero",
+        template: MathTemplate = "r1_zero",
         grader: GraderName = "strict",
         bad_rows: BadRows = "stop",
         soundness: SoundnessName = "none",
+        system: str | None = None,
+        thinking: Thinking | bool | None = None,
     ) -> Task:
         loaded = _load(name, source, template, bad_rows)
-        return _task(name, [], loaded.problems, template, grader, loaded.skipped, soundness)
+        task = _task(name, [], loaded.problems, template, grader, loaded.skipped, soundness)
+        return replace(task, chat=chat_of(name, template, system, thinking))
 
     build.__name__ = name
     return build
@@ -175,14 +185,15 @@ def split_by_text(problems: list[Problem], train: int, seed: int) -> tuple[list[
     return sides
 
 
-def _load(name: str, source: str | None, template: TemplateName, bad_rows: BadRows) -> Loaded:
+def _load(name: str, source: str | None, template: MathTemplate, bad_rows: BadRows) -> Loaded:
     benchmark = BENCHMARKS[name]
 
     def make(row: Row) -> Problem:
         reference = benchmark.reference(row)
         if len(reference) > LONGEST_ANSWER or not canonical(reference):
             raise RowError(f"the answer {reference!r:.60} is blank or above {LONGEST_ANSWER} characters")
-        return Problem(row.id, render(template, row.text(benchmark.question)), reference)
+        question = row.text(benchmark.question)
+        return Problem(row.id, render(template, question), reference, question)
 
     return load_problems(name, source, benchmark.hub, make, bad_rows)
 
@@ -191,10 +202,10 @@ def _task(
     name: str,
     train: Any,
     test: Any,
-    template: TemplateName,
+    template: MathTemplate,
     grader: GraderName,
     skipped: int,
     soundness: SoundnessName,
 ) -> Task:
-    verifier, checker = MathVerifier(template, grader), build_checker(soundness)
+    verifier, checker = MathVerifier(read_as(template), grader), build_checker(soundness)
     return Task(name, train, test, verifier, template, skipped, checker=checker)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rlvr.tasks import GeneratedProblems, Task
+from rlvr.tasks import GeneratedProblems, Problem, Task
+from rlvr.tasks.templates import TEMPLATES
 
 
 def normalised(text: str) -> str:
@@ -10,9 +11,18 @@ def normalised(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def question(task: Task, problem: Problem) -> str:
+    """The normalised question of a problem, however the task poses it."""
+    text = problem.question or problem.prompt
+    if not problem.question and (template := TEMPLATES.get(task.template)):  # type: ignore[call-overload]
+        before, _, after = template.partition("{question}")
+        text = text.removeprefix(before).removesuffix(after)
+    return normalised(text)
+
+
 def trained_on(trained: Task, measured: Task) -> list[str]:
     """Ids of the measured task's test problems that training may draw: those with the id of a training
-    problem of the same task, or with a training problem's normalised text.
+    problem of the same task, or with a training problem's normalised question.
 
     Ids count only where they tell problems apart: files of their own for training and test, each numbered
     from 0, do not. Of generated training problems, too many to list, it is known only that the task's own
@@ -28,13 +38,13 @@ def trained_on(trained: Task, measured: Task) -> list[str]:
         same = part.name.partition("#")[0] == measured.name
         if not isinstance(part.train, GeneratedProblems):
             ids |= tells & {problem.id for problem in part.train} if same else set()
-            texts |= {normalised(problem.prompt) for problem in part.train}
+            texts |= {question(part, problem) for problem in part.train}
         elif same:
-            held_out = {normalised(problem.prompt) for problem in part.test}
+            held_out = {question(part, problem) for problem in part.test}
     return [
         problem.id
         for problem in measured.test
         if problem.id in ids
-        or (text := normalised(problem.prompt)) in texts
+        or (text := question(measured, problem)) in texts
         or (held_out is not None and text not in held_out)
     ]

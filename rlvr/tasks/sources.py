@@ -28,6 +28,8 @@ BadRows = Literal["stop", "skip"]
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 FOLDERS = ("", "math", "code")
+# Rows of a Parquet file that are read at once.
+ROWS_TOGETHER = 1000
 # Columns that may name a problem, in this order; the row's number where there is none.
 ID_COLUMNS = ("unique_id", "id", "idx")
 
@@ -141,7 +143,7 @@ def find_rows(name: str, source: str | None, hub: Hub | None) -> tuple[str, Iter
             raise TaskError(f"task {name}: {root} does not exist; it is task.source or $RLVR_DATA")
         for place in _places(name, Path(root)):
             if place.is_file():
-                return str(place), _file_rows(place)
+                return str(place), file_rows(place)
             looked.append(str(place))
     advice = (
         f"Give the file, or the directory of {name}.jsonl, {name}.jsonl.gz or {name}.parquet, as "
@@ -159,7 +161,8 @@ def _places(name: str, root: Path) -> list[Path]:
     return [root / folder / f"{name}{suffix}" for folder in FOLDERS for suffix in SUFFIXES]
 
 
-def _file_rows(path: Path) -> Iterator[Parse]:
+def file_rows(path: Path) -> Iterator[Parse]:
+    """A function per row of a file that reads it or raises RowError. Raises TaskError for other kinds."""
     if path.suffix == ".parquet":
         return _parquet_rows(path)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
@@ -209,11 +212,19 @@ def _parquet_rows(path: Path) -> Iterator[Parse]:
         except UnicodeDecodeError:
             raise RowError("not valid UTF-8") from None
 
-    for number in range(table.num_rows):
-        yield partial(parse, number)
+    for start in range(0, table.num_rows, ROWS_TOGETHER):
+        try:
+            yield from (partial(dict, row) for row in table.slice(start, ROWS_TOGETHER).to_pylist())
+        except UnicodeDecodeError:  # of one of them
+            yield from (partial(parse, i) for i in range(start, min(start + ROWS_TOGETHER, table.num_rows)))
 
 
 _hub_allowed = ContextVar("hub_allowed", default=True)
+
+
+def hub_is_allowed() -> bool:
+    """Whether the hub may be asked, which it may not `without_hub`."""
+    return _hub_allowed.get()
 
 
 @contextmanager

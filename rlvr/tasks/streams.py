@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rlvr.core.seeds import derive_seed
 from rlvr.tasks import Problem, Task, TaskError
@@ -79,7 +80,8 @@ class MixtureStream(Stream):
         random.Random(derive_seed(self.seed, "mixture", cycle)).shuffle(slots)
         name = slots[slot]
         ((_, problem),) = self.streams[name].take(1)
-        return Problem(f"{name}/{problem.id}", problem.prompt, {"task": name, "reference": problem.reference})
+        reference = {"task": name, "reference": problem.reference}
+        return replace(problem, id=f"{name}/{problem.id}", reference=reference)
 
     def state(self) -> dict[str, int]:
         """Also each task's own position, which earlier stages moved on."""

@@ -33,10 +33,13 @@ def test_without_a_command_the_help_is_no_answer(capsys: pytest.CaptureFixture[s
     assert (status, out) == (2, "") and "doctor" in err
 
 
+ALL = "train, data, eval, study, doctor"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
-    [("trian", "did you mean train?"), ("evals", "did you mean eval?"), ("x", "train, eval, study, doctor"),
-     ("recipe=grpo_tiny", "train, eval, study, doctor"), ("--verbose", "train, eval, study, doctor")],
+    [("trian", "did you mean train?"), ("evals", "did you mean eval?"), ("x", ALL), ("recipe=grpo_tiny", ALL),
+     ("--verbose", ALL)],
 )  # fmt: skip
 def test_an_unknown_command_names_the_nearest(
     given: str, said: str, capsys: pytest.CaptureFixture[str]

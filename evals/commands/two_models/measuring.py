@@ -23,6 +23,7 @@ from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
 from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task, build_task
+from rlvr.tasks.templates.chat import prompt_ids
 
 
 class PairError(UserError):
@@ -40,9 +41,9 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
     tokens = config.max_new_tokens or min(side.room for side in sides)
     for side in sides:
         side.prepare(config, tokens, console)
-    base_plan = base.instrument.plan(task, config.base_n, config.base_stop_r)
-    plan = policy.instrument.plan(task, config.n, config.stop_r)
-    _check_prompts(base, policy, task)
+    base_plan = base.instrument.plan(base.task, config.base_n, config.base_stop_r)
+    plan = policy.instrument.plan(policy.task, config.n, config.stop_r)
+    _check_prompts(base, policy)
     _check_out(pair.out, base_plan)
     work = [("base", base, base_plan), ("model", policy, plan)]
     ranks = processes()
@@ -63,9 +64,9 @@ class _Side:
 
     def __init__(self, name: str, task: Task, pair: Pair):
         self.name = name
-        self.task = task
         self.model = open_model(name, pair.engine, processes().device)
-        self.room = self.model.room([task])
+        self.task = self.model.posed(task)
+        self.room = self.model.room([self.task])
 
     def prepare(self, config: ProbeConfig, tokens: int, console: Console) -> None:
         self.model.fit([self.task], tokens)
@@ -91,14 +92,14 @@ class _Side:
         return reading and replace(reading, drawn=reading.drawn + first)
 
 
-def _check_prompts(base: _Side, policy: _Side, task: Task) -> None:
-    """Raises PairError where the two tokenizers do not read a prompt as the same text."""
-    for problem in task.test:
-        read = [s.model.tokenizer.decode(s.model.tokenizer.encode(problem.prompt), skip_special_tokens=True)
-                for s in (base, policy)]  # fmt: skip
+def _check_prompts(base: _Side, policy: _Side) -> None:
+    """Raises PairError where the two tokenizers do not make the same text of a problem."""
+    for own, other in zip(base.task.test, policy.task.test, strict=True):
+        read = [s.model.tokenizer.decode(prompt_ids(s.model.tokenizer, problem), skip_special_tokens=True)
+                for s, problem in ((base, own), (policy, other))]  # fmt: skip
         if read[0] != read[1]:
             raise PairError(
-                f"task {task.name}, problem {problem.id}: the tokenizers of base and model read the prompt "
+                f"task {base.task.name}, problem {own.id}: the tokenizers of base and model read the prompt "
                 f"differently:\n  {read[0]!r:.300}\n  {read[1]!r:.300}\nUse another task.template."
             )
 

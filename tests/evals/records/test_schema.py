@@ -46,7 +46,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, row: dict[str, ob
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"schema": 9}, "with schema 9"), ({"conditions": {"stop": ["User:"]}}, "with the fields stop")],
+    [({"schema": 9}, "with schema 9"), ({"conditions": {"penalty": 1.1}}, "with the fields penalty")],
 )
 def test_conditions_that_this_version_cannot_hold_to_are_refused(
     tmp_path: Path, changed: dict[str, object], said: str

@@ -112,6 +112,11 @@ def test_responses_of_a_file_end_before_their_end_of_sequence_token(tmp_path: Pa
     pq.write_table(pa.Table.from_pylist(rows, SAMPLES), tmp_path / "x.samples.parquet")
     found = read_responses(tmp_path / "x.samples.parquet", {"a": (1, 2), "b": (3,)}, n=2)
     assert found == [Response("a", (1, 2), (5, 6)), Response("a", (1, 2), (5, 6, 9))]
+    # Where a completion may end by a stop string, only an end-of-sequence token is none of its own.
+    found = read_responses(tmp_path / "x.samples.parquet", {"a": (1, 2), "b": (3,)}, n=2, ends={9})
+    assert found == [Response("a", (1, 2), (5, 6)), Response("a", (1, 2), (5, 6, 9))]
+    found = read_responses(tmp_path / "x.samples.parquet", {"a": (1, 2), "b": (3,)}, n=2, ends={8})
+    assert found[-1] == Response("b", (3,), (9,)) and len(found) == 3
 
 
 def test_a_file_that_lacks_tokens_or_prompts_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import itertools
 from collections import Counter
 from math import exp, log
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,9 +39,21 @@ def model() -> nn.Module:
     return made
 
 
+class Numerals:
+    """Writes a token as its number."""
+
+    def __len__(self) -> int:
+        return TOKENS
+
+    def decode(self, ids: list[int], **_: object) -> str:
+        return " ".join(map(str, ids))
+
+    def batch_decode(self, rows: list[list[int]], **_: object) -> list[str]:
+        return [self.decode(row) for row in rows]
+
+
 def engine_of(model: nn.Module, **options: int) -> PowerEngine:
-    tokenizer = SimpleNamespace(decode=lambda ids, **_: " ".join(map(str, ids)))
-    return PowerEngine(HFEngine(model, tokenizer, [END], batch_size=4000), **options)
+    return PowerEngine(HFEngine(model, Numerals(), [END], batch_size=4000), **options)
 
 
 def all_completions() -> list[tuple[int, ...]]:
@@ -51,8 +62,10 @@ def all_completions() -> list[tuple[int, ...]]:
     return [(*w, END) for w in words if len(w) < LONGEST] + [w for w in words if len(w) == LONGEST]
 
 
-def drawn(engine: PowerEngine, count: int, temperature: float) -> list[Completion]:
-    sampling = Sampling(temperature, 1.0, LONGEST)
+def drawn(
+    engine: PowerEngine, count: int, temperature: float, stop: tuple[str, ...] = ()
+) -> list[Completion]:
+    sampling = Sampling(temperature, 1.0, LONGEST, stop)
     done = dict(engine.generate([Request(PROMPT, sampling, seed) for seed in range(count)]))
     return [done[i] for i in range(count)]
 
@@ -80,6 +93,23 @@ def test_completions_come_from_the_power_of_the_models_own_distribution(model: n
     assert distance(Counter(c.token_ids for c in drawn(alone, 1500, 0.5)), power) > 0.3
     ends = {c.token_ids: c.finish_reason for c in completions}
     assert all((ids[-1] == END) == (reason == "stop") for ids, reason in ends.items())
+
+
+def test_a_stop_string_over_two_blocks_ends_a_completion(model: nn.Module) -> None:
+    """The completions that there are then, and p^2 of them."""
+    known = {ids[: place + 2] if (place := " ".join(map(str, ids)).find("1 2") // 2) >= 0 else ids
+             for ids in all_completions()}  # fmt: skip
+    listed = sorted(known)
+    own = token_logprobs(model, [Response("", PROMPT, ids) for ids in listed], 1000)
+    p = np.array([exp(values.sum()) for values in own])
+    assert p.sum() == pytest.approx(1) and any(ids[-2:] == (1, 2) for ids in listed)
+    power = dict(zip(listed, p**2 / (p**2).sum(), strict=True))
+    completions = drawn(engine_of(model, block=2, moves=20), 600, 0.5, ("1 2",))
+    assert distance(Counter(c.token_ids for c in completions), power) < 0.08
+    for completion in completions:
+        ends = completion.token_ids[-1] == END or completion.token_ids[-2:] == (1, 2)
+        assert (completion.finish_reason == "stop") == ends
+        assert len(completion.logprobs) == len(completion.token_ids)
 
 
 def test_log_probs_are_the_models_own(model: nn.Module) -> None:

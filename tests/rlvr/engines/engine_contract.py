@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -225,6 +226,45 @@ def test_several_ids_end_a_completion(engine: Engine) -> None:
         assert stopped or len(completion.token_ids) == 64
         ends |= {completion.token_ids[-1]} if stopped else set()
     assert ends == set(EOS)
+
+
+def drawn_with_stops(
+    engine: Any, prompts: tuple[tuple[int, ...], ...]
+) -> Iterator[tuple[Request, Completion, Completion]]:
+    """Requests with stop strings, their completions, and what is drawn for them without: strings of two and
+    three characters that occur, every one of them over as many tokens or more."""
+    free = [Request(prompts[i % len(prompts)], Sampling(1.0, 1.0, 48), i) for i in range(48)]
+    whole = ask(engine, free)
+    texts = [engine.tokenizer.decode(list(c.token_ids), skip_special_tokens=False) for c in whole]
+    pieces = [text[at : at + 2 + i % 2] for i, text in enumerate(texts) for at in (3, 17)]
+    common = [piece for piece in pieces if "\ufffd" not in piece and len(piece) > 1][:6]
+    assert len(common) == 6
+    stops = ((*common[:3],), (common[3],), (*common[4:], "\u00e9\u00e8"))
+    asked = [replace(r, sampling=replace(r.sampling, stop=stops[i % 3])) for i, r in enumerate(free)]
+    yield from zip(asked, ask(engine, asked), whole, strict=True)
+
+
+def test_a_stop_string_ends_ids_log_probs_and_text_alike(engine: Any) -> None:
+    model = model_of(0)
+    engine.load(model.named_parameters())
+    rows, reasons = [], set()
+    for request, completion, whole in drawn_with_stops(engine, PROMPTS):
+        decode = engine.tokenizer.decode
+        ends = (
+            n
+            for n in range(1, len(whole.token_ids) + 1)
+            if any(s in decode(list(whole.token_ids[:n])) for s in request.sampling.stop)
+        )
+        end = next(ends, None)
+        assert completion.token_ids == whole.token_ids[:end]
+        assert completion.logprobs == pytest.approx(whole.logprobs[:end], abs=NEAR.largest)
+        assert completion.text == decode(list(completion.token_ids), skip_special_tokens=True)
+        assert completion.finish_reason == (whole.finish_reason if end is None else "stop")
+        rows.append((request.prompt_ids, completion))
+        reasons.add(end is None)
+    assert reasons == {True, False}
+    apart = trainer_logprobs(model, 1.0, rows)
+    assert apart.mean() < NEAR.mean and apart.max() < NEAR.largest
 
 
 def test_a_caller_may_stop_listening(engine: Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from rlvr.rollouts.collect import DrawsError, Rollouts, to_batch
 from rlvr.rollouts.metrics import rollout_metrics
 from rlvr.rollouts.reward_functions import RewardFunction
 from rlvr.rollouts.rewards import RewardError, RewardMix
-from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.streams import ProblemStream
+from rlvr.tasks import Problem, Share, Stage, Task, TaskError
+from rlvr.tasks.streams import ProblemStream, problem_stream
 
 PROBLEMS = [Problem(f"p{i}", "x" * (1 + i % 3), i) for i in range(7)]
 
@@ -85,6 +86,26 @@ def test_the_stream_passes_over_every_problem_once_an_epoch_in_a_seeded_order() 
     again.restore({"position": 5})
     assert [p.id for _, p in again.take(9)] == taken[5:]
     assert [p.id for _, p in ProblemStream(PROBLEMS, seed=2).take(14)] != taken
+
+
+@pytest.mark.parametrize(("configured", "of_task", "asked"), [
+    (None, None, ()), (None, ("a", "b"), ("a", "b")), ((), ("a",), ()), (("c",), ("a",), ("c",)),
+])  # fmt: skip
+def test_completions_end_at_the_strings_of_the_run_or_the_task(
+    configured: tuple[str, ...] | None, of_task: tuple[str, ...] | None, asked: tuple[str, ...]
+) -> None:
+    engine = Fake(0.5)
+    collecting = rollouts(engine, toy_algorithm("remax").draws, stop=configured)  # type: ignore[arg-type]
+    collecting.task = replace(TASK, stop=of_task)
+    collecting.collect(ProblemStream(PROBLEMS, seed=0))
+    assert {r.sampling.stop for r in engine.asked} == {asked}
+
+
+def test_each_task_of_a_mixture_brings_its_own_strings() -> None:
+    parts = [replace(TASK, name=name, stop=(name,)) for name in ("one", "two")]
+    mixture = Task("mixture", [], [], TASK.verifier, stages=(Stage(None, tuple(Share(p, 1) for p in parts)),))
+    asked = {p.reference["task"]: mixture.ends_of(p) for _, p in problem_stream(mixture, 0).take(8)}
+    assert asked == {"one": ("one",), "two": ("two",)}
 
 
 def test_greedy_completions_are_drawn_and_counted() -> None:

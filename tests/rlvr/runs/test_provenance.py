@@ -24,6 +24,7 @@ def test_tasks_on_the_card(untrained: Path, tmp_path: Path) -> None:
     assert card["tasks"]["probe"]["amc23"] == {
         "data": math.data_hash(),
         "template": "r1_zero",
+        "stop": ["</answer>", " User:", "\nUser:"],
         "grader": math.grader,
         "confinement": choose(allow_unsafe=True).name,
         "skipped": 1,

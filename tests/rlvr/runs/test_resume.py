@@ -10,6 +10,7 @@ import pytest
 from rlvr.core.checkpoint import Checkpoint
 from rlvr.core.run_dir import RunDir, RunDirError, append_jsonl, read_jsonl, write_json
 from rlvr.planning.recipe import load_config
+from rlvr.runs.provenance import check_same_data
 from rlvr.runs.resume import Start, find_start, prepare
 
 
@@ -66,6 +67,33 @@ def test_a_run_with_a_preset_goes_on_under_the_algorithms_name(
     other = load_config([f"recipe={recipe}", f"algorithm={name}"], 8)
     with pytest.raises(RunDirError, match=r"algorithm\.name"):
         find_start(other, run_dir)
+
+
+@pytest.mark.parametrize(("recipe", "brings"), [("grpo_tiny", False), ("grpo_qwen7b", True)])
+def test_a_run_of_before_stop_strings_had_none(tmp_path: Path, recipe: str, brings: bool) -> None:
+    config = load_config([f"recipe={recipe}"], 8)
+    run_dir = RunDir(tmp_path)
+    former = config.model_dump(mode="json")
+    del former["rollouts"]["stop"], former["probe"]["stop"]
+    write_json(run_dir.config, former)
+    append_jsonl(run_dir.metrics, {"step": 1})
+    without = load_config([f"recipe={recipe}", "rollouts.stop=[]", "probe.stop=[]"], 8)
+    if brings:
+        assert not find_start(without, run_dir).finished
+        with pytest.raises(RunDirError, match=r"rollouts\.stop: \[\] there, None now"):
+            find_start(config, run_dir)
+    else:
+        assert not find_start(config, run_dir).finished
+
+
+def test_a_run_whose_data_changed_does_not_go_on(tmp_path: Path) -> None:
+    card = {"tasks": {"training": {"sums@1": {"data": "a"}}, "probe": {"sums@1": {"data": "a"}}}}
+    check_same_data(tmp_path / "card.json", card)  # there is none yet
+    write_json(tmp_path / "card.json", card)
+    check_same_data(tmp_path / "card.json", card)
+    changed = {"tasks": {"training": {"sums@1": {"data": "b"}}}}
+    with pytest.raises(RunDirError, match=r"trained on sums@1 \(a\), and the data is now sums@1 \(b\)"):
+        check_same_data(tmp_path / "card.json", changed)
 
 
 def test_a_run_without_a_preset_goes_on(tmp_path: Path) -> None:

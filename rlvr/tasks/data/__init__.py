@@ -1,0 +1,1 @@
+"""Data of the user's own: `task=data task.path=FILE`, or `task=FILE` for short; see docs/own-data.md."""
