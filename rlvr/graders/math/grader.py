@@ -16,7 +16,7 @@ from rlvr.graders import Status, Verdict
 from rlvr.graders.math.equality.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.reading.notation import LONGEST_ANSWER
-from rlvr.graders.math.stages import Open, settle, status
+from rlvr.graders.math.stages import Open, Reference, any_of, settle, status
 from rlvr.sandbox import Limits, WorkerPool
 
 GraderName: TypeAlias = Literal["strict", "lenient"]
@@ -81,15 +81,15 @@ class MathVerifier:
     def rules(self) -> Rules:
         return Rules(self.lenient, self.rounding)
 
-    def __call__(self, completion: str, reference: str) -> Verdict:
+    def __call__(self, completion: str, reference: Reference) -> Verdict:
         """Timed out: the algebra took longer than two seconds, or too much memory."""
         return self.grade([(completion, reference)])[0]
 
-    def grade(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """The verdict on each (completion, reference), in order.
+    def grade(self, items: Sequence[tuple[str, Reference]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order."""
+        return any_of(items, self._each)
 
-        What strings leave open goes to all workers at once, each different question one time.
-        """
+    def _each(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
         return settle([self._by_strings(*item) for item in items], self._by_algebra, algebra().workers)
 
     def _by_strings(self, completion: str, reference: str) -> Verdict | Open:

@@ -6,9 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from rlvr.graders import Status, Verdict
 from rlvr.sandbox import CallFailed
+
+# What a verifier compares with: a text, or several of which any is right.
+Reference: TypeAlias = str | Sequence[str]
+_RANKS = (Status.UNPARSED, Status.WRONG, Status.TIMED_OUT, Status.CORRECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,16 @@ def settle(found: Sequence[Verdict | Open], equal: Callable[[str, str], bool], w
     with ThreadPoolExecutor(workers) as threads:
         answers = dict(zip(questions, threads.map(ask, questions), strict=True))
     return [f.decided(*answers[f.answer, f.reference]) if isinstance(f, Open) else f for f in found]
+
+
+def any_of(
+    items: Sequence[tuple[str, Reference]], grade: Callable[[list[tuple[str, str]]], list[Verdict]]
+) -> list[Verdict]:
+    """The verdict on each (completion, reference); of a reference's several texts the best one counts."""
+    texts = [[wanted] if isinstance(wanted, str) else [*wanted] for _, wanted in items]
+    flat = [(completion, text) for (completion, _), of in zip(items, texts, strict=True) for text in of]
+    verdicts = iter(grade(flat))
+    return [max([next(verdicts) for _ in of], key=lambda v: _RANKS.index(v.status)) for of in texts]
 
 
 def status(equal: bool) -> Status:

@@ -19,7 +19,7 @@ numbers (equality.py)
 expressions
 * without braces and parentheses the same text is equal: \frac{1}{23} is \frac{12}{3}
 * brackets are not compared: (1,2) is [1,2]; tuples go by their commas, whatever is in them
-* sympy's parser reads up to where it understands: 3 \heartsuit is 3
+* sympy's parser reads up to where it understands: 5' is 5
 * values within 1e-4 are equal, and matrices rounded to three digits
 * more than three seconds count as wrong
 

@@ -12,7 +12,7 @@ from functools import cache
 
 from rlvr.graders import Status, Verdict
 from rlvr.graders.math.extract import TemplateName, extract
-from rlvr.graders.math.stages import Open, settle, status
+from rlvr.graders.math.stages import Open, Reference, any_of, settle, status
 from rlvr.graders.math.study.answers import answer_of, reference_of
 from rlvr.graders.math.study.equality import by_strings
 from rlvr.sandbox import Limits, WorkerPool
@@ -55,12 +55,15 @@ class StudyVerifier:
     def confinement(self) -> str:
         return algebra().confinement.name
 
-    def __call__(self, completion: str, reference: str) -> Verdict:
+    def __call__(self, completion: str, reference: Reference) -> Verdict:
         """Timed out: the algebra took longer than three seconds, or too much memory."""
         return self.grade([(completion, reference)])[0]
 
-    def grade(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
+    def grade(self, items: Sequence[tuple[str, Reference]]) -> list[Verdict]:
         """The verdict on each (completion, reference), in order."""
+        return any_of(items, self._each)
+
+    def _each(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
         return settle([self._by_strings(*item) for item in items], algebra().call, algebra().workers)
 
     def _by_strings(self, completion: str, reference: str) -> Verdict | Open:
