@@ -199,7 +199,7 @@ def test_of_a_list_of_answers_any_is_right(tmp_path: Path, grader: str) -> None:
 @pytest.mark.parametrize("answer", [[], [""], [2], [["2"]]])
 def test_a_list_that_is_no_list_of_answers(tmp_path: Path, answer: list[Any]) -> None:
     file = write(tmp_path / "math500.jsonl", {"problem": "1+1", "answer": answer})
-    with pytest.raises(TaskError, match="column 'answer' is .*, not text or a number, nor a list of texts"):
+    with pytest.raises(TaskError, match=r"column 'answer' is .*, not text or a number, nor a list of texts"):
         build_task("math500", source=file)
 
 
