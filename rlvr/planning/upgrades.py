@@ -10,6 +10,9 @@ from rlvr.config import registry
 from rlvr.tasks import TASKS
 from rlvr.tasks.templates import STOPS
 
+# Defaults that keys of tasks had before there were such keys, where they have others now.
+FORMERLY = {"split_by": "text"}
+
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     """A run's configuration in the present form: a preset of algorithms is the algorithm's name, keys that
@@ -45,7 +48,8 @@ def _upgraded_task(task: dict[str, Any]) -> dict[str, Any]:
     if registry.family(name) not in TASKS:
         return task
     new = {key: value for key, value in registry.defaults(TASKS, name).items() if key != "variant"}
-    return new | task
+    former = {key: value for key, value in FORMERLY.items() if key in new}
+    return new | former | task
 
 
 def _brings_stops(data: Mapping[str, Any]) -> bool:

@@ -8,53 +8,44 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from rlvr.graders.math.grader import GraderName, MathVerifier
-from rlvr.graders.math.reading.boxes import boxed
-from rlvr.graders.math.reading.notation import LONGEST_ANSWER, canonical
-from rlvr.graders.math.reading.numbers import rational
+from rlvr.graders.math.study.grader import StudyVerifier
 from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, RowError, load_problems
+from rlvr.tasks.overlap import text_key
+from rlvr.tasks.references import (
+    Answered,
+    Reference,
+    after_mark,
+    answer_column,
+    boxed_in_solution,
+    check,
+    final_answers,
+)
+from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, load_problems
 from rlvr.tasks.templates import MathTemplate, read_as, render
 from rlvr.tasks.templates.chat import Thinking, chat_of
 
-MARK = "####"
+AnyGrader: TypeAlias = GraderName | Literal["study"]
 
 
-def answer_column(row: Row) -> str:
-    """The column `answer`."""
-    return row.text("answer")
+def _known(grader: Any) -> Any:
+    if grader == "paper":
+        raise ValueError(
+            "that grader is called lenient (strict's rules and more); study decides as the study's code does"
+        )
+    return grader
 
 
-def after_mark(row: Row) -> str:
-    """GSM8K: the number after the last #### of the worked solution."""
-    solution = row.text("answer")
-    if MARK not in solution:
-        raise RowError(f"column 'answer' has no {MARK} before the final answer")
-    number = solution.rpartition(MARK)[2].strip()
-    if rational(number) is None:
-        raise RowError(f"column 'answer' has {number!r:.60} after {MARK}, which is no number")
-    return number
-
-
-def boxed_in_solution(row: Row) -> str:
-    r"""Minerva has no answer column: the last \boxed{} of the solution."""
-    answer = boxed(row.text("solution"))
-    if not answer:
-        raise RowError(r"column 'solution' has no \boxed{} with the answer")
-    return answer
-
-
-def final_answers(row: Row) -> str:
-    """OlympiadBench: a list of texts, which together are the answer."""
-    answers = row.value("final_answer")
-    if not isinstance(answers, list) or not answers or not all(isinstance(a, str) for a in answers):
-        raise RowError(f"column 'final_answer' is {answers!r:.60}, not a list of texts")
-    return ", ".join(answers)
+Grader: TypeAlias = Annotated[AnyGrader, BeforeValidator(_known)]
+# Whether an answer may be rounded to the significant digits of a reference that is itself rounded.
+Rounding: TypeAlias = Literal["none", "reference"]
+# What is kept on one side of a split: questions of the same letters, digits and operators, or of equal text.
+SplitBy: TypeAlias = Literal["letters", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ class Benchmark:
     """Where one data set keeps questions and answers. problems: as published, for a recipe's cost."""
 
     question: str
-    reference: Callable[[Row], str]
+    reference: Callable[[Row], Reference]
     problems: int
     hub: Hub | None = None
 
@@ -104,7 +95,7 @@ def gsm8k(
     source: str | None = None,
     train_source: str | None = None,
     template: MathTemplate = "r1_zero",
-    grader: GraderName = "strict",
+    grader: Grader = "strict",
     bad_rows: BadRows = "stop",
     system: str | None = None,
     thinking: Thinking | bool | None = None,
@@ -127,22 +118,52 @@ def gsm8k(
 def omni_math_rule(
     source: str | None = None,
     template: MathTemplate = "r1_zero",
-    grader: GraderName = "strict",
+    grader: Grader = "strict",
     bad_rows: BadRows = "stop",
     train_problems: Annotated[int, Field(ge=1)] = OMNI_TRAIN,
     split_seed: int = 0,
+    split_by: SplitBy = "letters",
     system: str | None = None,
     thinking: Thinking | bool | None = None,
     soundness: SoundnessName = "none",
 ) -> Task:
     """Omni-MATH-Rule: 2,821 rows, by default 2,000 to train on and 821 to test.
 
-    The study's own split is unpublished; this one is drawn by seed, rows of equal text on one side.
+    The study's own split is unpublished; this one is drawn by seed. split_by: which questions stay
+    together, those of the same letters, digits and operators, or of equal text alone.
     """
     loaded = _load("omni_math_rule", source, template, bad_rows)
-    train, test = split_by_text(loaded.problems, train_problems, split_seed)
+    key = text_key if split_by == "letters" else str
+    train, test = split(loaded.problems, train_problems, split_seed, key)
     task = _task("omni_math_rule", train, test, template, grader, loaded.skipped, soundness)
     return replace(task, chat=chat_of("omni_math_rule", template, system, thinking))
+
+
+def minerva_math(
+    source: str | None = None,
+    template: MathTemplate = "r1_zero",
+    grader: Grader = "strict",
+    bad_rows: BadRows = "stop",
+    rounding: Rounding = "none",
+    system: str | None = None,
+    thinking: Thinking | bool | None = None,
+    soundness: SoundnessName = "none",
+) -> Task:
+    """Minerva: 272 problems, of whose references 130 are rounded or scientific numbers.
+
+    rounding: "reference" takes an answer for right that rounds to the reference's significant digits.
+    """
+    if rounding != "none" and grader == "study":
+        raise TaskError(
+            "task minerva_math: rounding=reference goes with grader=strict or lenient; study has the "
+            "tolerance of the study's code. Leave out rounding, or choose another grader"
+        )
+    loaded = _load("minerva_math", source, template, bad_rows)
+    verifier = _verifier(template, grader, rounding == "reference", units=False)
+    return Task(
+        "minerva_math", [], loaded.problems, verifier, template, loaded.skipped,
+        chat=chat_of("minerva_math", template, system, thinking), checker=build_checker(soundness),
+    )  # fmt: skip
 
 
 def _test_only(name: str) -> Callable[..., Task]:
@@ -151,7 +172,7 @@ def _test_only(name: str) -> Callable[..., Task]:
     def build(
         source: str | None = None,
         template: MathTemplate = "r1_zero",
-        grader: GraderName = "strict",
+        grader: Grader = "strict",
         bad_rows: BadRows = "stop",
         soundness: SoundnessName = "none",
         system: str | None = None,
@@ -166,33 +187,40 @@ def _test_only(name: str) -> Callable[..., Task]:
 
 
 math500 = _test_only("math500")
-minerva_math = _test_only("minerva_math")
 olympiadbench = _test_only("olympiadbench")
 aime24 = _test_only("aime24")
 amc23 = _test_only("amc23")
 
 
-def split_by_text(problems: list[Problem], train: int, seed: int) -> tuple[list[Problem], list[Problem]]:
-    """A seeded split with `train` problems on the first side; equal prompts are never parted."""
+def split(
+    problems: list[Problem], train: int, seed: int, key: Callable[[str], str]
+) -> tuple[list[Problem], list[Problem]]:
+    """A seeded split with `train` problems on the first side; prompts of one key are never parted.
+
+    Keys that join more prompts move these alone, and as many at the border between the sides.
+    """
     same: dict[str, list[Problem]] = {}
     for problem in problems:
         same.setdefault(problem.prompt, []).append(problem)
-    clusters = list(same.values())
-    random.Random(f"split/{seed}").shuffle(clusters)
+    shuffled = list(same.values())
+    random.Random(f"split/{seed}").shuffle(shuffled)
+    alike: dict[str, list[Problem]] = {}
+    for cluster in shuffled:
+        alike.setdefault(key(cluster[0].prompt), []).extend(cluster)
     sides: tuple[list[Problem], list[Problem]] = ([], [])
-    for cluster in clusters:
+    for cluster in alike.values():
         sides[len(sides[0]) + len(cluster) > train].extend(cluster)
     return sides
 
 
 def _load(name: str, source: str | None, template: MathTemplate, bad_rows: BadRows) -> Loaded:
     benchmark = BENCHMARKS[name]
+    answered = Answered()
 
     def make(row: Row) -> Problem:
-        reference = benchmark.reference(row)
-        if len(reference) > LONGEST_ANSWER or not canonical(reference):
-            raise RowError(f"the answer {reference!r:.60} is blank or above {LONGEST_ANSWER} characters")
-        question = row.text(benchmark.question)
+        reference, question = benchmark.reference(row), row.text(benchmark.question)
+        check(reference)
+        answered.add(row.number, question, reference)
         return Problem(row.id, render(template, question), reference, question)
 
     return load_problems(name, source, benchmark.hub, make, bad_rows)
@@ -203,9 +231,18 @@ def _task(
     train: Any,
     test: Any,
     template: MathTemplate,
-    grader: GraderName,
+    grader: AnyGrader,
     skipped: int,
     soundness: SoundnessName,
 ) -> Task:
-    verifier, checker = MathVerifier(read_as(template), grader), build_checker(soundness)
+    verifier, checker = _verifier(template, grader), build_checker(soundness)
     return Task(name, train, test, verifier, template, skipped, checker=checker)
+
+
+def _verifier(
+    template: MathTemplate, grader: AnyGrader, rounding: bool = False, units: bool = True
+) -> MathVerifier | StudyVerifier:
+    """units: whether the study's evaluator leaves units out."""
+    if grader == "study":
+        return StudyVerifier(read_as(template), units)
+    return MathVerifier(read_as(template), grader, rounding)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import re
+
 from rlvr.tasks import GeneratedProblems, Problem, Task
 from rlvr.tasks.templates import TEMPLATES
 
+# How a formula is set, and all that is no letter, digit, operator or bracket.
+_SETTING = re.compile(r"\\[()\[\],;:! ]|\\(?:left|right|q?quad|displaystyle|text|mathrm)(?![a-z])")
+_SEPARATOR = re.compile(r"(?<=\d)[^\w+*/=<>^()\[\]|!-]+(?=\d)")
+_MARKS = re.compile(r"(?!\.\d)[^\w+*/=<>^()\[\]|! -]|(?<!\d) | (?!\d)|_")
+_DASHES = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-"})
 
-def normalised(text: str) -> str:
-    """The text without case and with single spaces: problems that are equal so are one problem."""
-    return " ".join(text.casefold().split())
+
+def text_key(text: str) -> str:
+    """The letters, digits, operators and brackets of a text without case: the same for texts that differ in
+    spaces, punctuation or the delimiters of formulas alone. 6+1 is not 6-1, nor 1, 23 the same as 12, 3.
+    """
+    text = _SETTING.sub("", text.casefold().translate(_DASHES))
+    return _MARKS.sub("", _SEPARATOR.sub(" ", text))
 
 
 def question(task: Task, problem: Problem) -> str:
-    """The normalised question of a problem, however the task poses it."""
+    """The question of a problem, however the task poses it, as `text_key` reads it."""
     text = problem.question or problem.prompt
     if not problem.question and (template := TEMPLATES.get(task.template)):  # type: ignore[call-overload]
         before, _, after = template.partition("{question}")
         text = text.removeprefix(before).removesuffix(after)
-    return normalised(text)
+    return text_key(text)
 
 
 def trained_on(trained: Task, measured: Task) -> list[str]:
     """Ids of the measured task's test problems that training may draw: those with the id of a training
-    problem of the same task, or with a training problem's normalised question.
+    problem of the same task, or with a training problem's question, as `text_key` reads it.
 
     Ids count only where they tell problems apart: files of their own for training and test, each numbered
     from 0, do not. Of generated training problems, too many to list, it is known only that the task's own

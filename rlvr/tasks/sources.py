@@ -12,6 +12,7 @@ import gzip
 import json
 import math
 import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ def load_problems(
     """The problems that `make` makes of the rows of data set `name`; `make` raises RowError for a bad row.
 
     Raises TaskError for data that cannot be found or read, for a bad row or an id that was seen before
-    (with bad_rows="skip" these are counted instead), and where no row is left.
+    (with bad_rows="skip" these are counted instead, with one warning), and where no row is left.
     """
     place, rows = find_rows(name, source, hub)
     problems: dict[str, Problem] = {}
@@ -125,6 +126,9 @@ def load_problems(
     if not problems:
         reason = f"all {len(complaints)} rows are bad, first {complaints[0]}" if complaints else "no rows"
         raise TaskError(f"task {name}: {place} holds no problem: {reason}")
+    if complaints:
+        left_out = f"task {name}: {len(complaints)} of {len(complaints) + len(problems)} rows are left out"
+        warnings.warn(f"{left_out} by bad_rows=skip, first {complaints[0]}", stacklevel=2)
     return Loaded(list(problems.values()), len(complaints))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias
@@ -17,7 +16,8 @@ from rlvr.graders import Status, Verdict
 from rlvr.graders.math.equality.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.reading.notation import LONGEST_ANSWER
-from rlvr.sandbox import CallFailed, Limits, WorkerPool
+from rlvr.graders.math.stages import Open, Reference, any_of, settle, status
+from rlvr.sandbox import Limits, WorkerPool
 
 GraderName: TypeAlias = Literal["strict", "lenient"]
 
@@ -81,22 +81,18 @@ class MathVerifier:
     def rules(self) -> Rules:
         return Rules(self.lenient, self.rounding)
 
-    def __call__(self, completion: str, reference: str) -> Verdict:
+    def __call__(self, completion: str, reference: Reference) -> Verdict:
         """Timed out: the algebra took longer than two seconds, or too much memory."""
         return self.grade([(completion, reference)])[0]
 
-    def grade(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """The verdict on each (completion, reference), in order.
+    def grade(self, items: Sequence[tuple[str, Reference]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order."""
+        return any_of(items, self._each)
 
-        What strings leave open goes to all workers at once, each different question one time.
-        """
-        found = [self._by_strings(*item) for item in items]
-        questions = list(dict.fromkeys((f.answer, f.reference) for f in found if isinstance(f, _Open)))
-        with ThreadPoolExecutor(algebra().workers) as threads:
-            decided = dict(zip(questions, threads.map(self._by_algebra, questions), strict=True))
-        return [f.decided(*decided[f.answer, f.reference]) if isinstance(f, _Open) else f for f in found]
+    def _each(self, items: Sequence[tuple[str, str]]) -> list[Verdict]:
+        return settle([self._by_strings(*item) for item in items], self._by_algebra, algebra().workers)
 
-    def _by_strings(self, completion: str, reference: str) -> Verdict | _Open:
+    def _by_strings(self, completion: str, reference: str) -> Verdict | Open:
         start = time.perf_counter()
         answer = extract(completion, self.template, self.lenient)
         if answer is None or len(answer) > LONGEST_ANSWER:
@@ -104,33 +100,8 @@ class MathVerifier:
             return Verdict(Status.UNPARSED, 0.0, shown, time.perf_counter() - start)
         misplaced = self.lenient and extract(completion, self.template, lenient=False) is None
         equal = compare(answer, reference, self.rules)
-        left = _Open(answer, reference, misplaced, time.perf_counter() - start)
-        return left if equal is None else left.decided(_status(equal), 0.0)
+        left = Open(answer, reference, misplaced, time.perf_counter() - start)
+        return left if equal is None else left.decided(status(equal), 0.0)
 
-    def _by_algebra(self, question: tuple[str, str]) -> tuple[Status, float]:
-        """Status and wall time."""
-        start = time.perf_counter()
-        try:
-            status = _status(algebra().call(*question, self.lenient, self.rounding))
-        except CallFailed:
-            status = Status.TIMED_OUT
-        return status, time.perf_counter() - start
-
-
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """The question whether an answer is equal to the reference, and what was spent on it so far."""
-
-    answer: str
-    reference: str
-    misplaced: bool
-    seconds: float
-
-    def decided(self, status: Status, seconds: float) -> Verdict:
-        """The verdict after so many seconds more."""
-        score = 1.0 if status is Status.CORRECT else 0.0
-        return Verdict(status, score, self.answer, self.seconds + seconds, self.misplaced)
-
-
-def _status(equal: bool) -> Status:
-    return Status.CORRECT if equal else Status.WRONG
+    def _by_algebra(self, given: str, wanted: str) -> bool:
+        return bool(algebra().call(given, wanted, self.lenient, self.rounding))

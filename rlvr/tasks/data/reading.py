@@ -12,7 +12,7 @@ from rlvr.tasks.data.columns import Columns, DataError, found_columns, present
 from rlvr.tasks.data.files import rows_of
 from rlvr.tasks.data.parts import Parts, needed, parts_of
 from rlvr.tasks.data.places import File, Side
-from rlvr.tasks.overlap import normalised
+from rlvr.tasks.overlap import text_key
 from rlvr.tasks.sources import BadRows, Row, RowError
 
 # Rows whose columns are looked at before any is used.
@@ -30,7 +30,7 @@ class Item:
     parts: Parts
     columns: Mapping[str, Any]
     side: Side | None
-    key: str  # its normalised question: items of one key are one problem
+    key: str  # its question as `text_key` reads it: items of one key are one problem
 
 
 @dataclass
@@ -122,7 +122,7 @@ def _item(file: File, row: Row, columns: Columns, verifier: str, several: bool) 
     row = replace(row, values={**values, "id": name})
     parts = parts_of(row, columns, verifier)
     side = file.side or _side(values, columns.split)
-    return Item(_place(file, row.number), name, parts, values, side, normalised(parts.question))
+    return Item(_place(file, row.number), name, parts, values, side, text_key(parts.question))
 
 
 def _side(values: Mapping[str, Any], column: str | None) -> Side | None:

@@ -94,7 +94,8 @@ def test_a_bad_row_is_named_or_left_out_and_counted(tmp_path: Path, line: bytes,
     file.write_bytes(b"\n".join([good[0], line, good[1]]) + b"\n")
     with pytest.raises(TaskError, match=rf"sums\.jsonl, row 1: {complaint}.*bad_rows=skip"):
         load(file)
-    loaded = load(file, "skip")
+    with pytest.warns(UserWarning, match=r"1 of 3 rows are left out by bad_rows=skip, first .*row 1"):
+        loaded = load(file, "skip")
     assert ([p.reference for p in loaded.problems], loaded.skipped) == (["2", "4"], 1)
 
 

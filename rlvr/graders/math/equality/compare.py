@@ -220,16 +220,13 @@ class Comparison:
     def _readings(
         self, given: Fraction, given_unit: str, wanted: Fraction, wanted_unit: str
     ) -> Iterator[tuple[Fraction, Fraction]]:
-        """Pairs of values of which one equal pair is enough."""
+        """Pairs of values, on the reference's own scale, of which one equal pair is enough."""
         if not (given_unit and wanted_unit) or units_agree(given_unit, wanted_unit) or self.rules.lenient:
             yield given, wanted
-        if "%" in (given_unit, wanted_unit):  # 8 % is 0.08
-            yield (
-                given / 100 if given_unit == "%" else given,
-                wanted / 100 if wanted_unit == "%" else wanted,
-            )
+        if (given_unit == "%") != (wanted_unit == "%"):  # 8 % is 0.08
+            yield given / 100 if given_unit == "%" else given * 100, wanted
         if self.rules.lenient and abs(wanted) < 1:  # a proportion, perhaps as per cent
-            yield given, wanted * 100
+            yield given / 100, wanted
         if self.rules.lenient and abs(given) < 1:
             yield given * 100, wanted
 
