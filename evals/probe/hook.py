@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from accelerate.utils import broadcast_object_list
 
 from evals.probe.watch import decide
 from evals.records.gap_record import GapRecord, compare, read_records
+from evals.records.measurement import Measurement
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
@@ -32,7 +33,8 @@ class Probe:
     base: the directory of the model that policies are compared with. open_base: an engine that holds it,
     used only where its samples are missing from the store and the live engine holds other weights.
     save_every: training steps between checkpoints, to count `probe.every`. begins_after: the step that the
-    run goes on from; the best policy of a later one is forgotten.
+    run goes on from; the best policy of a later one is forgotten. copied: by task, the ids of problems that
+    are copies of training problems, where that is known.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Probe:
         open_base: Callable[[], Engine],
         save_every: int,
         begins_after: int = 0,
+        copied: Mapping[str, Collection[str]] | None = None,
     ):
         self.instrument = instrument
         self.config: ProbeConfig = instrument.config
@@ -53,6 +56,7 @@ class Probe:
         self.open_base = open_base
         self.base_hash = weight_hash(base)
         self.save_every = save_every
+        self.copied = copied or {}
         self.console = instrument.console
         self.ranks = processes()
         self._bases: dict[str, Reading | None] = {}  # by task, what this process has read of the base
@@ -121,7 +125,13 @@ class Probe:
             return
         base.measurement.write(self.run_dir.base, base.samples)
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
-        self._record(compare(base.measurement, policy.measurement, self.config.k, event.step, drawn))
+        record = compare(base.measurement, policy.measurement, self.config.k, event.step, drawn)
+        self._record(replace(record, contaminated=self._contaminated(policy.measurement)))
+
+    def _contaminated(self, measured: Measurement) -> int | None:
+        """How many of the problems are copies of training problems; None where that is not known."""
+        ids = self.copied.get(measured.conditions.task)
+        return None if ids is None else sum(problem.id in ids for problem in measured.problems)
 
     def _measure_base(self, task: Task, engine: Engine) -> Reading | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)

@@ -47,7 +47,8 @@ class ProbeConfig(Section):
     mode: live samples from the engine that trains; detached leaves jobs for `python -m evals probe`.
     tasks: names, or {name: countdown:3, split: train} for the problems that are trained on.
     stop_r: problems of a policy are sampled until their r-th success, `n` samples at most; base_stop_r:
-    the same for the base. chunk: samples that are drawn and stored together.
+    the same for the base. chunk: samples that are drawn and stored together. drop_contaminated: leave out
+    test problems that are copies of training problems, see `rlvr.tasks.overlap.copies`.
     """
 
     tasks: tuple[ProbedTask, ...] = ()
@@ -65,6 +66,7 @@ class ProbeConfig(Section):
     base_stop_r: Positive | None = None
     chunk: Positive = 512
     seed: int = 0
+    drop_contaminated: bool | None = None
     watch: WatchConfig = WatchConfig()
 
 
