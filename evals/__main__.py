@@ -11,7 +11,8 @@ from rlvr.config.dispatch import dispatch
 from rlvr.core.errors import exit_status
 from rlvr.core.threads import wait_briefly
 
-# name -> what it does; each is the `main` of evals/commands/<name>.py, whose docstring is the help
+# name -> what it does; each is the `main` of evals/commands/<name>.py, or of the module that MODULES names,
+# whose docstring is the help
 COMMANDS = {
     "probe": "hold any model against its base, or take up the jobs of a detached run",
     "passk": "every number that stored counts or samples give, without a model",
@@ -21,26 +22,34 @@ COMMANDS = {
     "perplexity": "perplexities of responses under base and policy",
     "entropy": "the policy at the temperature that gives it the base's entropy",
     "power": "a model sharpened by power sampling, as a control without training",
+    "contamination": "which problems of a task stand among those that another trains on",
     "grade": "grade stored completions again",
     "sound": "how many right answers follow a wrong step, in stored samples",
     "store": "list the sample store, or write one of its sets as a file",
     "export": "merge a policy's adapters into a whole model",
 }
 
+MODULES = {"entropy": "controls.entropy", "power": "controls.power"}
+
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status: that of the command; 2 where there is no such command."""
     if arguments[:1] and arguments[0] in COMMANDS and {"-h", "--help"} & set(arguments[1:]):
         return exit_status(lambda: print(help_of(arguments[0])))
-    listed = "\n".join(f"  {name:<11} {what}" for name, what in COMMANDS.items())
+    listed = "\n".join(f"  {name:<13} {what}" for name, what in COMMANDS.items())
     usage = f"{__doc__}\n\n{listed}\n\nCOMMAND --help says more."
-    return dispatch({name: f"evals.commands.{name}:main" for name in COMMANDS}, usage, arguments)
+    return dispatch({name: f"evals.commands.{_module(name)}:main" for name in COMMANDS}, usage, arguments)
 
 
 def help_of(name: str) -> str:
     """The docstring of a command's module, read without importing what the command needs."""
-    source = Path(__file__).with_name("commands") / f"{name}.py"
+    source = Path(__file__).parent.joinpath("commands", *_module(name).split(".")).with_suffix(".py")
     return ast.get_docstring(ast.parse(source.read_text())) or ""
+
+
+def _module(name: str) -> str:
+    """Of a command, below evals.commands."""
+    return MODULES.get(name, name)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from evals.probe.hook import Probe, is_due
 from evals.probe.jobs import Job, claim, leave, pending, remove
-from evals.probe.plugin import probed_tasks
+from evals.probe.plugin import copied_problems, probed_tasks
 from evals.records.probe_dir import ProbeDir
 from evals.sampling.instrument import Instrument
 from evals.sampling.settings import longest_completion, probe_config
@@ -88,6 +88,7 @@ class _Worker:
             open_base=base.build,
             save_every=config.save_every,
             begins_after=config.steps,
+            copied=copied_problems(config, self.tasks),
         )
 
     def opened(self, model: str | Path, tokenizer: Any = None) -> Sampler:

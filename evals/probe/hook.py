@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from accelerate.utils import broadcast_object_list
 
 from evals.probe.watch import decide
 from evals.records.gap_record import GapRecord, about_sampling, compare, read_records
+from evals.records.measurement import Measurement
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
@@ -33,6 +34,7 @@ class Probe:
     used only where its samples are missing from the store and the live engine holds other weights.
     save_every: training steps between checkpoints, to count `probe.every`. begins_after: the step that the
     run resumes from; the best policy of a later one is forgotten. identify: the hash of a policy's weights.
+    copied: by task, the ids of problems that are copies of training problems, where that is known.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Probe:
         save_every: int,
         begins_after: int = 0,
         identify: Callable[[Path], str] = weight_hash,
+        copied: Mapping[str, Collection[str]] | None = None,
     ):
         self.instrument = instrument
         self.config: ProbeConfig = instrument.config
@@ -55,6 +58,7 @@ class Probe:
         self.base_hash = weight_hash(base)
         self.identify = identify
         self.save_every = save_every
+        self.copied = copied or {}
         self.console = instrument.console
         self.ranks = processes()
         self._bases: dict[str, Reading | None] = {}  # by task, what this process has read of the base
@@ -123,7 +127,13 @@ class Probe:
             return
         base.measurement.write(self.run_dir.base, base.samples)
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
-        self._record(compare(base.measurement, policy.measurement, self.config.k, event.step, drawn))
+        record = compare(base.measurement, policy.measurement, self.config.k, event.step, drawn)
+        self._record(replace(record, contaminated=self._contaminated(policy.measurement)))
+
+    def _contaminated(self, measured: Measurement) -> int | None:
+        """How many of the problems are copies of training problems; None where that is not known."""
+        ids = self.copied.get(measured.conditions.task)
+        return None if ids is None else sum(problem.id in ids for problem in measured.problems)
 
     def _measure_base(self, task: Task, engine: Engine) -> Reading | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)

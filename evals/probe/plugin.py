@@ -18,7 +18,7 @@ from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
-from rlvr.tasks.overlap import trained_on
+from rlvr.tasks.overlap import copies, trained_on, without_copies
 from rlvr.tasks.sources import without_hub
 
 if TYPE_CHECKING:
@@ -43,7 +43,22 @@ def probed_tasks(config: Config) -> list[Task]:
     if twice := {name for name in names if names.count(name) > 1}:
         advice = "is one task under two names: give each task once"
         raise ConfigError("the probe", [Mistake("probe.tasks", ", ".join(sorted(twice)), advice)])
-    return tasks
+    return _uncontaminated(config, tasks) if probe_config(config).drop_contaminated else tasks
+
+
+def _uncontaminated(config: Config, tasks: Sequence[Task]) -> list[Task]:
+    """Without test problems that are copies of training problems. Raises ConfigError where none is left."""
+    trained = build_task(config.task.name, **config.task.options)
+    kept, mistakes = [], []
+    for i, (choice, task) in enumerate(zip(probe_config(config).tasks, tasks, strict=True)):
+        clean = task if choice.split == "train" else without_copies(trained, task)
+        if not len(clean.test):
+            advice = "all of its problems are copies of training problems: nothing is left to probe"
+            mistakes.append(Mistake(f"probe.tasks[{i}]", choice.label, advice))
+        kept.append(clean)
+    if mistakes:
+        raise ConfigError(f"recipe {config.recipe}", mistakes)
+    return kept
 
 
 def check_tasks(config: Config, trained: Task, tasks: Sequence[Task]) -> None:
@@ -120,7 +135,18 @@ def build(context: RunContext) -> CheckpointHook | None:
         open_base=lambda: context.open_engine(context.base),
         save_every=context.config.save_every,
         begins_after=context.begins_after,
+        copied=copied_problems(context.config, context.tasks),
     )
+
+
+def copied_problems(config: Config, tasks: Sequence[Task]) -> dict[str, set[str]]:
+    """By task that is measured, the ids of test problems that are copies of training problems."""
+    trained = build_task(config.task.name, **config.task.options)
+    return {
+        task.name: {copy.problem for copy in copies(trained, task)}
+        for task in tasks
+        if not task.name.endswith("/train")
+    }
 
 
 def closing(run_dir: RunDir) -> list[RenderableType]:

@@ -29,6 +29,7 @@ class GapRecord:
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
     soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a
     wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
+    contaminated: problems that are copies of training problems; None where that was not looked for.
     """
 
     step: int
@@ -72,6 +73,7 @@ class GapRecord:
     base_stop_r: int | None = None
     soundness: str | None = None
     sound: SoundRecord | None = None
+    contaminated: int | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""

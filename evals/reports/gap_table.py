@@ -143,6 +143,16 @@ def _alarms(records: Sequence[GapRecord]) -> str:
     return "".join(lines)
 
 
+def _copies(records: Sequence[GapRecord]) -> str:
+    """A line for each task some of whose problems are trained on in other spelling."""
+    found = {r.task: r for r in records if r.contaminated}
+    return "".join(
+        f"\n! {task}: {r.contaminated} of {r.num_problems} problems are copies of training problems:\n"
+        "  see python -m evals contamination."
+        for task, r in found.items()
+    )
+
+
 def _percent(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"\\[{100 * low:.0f}, {100 * high:.0f}]"
 
@@ -175,5 +185,6 @@ def _caption(records: Sequence[GapRecord]) -> str:
         "gained / lost: problems solved at least once by the policy alone / base alone."
         + _explained(records)
         + _alarms(records)
+        + _copies(records)
         + (STOPPED.format(r=stopped) if stopped else "")
     )

@@ -78,6 +78,8 @@ class ProbeConfig(Section):
     """Samples that are drawn and stored together."""
     seed: int = 0
     """Of the probe's sampling and of the subset."""
+    drop_contaminated: bool | None = None
+    """Leave out test problems that are copies of training problems, see `rlvr.tasks.overlap.copies`."""
     watch: WatchConfig = WatchConfig()
 
 

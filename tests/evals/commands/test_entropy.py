@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from evals.commands import entropy
+from evals.commands.controls import entropy
 from evals.records.files import COUNTS, counts_file, read_about, read_counts, samples_file, stamped
 from evals.sampling.instrument import Instrument, Subject
 from evals.sampling.settings import ProbeConfig

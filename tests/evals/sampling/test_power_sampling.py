@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from evals.commands import power as command
+from evals.commands.controls import power as command
 from evals.records.files import read_counts
 from evals.sampling.likelihood import Response, token_logprobs
 from evals.sampling.power_sampling import Draft, PowerEngine, log_ratio
