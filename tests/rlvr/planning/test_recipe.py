@@ -302,7 +302,7 @@ def test_help_lists_everything_that_can_be_given(capsys: pytest.CaptureFixture[s
     assert ["algorithm.kl.estimator", "k1", "|", "k2", "|", "k3"] in lines
     # A builder's own default, not that of the section's class.
     assert re.search(r"^dapo: clip.low=0.2 clip.high=0.28 ", said, re.MULTILINE)
-    assert re.search(r"^math500, minerva_math, .*: source=none template=r1_zero ", said, re.MULTILINE)
+    assert re.search(r"^math500, olympiadbench, .*: source=none template=r1_zero ", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
