@@ -12,7 +12,7 @@ from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, newest_valid
 from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
 from rlvr.hooks.loading import factories
-from rlvr.planning.recipe import upgraded
+from rlvr.planning.upgrade import upgraded
 
 # Keys that may differ between the parts of one run: they do not change what a step computes.
 FREE = (
