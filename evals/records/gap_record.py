@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evals.estimators.counts import Counts
 from evals.estimators.gap import closed_fraction, pass_at_k_difference
 from evals.estimators.gap import gap as estimate_gap
 from evals.estimators.passk import ks_up_to
-from evals.estimators.solvability import equal_draws, ledger
+from evals.estimators.solvability import Ledger, equal_draws, ledger
 from evals.records.conditions import Conditions, check_comparable
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
@@ -134,10 +135,7 @@ def read_record(row: Mapping[str, Any], where: str) -> GapRecord:
 
 
 def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_drawn: int) -> GapRecord:
-    """Holds a policy's measurement against the base's at K = k.
-
-    Raises ConditionsError where they were not measured alike.
-    """
+    """Holds a policy's measurement against the base's at K = k. Raises ConditionsError where not alike."""
     check_comparable(base.conditions, policy.conditions)
     about, p = policy.conditions, policy.counts
     # The same samples of the same model are one measurement, whose differences are 0 for certain.
@@ -149,9 +147,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
     base_at_k = base_curve[ks.index(k)]
     coverage_k = min(k, b.largest_k, p.largest_k)
     lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
-    # Who solved how many problems is compared only at equally many samples of every problem.
-    alike = equal_draws(base.counts, policy.counts)
-    solved = ledger(base.counts.correct, policy.counts.correct) if alike else None
+    solved = _ledger(base.counts, policy.counts)
     shares = _shares(policy.shares)
     return GapRecord(
         step=step,
@@ -210,6 +206,11 @@ def about_sampling(about: Conditions) -> dict[str, Any]:
     """How tokens were drawn, as JSON has it; without `stop` where there is none."""
     fields = {name: getattr(about, name) for name in ("temperature", "top_p", "max_new_tokens")}
     return fields | ({"stop": list(about.stop)} if about.stop else {})
+
+
+def _ledger(base: Counts, policy: Counts) -> Ledger | None:
+    """Who solved how many problems: compared only at equally many samples of every problem."""
+    return ledger(base.correct, policy.correct) if equal_draws(base, policy) else None
 
 
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:

@@ -17,6 +17,8 @@ WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
 FREE = ("recipe", "run_dir", "resume", "seed", "keep_last", "monitor")
 # Differing keys that an arm's name may carry.
 NAMED_KEYS = 2
+# Letters of such a key's value.
+BRIEF = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +147,8 @@ def _telling(title: str, run: Run, namesakes: Sequence[Run]) -> str:
         differing.remove("step")
     values = [[one.get(key) for key in differing] for one in told]
     own = namesakes.index(run)
-    if not 0 < len(differing) <= NAMED_KEYS or values.count(values[own]) > 1:
+    told_briefly = all(len(str(value)) <= BRIEF for one in values for value in one)
+    if not (0 < len(differing) <= NAMED_KEYS and told_briefly) or values.count(values[own]) > 1:
         recipes = [Path(other.config.recipe).stem for other in namesakes]
         if recipes.count(recipes[own]) > 1:
             return f"{title} ({chr(ord('A') + own)})"

@@ -56,6 +56,8 @@ def samples_drawn(arm: Arm, step: int) -> list[float]:
 
 
 MOST_BANDS = 3
+# Letters of a name in a path; what tells names apart stands before it.
+LONGEST_NAME = 80
 
 STEPS = Against("steps", "training step", lambda arm, step: [float(step)] * len(arm.runs))
 SAMPLES = Against("samples", "samples drawn in training", samples_drawn)
@@ -165,7 +167,7 @@ def smooth(values: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 def plain(name: str) -> str:
     """A name that can stand in a path and in an id."""
-    return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)
+    return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)[:LONGEST_NAME]
 
 
 def _estimated(label: str, line: Callable[[Look], Line], curve: numbers.Curve) -> Series:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.__main__ import COMMANDS
+from evals.__main__ import COMMANDS, MODULES
 from evals.__main__ import main as evals
 from evals.commands.frame import InDirectory, InFile, OutDirectory, OutFile, OutSubdirectory, command
 from rlvr.config.errors import Mistake
@@ -29,7 +29,9 @@ def test_every_command_has_help_and_names_every_mistake(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = inspect.cleandoc(importlib.import_module(f"evals.commands.{name}").__doc__ or "")
+    said = inspect.cleandoc(
+        importlib.import_module(f"evals.commands.{MODULES.get(name, name)}").__doc__ or ""
+    )
     for arguments in (["--help"], ["-h"], ["nonsense=1", "--help"]):
         assert ended(capsys, name, *arguments) == (0, f"{said}\n", "")
     status, out, err = ended(capsys, name, "nonsense=1", "other_nonsense=2")

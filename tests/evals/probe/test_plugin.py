@@ -45,7 +45,7 @@ def test_what_a_probed_task_sets_itself_stays() -> None:
     tasks = "probe.tasks=[{name: omni_math_rule, template: qwen_boxed}, countdown:3]"
     omni, countdown = probed("recipe=grpo_qwen7b", tasks, "task.split_seed=4")
     assert (omni["template"], omni["split_seed"]) == ("qwen_boxed", 4)
-    assert countdown == {"train_problems": 1800, "test_problems": 200}
+    assert countdown == {"train_problems": 1800, "test_problems": 200, "soundness": "steps"}
 
 
 def test_a_variant_takes_over_what_means_the_same() -> None:

@@ -60,3 +60,12 @@ def test_all_mistakes_are_named_at_once(folder: Path, capsys: pytest.CaptureFixt
     (write_run(folder / "unprobed", "recipe=rloo_tiny") / "probe.jsonl").unlink()
     assert command.main(["empty", "unprobed", "out=report"]) == 2
     assert "2 mistakes" in capsys.readouterr().err
+
+
+def test_arms_that_differ_in_a_long_setting_are_named_after_their_recipes(folder: Path) -> None:
+    """Such a value is no name, of an arm or of a file."""
+    several = "probe.tasks=[countdown:3, countdown:4, {name: countdown:3, split: train}]"
+    write_run(folder / "a", "recipe=grpo_tiny")
+    write_run(folder / "b", "recipe=grpo_sound_tiny", several)
+    assert command.main(["a", "b", "out=report"]) == 0
+    assert (folder / "report" / "histogram-countdown-3-1-grpo_sound.png").is_file()

@@ -26,9 +26,11 @@ def test_tasks_on_the_card(untrained: Path, tmp_path: Path) -> None:
         "template": "r1_zero",
         "stop": ["</answer>", " User:", "\nUser:"],
         "grader": math.grader,
+        "soundness": None,
         "confinement": choose(allow_unsafe=True).name,
         "skipped": 1,
     }
     trained, probed = (card["tasks"][user]["countdown:3"] for user in ("training", "probe"))
+    assert trained["soundness"] == "steps-1" and card["contamination"] == {"amc23": 0, "countdown:3": 0}
     assert trained["confinement"] is None and trained["data"] != probed["data"]
     assert json.loads(json.dumps(card)) == card
