@@ -61,8 +61,8 @@ def beside_math_verify(rounds: int) -> None:
         tails = [1e3 * quantiles(seconds, n=100)[98] for seconds in (own, other)]
         row(
             f"strict, {title}, {len(group)} pairs: time / math-verify",
-            f"{sum(own) / sum(other):.2f} in all, {middle:.2f} in the median; p50 {1e3 * median(own):.2f} ms, "
-            f"p99 {tails[0]:.0f} ms (math-verify {tails[1]:.0f} ms)",
+            f"{sum(own) / sum(other):.2f} in all, {middle:.2f} in the median; "
+            f"p50 {1e3 * median(own):.2f} ms, p99 {tails[0]:.0f} ms (math-verify {tails[1]:.0f} ms)",
         )
 
 
