@@ -57,9 +57,8 @@ bench: install-test ## a training step held against TRL's, see benchmarks/README
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/against_trl.py $(ARGS)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/peak_memory.py
 
-bench-verifiers: install-test ## precision, recall and times of the strict math grader, times of the others
-	$(BIN)/python benchmarks/verifiers.py $(ARGS)
-	$(BIN)/python benchmarks/programs.py $(ARGS)
+bench-verifiers: install-test ## every goal of the graders: right, forged, fast (ARGS="--before REV --oracle FILE")
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/verifiers.py $(ARGS)
 
 bench-checkers: install-test ## how fast the checkers of reasoning are, and re-grading of stored samples
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/checkers.py $(ARGS)

@@ -42,7 +42,10 @@ DATA_SETS = ("chain_sum", "countdown", "simple_integration", "spiral_matrix")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, help="times that every verdict is made")
-    rounds = parser.parse_args().rounds
+    report(parser.parse_args().rounds)
+
+
+def report(rounds: int) -> None:
     confinement = choose()
     print(f"workers: {confinement.name}")
     code = CodeVerifier(confinement, workers=1)

@@ -46,8 +46,11 @@ def settle(found: Sequence[Verdict | Open], equal: Callable[[str, str], bool], w
         return decision, time.perf_counter() - start
 
     questions = list(dict.fromkeys((f.answer, f.reference) for f in found if isinstance(f, Open)))
-    with ThreadPoolExecutor(workers) as threads:
-        answers = dict(zip(questions, threads.map(ask, questions), strict=True))
+    if len(questions) < 2:  # a thread costs more than what strings decide
+        answers = {question: ask(question) for question in questions}
+    else:
+        with ThreadPoolExecutor(workers) as threads:
+            answers = dict(zip(questions, threads.map(ask, questions), strict=True))
     return [f.decided(*answers[f.answer, f.reference]) if isinstance(f, Open) else f for f in found]
 
 
@@ -55,6 +58,9 @@ def any_of(
     items: Sequence[tuple[str, Reference]], grade: Callable[[list[tuple[str, str]]], list[Verdict]]
 ) -> list[Verdict]:
     """The verdict on each (completion, reference); of a reference's several texts the best one counts."""
+    plain = [(completion, wanted) for completion, wanted in items if isinstance(wanted, str)]
+    if len(plain) == len(items):
+        return grade(plain)
     texts = [[wanted] if isinstance(wanted, str) else [*wanted] for _, wanted in items]
     flat = [(completion, text) for (completion, _), of in zip(items, texts, strict=True) for text in of]
     verdicts = iter(grade(flat))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +31,7 @@ from rlvr.graders.math.reading.units import units_agree
 
 # The lenient grader takes numbers for equal within this relative distance.
 LENIENT_TOLERANCE = Fraction(1, 10_000)
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 # Longer lists are compared in the order in which they stand, so that no answer takes quadratic time.
 MOST_ITEMS = 64
 
@@ -55,6 +57,8 @@ def compare(
     """
     if given.strip() == wanted.strip():
         return True
+    if _WHOLE.fullmatch(given) and _WHOLE.fullmatch(wanted):
+        return int(given) == int(wanted)
     one, other = shape_of(given), shape_of(wanted)
     equal = Comparison(Rules(False, rules.rounding), same, value).of(one, other)
     if rules.lenient and equal is not True:

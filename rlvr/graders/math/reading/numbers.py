@@ -43,19 +43,20 @@ def rational(text: str) -> Fraction | None:
     """
     if _PLAIN.fullmatch(text):
         return Fraction(int(text))
-    if _THOUSANDS.fullmatch(text):
+    if "," in text and _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     if m := _SCIENTIFIC.fullmatch(text):
         return Fraction(m["mantissa"].rstrip(".")) * _ten(m["e"] or m["braced"] or m["digit"] or "0")
     if m := _POWER_OF_TEN.fullmatch(text):
         return _signed(m["sign"], _ten(m["braced"] or m["digit"]))
-    if m := _QUOTIENT.fullmatch(text):
+    fraction = "\\frac" in text
+    if (fraction or "/" in text) and (m := _QUOTIENT.fullmatch(text)):
         over, under = (Fraction((m[x] or m[y]).rstrip(".")) for x, y in ("ac", "bd"))
         return _signed(m["sign"], over / under) if under else None
-    if m := _MIXED.fullmatch(text):
+    if fraction and (m := _MIXED.fullmatch(text)):
         whole, part, parts = (int(m[key]) for key in ("whole", "a", "b"))
         return _signed(m["sign"], whole + Fraction(part, parts)) if part < parts else None
-    return _repeating(text)
+    return _repeating(text) if "." in text else None
 
 
 def _repeating(text: str) -> Fraction | None:

@@ -32,6 +32,8 @@ def depths(text: str) -> list[int]:
 
 def split(text: str, separators: str) -> list[str]:
     r"""Parts between separators outside all brackets: single characters, or one command such as \cup."""
+    if not any(part in text for part in ([separators] if separators[0] == "\\" else separators)):
+        return [text]
     pattern = re.escape(separators) + r"(?![a-zA-Z])" if separators[0] == "\\" else f"[{separators}]"
     cuts = top(text, re.compile(pattern))
     starts, ends = [0, *(m.end() for m in cuts)], [*(m.start() for m in cuts), len(text)]
