@@ -10,6 +10,7 @@ task.grader=lenient; split says which of the task's problems the ids name, test 
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,8 @@ class Grading(Section):
 def main(settings: Grading) -> None:
     """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
     task = build_task(settings.task.name, **settings.task.options)
+    for note in task.notes:
+        print(f"{task.name}: {note}", file=sys.stderr)
     rows = read_samples(settings.samples, task.test if settings.split == "test" else task.train)
     graded = grade(task, rows)
     write_text(settings.out, "".join(json.dumps(row) + "\n" for row in graded))

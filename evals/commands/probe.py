@@ -12,6 +12,7 @@ in $RLVR_STORE: interrupted, the same command resumes where it stopped, and no m
   stop_r=          stop a problem of the model at its r-th success; base_stop_r= the same for the base
   max_problems=    a seeded subset of the problems
   max_new_tokens=  by default what the models' context leaves, 16,384 at most
+  stop='["x"]'     strings that end a completion; by default those of the template, [] is none
   temperature=0.6 top_p=0.95 seed=0 chunk=512 engine.name=hf|vllm engine.dtype=float32 task.KEY=VALUE
   dry_run=true     print the plan alone
 

@@ -36,6 +36,8 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
     Raises PairError, ConditionsError, ModelError, TaskError or EngineError.
     """
     task = build_task(pair.task.name, **pair.task.options)
+    for note in task.notes if processes().is_main_process else ():
+        console.print(f"{task.name}: {note}", highlight=False, markup=False)
     sides = [_Side(pair.base, task, pair), _Side(pair.model, task, pair)]
     base, policy = sides
     tokens = config.max_new_tokens or min(side.room for side in sides)

@@ -106,7 +106,8 @@ class NumberVerifier(AnswerVerifier):
 
 
 def number_of(text: str) -> Fraction | None:
-    """The number that a text is, or the only one in it; None for none or several."""
+    """The number that a text is, that stands behind its last equals sign, or that is the only one in it."""
+    text = text.rpartition("=")[2]
     if (value := rational(compact(canonical(text)))) is not None:
         return value
     found = _SIGNED.findall(text) if len(text) <= LONGEST_NUMBER else []

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlvr.tasks import TASKS
+
 NAME = "data"
 PLAIN = (".jsonl", ".json", ".csv", ".tsv")
 SUFFIXES = (*PLAIN, *(f"{suffix}.gz" for suffix in PLAIN), ".parquet")
+_RESULT = re.compile(r"[^/]*@[0-9a-f]{8}(/train)?")
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 # What another data set shares with the one that is trained on: how problems are posed and graded.
 POSING = frozenset({
@@ -20,7 +23,12 @@ POSING = frozenset({
 
 
 def is_path(name: str) -> bool:
-    """Whether a task's name is a path: of a data file, of a directory, or ORGANISATION/NAME on the hub."""
+    """Whether a task's name is a path: of a data file, of a directory, or ORGANISATION/NAME on the hub.
+
+    The names that results have, such as countdown:3/train or mine@0a1b2c3d/train, are none.
+    """
+    if name.partition(":")[0] in TASKS or _RESULT.fullmatch(name):
+        return False
     return name.endswith(SUFFIXES) or os.sep in name
 
 

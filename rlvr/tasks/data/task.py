@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
@@ -89,13 +91,26 @@ def make(**options: Any) -> Made:
     if options["template"] not in (*TEMPLATES, CHAT):
         state.append(read_template(options["template"]).name)
     written = json.dumps(options, sort_keys=True, default=lambda section: section.model_dump())
-    return _made(json.dumps(state), written, _Held(files, options))
+    with _uncollected():
+        return _made(json.dumps(state), written, _Held(files, options))
 
 
 def remade(options: Mapping[str, Any]) -> Made:
     """The same of keys as a configuration has them."""
     checked = registry.schema(TASKS, NAME).model_validate(options)
     return make(**{field: getattr(checked, field) for field in type(checked).model_fields})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would go through rows again and again that all stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Held:

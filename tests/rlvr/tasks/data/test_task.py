@@ -13,6 +13,7 @@ from rlvr.graders import Status
 from rlvr.planning.recipe import load_config
 from rlvr.sandbox import Confinement
 from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks.data.names import is_path, spelled_out
 from rlvr.tasks.data.task import remade
 from rlvr.tasks.overlap import trained_on
 
@@ -84,6 +85,7 @@ SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "int
         ("exact", {"answer": "São Paulo"}, {}, "Answer: Sa\u0303o  Paulo", "Answer: são paulo", ""),
         ("exact", {"answer": ["Yes", "Y"]}, {"ignore_case": True}, "y", "no", "<think>yes</think>"),
         ("number", {"answer": 2.5}, {}, "The answer is 5/2 km.", "The answer is 2.51", "Answer: 2 or 3"),
+        ("number", {"answer": "1e3"}, {}, "998 + 2 = 1,000", "1000 + 1 = 1001", "x = y"),
         ("number", {"answer": "100"}, {"tolerance": 0.01}, "Answer: 100.9", "Answer: 101.1", "none"),
         ("choice", {"answer": "B", "choices": CHOICES}, {}, "Answer: (B) blue", "Answer: A", "Answer: pink"),
         ("choice", {"answer": 2, "choices": CHOICES}, {}, "Green.", "b", "Answer: D"),
@@ -237,6 +239,19 @@ def test_the_recipe_takes_a_path_and_the_probe_the_same_keys(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"task\.path = .*\n +.*row 0: column 'answer' is empty") as caught:
         load_config(["recipe=grpo_tiny", *given])
     assert caught.value.status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("mine.csv", True), ("dir/mine.jsonl.gz", True), ("./mine", True), ("someone/sums", True),
+        ("countdown:3", False), ("countdown:3/train", False), ("mine@0a1b2c3d", False),
+        ("mine@0a1b2c3d/train", False), ("my_task:sums", False), ("mine", False),
+    ],
+)  # fmt: skip
+def test_which_names_are_paths(name: str, path: bool) -> None:
+    assert is_path(name) == path
+    assert spelled_out({"name": name}) == ({"name": "data", "path": name} if path else {"name": name})
 
 
 def test_a_mixture_of_own_data(tmp_path: Path) -> None:
