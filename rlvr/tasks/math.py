@@ -30,7 +30,7 @@ from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, load_problems
 from rlvr.tasks.templates import MathTemplate, read_as, render
 from rlvr.tasks.templates.chat import Thinking, chat_of
 
-AnyGrader: TypeAlias = GraderName | Literal["study"]
+AnyGrader: TypeAlias = Literal["strict", "lenient", "study"]
 
 
 def _known(grader: Any) -> Any:

@@ -241,7 +241,8 @@ def _rounded(count: int) -> str:
 
 def _sampling(side: Side) -> str:
     c = side.conditions
-    return f"temperature {c.temperature:g}, top-p {c.top_p:g}, at most {c.max_new_tokens} tokens"
+    ended = f", ended at {' or '.join(map(repr, c.stop))}" if c.stop else ""
+    return f"temperature {c.temperature:g}, top-p {c.top_p:g}, at most {c.max_new_tokens} tokens{ended}"
 
 
 def _size(side: Side) -> str:

@@ -137,10 +137,11 @@ def _measured(study: Study, task: str) -> list[str]:
     for arm in study.on(task):
         base, policy = arm.bases(task)[0], arm.policies(task)[0]
         about = policy.conditions
+        ended = f", ended at {' or '.join(map(repr, about.stop))}" if about.stop else ""
         lines[
             f"{len(policy.problems)} problems, {policy.counts.n_max} samples each ({base.counts.n_max} of "
             f"the base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
-            f"{about.max_new_tokens} tokens, template {about.template}, grader {about.grader}"
+            f"{about.max_new_tokens} tokens{ended}, template {about.template}, grader {about.grader}"
             + (f", reasoning by {policy.soundness}" if policy.soundness else "")
         ] = None
     return list(lines)
