@@ -5,6 +5,7 @@ Imports nothing heavy, so that a recipe is checked in an instant.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import TASKS, Task, TaskError, build_task
-from rlvr.tasks.overlap import trained_on
+from rlvr.tasks.overlap import text_key, trained_on
 from rlvr.tasks.sources import without_hub
 
 if TYPE_CHECKING:
@@ -58,6 +59,12 @@ def check_tasks(config: Config, trained: Task, tasks: Sequence[Task]) -> None:
                 "is trained on"
             )
             mistakes.append(Mistake(f"probe.tasks[{i}]", choice.label, advice))
+        elif choice.split == "test" and (near := trained_on(trained, task, text_key)):
+            warnings.warn(
+                f"probe.tasks[{i}] {choice.label}: {len(near)} of its {len(task.test)} problems differ from "
+                f"a training problem in spelling alone (ids {', '.join(near[:5])})",
+                stacklevel=2,
+            )
     if mistakes:
         raise ConfigError(f"recipe {config.recipe}", mistakes)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from rlvr.graders.math.grader import GraderName, MathVerifier
+from rlvr.graders.math.grader import MathVerifier
 from rlvr.graders.math.study.grader import StudyVerifier
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.overlap import text_key
@@ -28,13 +29,20 @@ from rlvr.tasks.references import (
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, load_problems
 from rlvr.tasks.templates import TemplateName, render
 
-AnyGrader: TypeAlias = GraderName | Literal["study"]
+AnyGrader: TypeAlias = Literal["strict", "lenient", "study"]
+
+
+class KeysError(TaskError):
+    """Two keys of a task that do not go together."""
+
+    status = 2
 
 
 def _known(grader: Any) -> Any:
     if grader == "paper":
-        raise ValueError(
-            "that grader is called lenient (strict's rules and more); study decides as the study's code does"
+        raise PydanticCustomError(
+            "renamed",
+            "that grader is called lenient (strict's rules and more); study decides as the study's code does",
         )
     return grader
 
@@ -140,7 +148,7 @@ def minerva_math(
     rounding: "reference" takes an answer for right that rounds to the reference's significant digits.
     """
     if rounding != "none" and grader == "study":
-        raise TaskError(
+        raise KeysError(
             "task minerva_math: rounding=reference goes with grader=strict or lenient; study has the "
             "tolerance of the study's code. Leave out rounding, or choose another grader"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from rlvr.tasks import GeneratedProblems, Task
 
@@ -21,9 +22,14 @@ def text_key(text: str) -> str:
     return _MARKS.sub("", _SEPARATOR.sub(" ", text))
 
 
-def trained_on(trained: Task, measured: Task) -> list[str]:
+def normalised(text: str) -> str:
+    """The text without case and with single spaces: problems that are equal so are one problem."""
+    return " ".join(text.casefold().split())
+
+
+def trained_on(trained: Task, measured: Task, key: Callable[[str], str] = normalised) -> list[str]:
     """Ids of the measured task's test problems that training may draw: those with the id of a training
-    problem of the same task, or with a training problem's text, as `text_key` reads it.
+    problem of the same task, or with the key of a training problem's text.
 
     Ids count only where they tell problems apart: files of their own for training and test, each numbered
     from 0, do not. Of generated training problems, too many to list, it is known only that the task's own
@@ -39,13 +45,13 @@ def trained_on(trained: Task, measured: Task) -> list[str]:
         same = part.name.partition("#")[0] == measured.name
         if not isinstance(part.train, GeneratedProblems):
             ids |= tells & {problem.id for problem in part.train} if same else set()
-            texts |= {text_key(problem.prompt) for problem in part.train}
+            texts |= {key(problem.prompt) for problem in part.train}
         elif same:
-            held_out = {text_key(problem.prompt) for problem in part.test}
+            held_out = {key(problem.prompt) for problem in part.test}
     return [
         problem.id
         for problem in measured.test
         if problem.id in ids
-        or (text := text_key(problem.prompt)) in texts
+        or (text := key(problem.prompt)) in texts
         or (held_out is not None and text not in held_out)
     ]
