@@ -5,6 +5,7 @@ Imports nothing heavy, so that a recipe is checked in an instant.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
-from rlvr.tasks.overlap import copies, trained_on, without_copies
+from rlvr.tasks.overlap import copies, text_key, trained_on, without_copies
 from rlvr.tasks.sources import without_hub
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ def check_tasks(config: Config, trained: Task, tasks: Sequence[Task]) -> None:
                 "is trained on"
             )
             mistakes.append(Mistake(f"probe.tasks[{i}]", choice.label, advice))
+        elif choice.split == "test" and (near := trained_on(trained, task, text_key)):
+            warnings.warn(
+                f"probe.tasks[{i}] {choice.label}: {len(near)} of its {len(task.test)} problems differ from "
+                f"a training problem in spelling alone (ids {', '.join(near[:5])})",
+                stacklevel=2,
+            )
     if mistakes:
         raise ConfigError(f"recipe {config.recipe}", mistakes)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from rlvr.graders.math.grader import GraderName, MathVerifier
+from rlvr.graders.math.grader import MathVerifier
 from rlvr.graders.math.study.grader import StudyVerifier
 from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
@@ -33,10 +34,17 @@ from rlvr.tasks.templates.chat import Thinking, chat_of
 AnyGrader: TypeAlias = Literal["strict", "lenient", "study"]
 
 
+class KeysError(TaskError):
+    """Two keys of a task that do not go together."""
+
+    status = 2
+
+
 def _known(grader: Any) -> Any:
     if grader == "paper":
-        raise ValueError(
-            "that grader is called lenient (strict's rules and more); study decides as the study's code does"
+        raise PydanticCustomError(
+            "renamed",
+            "that grader is called lenient (strict's rules and more); study decides as the study's code does",
         )
     return grader
 
@@ -154,7 +162,7 @@ def minerva_math(
     rounding: "reference" takes an answer for right that rounds to the reference's significant digits.
     """
     if rounding != "none" and grader == "study":
-        raise TaskError(
+        raise KeysError(
             "task minerva_math: rounding=reference goes with grader=strict or lenient; study has the "
             "tolerance of the study's code. Leave out rounding, or choose another grader"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rlvr.tasks import GeneratedProblems, Problem, Task
@@ -44,6 +44,11 @@ def text_key(text: str) -> str:
     return _MARKS.sub("", _SEPARATOR.sub(" ", text))
 
 
+def normalised(text: str) -> str:
+    """The text without case and with single spaces: problems that are equal so are one problem."""
+    return " ".join(text.casefold().split())
+
+
 def question(task: Task, problem: Problem) -> str:
     """The question of a problem, however the task poses it; the whole prompt where that is not known."""
     text = problem.question or problem.prompt
@@ -53,9 +58,9 @@ def question(task: Task, problem: Problem) -> str:
     return text
 
 
-def trained_on(trained: Task, measured: Task) -> list[str]:
+def trained_on(trained: Task, measured: Task, key: Callable[[str], str] = normalised) -> list[str]:
     """Ids of the measured task's test problems that training may draw: those with the id of a training
-    problem of the same task, or with a training problem's question, as `text_key` reads it.
+    problem of the same task, or with the key of a training problem's question.
 
     Ids count only where they tell problems apart: files of their own for training and test, each numbered
     from 0, do not. Of generated training problems, too many to list, it is known only that the task's own
@@ -71,14 +76,14 @@ def trained_on(trained: Task, measured: Task) -> list[str]:
         same = part.name.partition("#")[0] == measured.name
         if not isinstance(part.train, GeneratedProblems):
             ids |= tells & {problem.id for problem in part.train} if same else set()
-            texts |= {text_key(question(part, problem)) for problem in part.train}
+            texts |= {key(question(part, problem)) for problem in part.train}
         elif same:
-            held_out = {text_key(question(part, problem)) for problem in part.test}
+            held_out = {key(question(part, problem)) for problem in part.test}
     return [
         problem.id
         for problem in measured.test
         if problem.id in ids
-        or (text := text_key(question(measured, problem))) in texts
+        or (text := key(question(measured, problem))) in texts
         or (held_out is not None and text not in held_out)
     ]
 

@@ -71,11 +71,14 @@ def test_no_tiny_recipe_trains_on_what_it_probes(name: str) -> None:
 
 def test_no_7b_recipe_trains_on_what_it_probes(data: Path) -> None:
     for name in ("grpo_qwen7b", "study/grpo_qwen7b"):
-        check(f"recipe={name}", f"task.source={data / 'math'}")
+        with pytest.warns(
+            UserWarning, match="math500: 1 of its 500 problems differ from a training problem in"
+        ):
+            check(f"recipe={name}", f"task.source={data / 'math'}")
 
 
 @pytest.mark.parametrize(
-    ("given", "shared"), [("train_problems: 2000, split_seed: 1", 588), ("train_problems: 100", 1900)]
+    ("given", "shared"), [("train_problems: 2000, split_seed: 1", 589), ("train_problems: 100", 1900)]
 )
 def test_probing_what_is_trained_on_is_refused(data: Path, given: str, shared: int) -> None:
     tasks = f"probe.tasks=[{{name: omni_math_rule, {given}}}]"

@@ -237,8 +237,9 @@ def test_rounding_is_for_minerva(tmp_path: Path) -> None:
         assert task.verifier(r"\boxed{1.571}", "1.6").correct is right
         versions.add(task.grader)
     assert len(versions) == 2  # verdicts are stored by it
-    with pytest.raises(TaskError, match="rounding=reference goes with grader=strict or lenient"):
+    with pytest.raises(TaskError, match="rounding=reference goes with grader=strict or lenient") as refused:
         build_task("minerva_math", source=file, grader="study", rounding="reference")
+    assert refused.value.status == 2
     with pytest.raises(ValueError, match="rounding"):
         build_task("amc23", source=file, rounding="reference")
 
