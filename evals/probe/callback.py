@@ -111,7 +111,9 @@ class ProbeCallback(TrainerCallback):
         run_dir = self._directory(args)
         self.tasks = self.tasks or probed_tasks(self._with_tasks(args, state))
         config = self.engine_config or EngineConfig()
-        base = open_model(self.base, config, args.device, tokenizer).fit(self.tasks, self.max_new_tokens)
+        base = open_model(self.base, config, args.device, tokenizer)
+        self.tasks = [base.posed(task) for task in self.tasks]
+        base.fit(self.tasks, self.max_new_tokens)
         self._base = base
         if state.is_world_process_zero:
             self._foreign = ForeignRun(run_dir, self._with_tasks(args, state), state.global_step)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from evals.records.probe_dir import RECORDS, ProbeDir
 from evals.sampling.settings import ProbeConfig, ProbedTask, longest_completion, probe_config
 from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.registry import PluginError, is_plugin
+from rlvr.config.registry import PluginError, family, is_plugin
 from rlvr.config.schema import Config
 from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
@@ -147,7 +147,10 @@ def build(context: RunContext) -> CheckpointHook | None:
 
 
 def copied_problems(config: Config, tasks: Sequence[Task]) -> dict[str, set[str]]:
-    """By task that is measured, the ids of test problems that are copies of training problems."""
+    """By task that is measured, the ids of test problems that are copies of training problems; empty where
+    another trainer trained on data that is not known here."""
+    if family(config.task.name) not in TASKS and not is_plugin(TASKS, config.task.name):
+        return {}
     trained = build_task(config.task.name, **config.task.options)
     return {
         task.name: {copy.problem for copy in copies(trained, task)}
