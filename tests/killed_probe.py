@@ -10,7 +10,7 @@ from rich.console import Console
 
 from evals.records.measurement import Measurement
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Measuring, Plan, make_plan
+from evals.sampling.measure import Plan, SamplingJob, make_plan
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.engines.hf import HFEngine
@@ -45,7 +45,7 @@ def measure(root: str, log: str, problems: int) -> Measurement:
     base = embedded_base("countdown")
     tokenizer = load_tokenizer(base)
     engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
-    measuring = Measuring(plan(problems), SampleSet(Path(root), KEY), Noting(engine, Path(log)))  # type: ignore[arg-type]
+    measuring = SamplingJob(plan(problems), SampleSet(Path(root), KEY), Noting(engine, Path(log)))  # type: ignore[arg-type]
     measuring.run(Display("", 1, 0, Console(quiet=True)))
     return measuring.counted()
 

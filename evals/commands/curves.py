@@ -23,7 +23,7 @@ from evals.estimators.counts import Counts
 from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, ConditionsError
-from evals.records.files import FileError, Measured, read_counts
+from evals.records.files import CountsFile, FileError, read_counts
 from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
 from rlvr.config.errors import Mistake, nearest
 from rlvr.config.schema import Section
@@ -81,7 +81,7 @@ def main(settings: Drawing) -> None:
     print(f"wrote {settings.out}")
 
 
-def _with_sound(curves: Sequence[Curve], measured: Sequence[Measured]) -> list[Curve]:
+def _with_sound(curves: Sequence[Curve], measured: Sequence[CountsFile]) -> list[Curve]:
     """Each curve with that of sound answers after it. Raises FileError where no file has any."""
     if all(m.sound is None for m in measured):
         raise FileError(
@@ -96,7 +96,7 @@ def _with_sound(curves: Sequence[Curve], measured: Sequence[Measured]) -> list[C
     return made
 
 
-def check_alike(files: Sequence[Path], measured: Sequence[Measured], allow: Sequence[str]) -> None:
+def check_alike(files: Sequence[Path], measured: Sequence[CountsFile], allow: Sequence[str]) -> None:
     """Raises ConditionsError unless all curves may stand in one figure; names files and what differs."""
     known = [(f, m.conditions) for f, m in zip(files, measured, strict=True) if m.conditions is not None]
     wrong = []
@@ -131,7 +131,7 @@ def pass_at_k_curve(label: str, counts: Counts) -> Curve:
     return Curve(label, ks, np.array([values.mean() for values in points]), bounds[:, 0], bounds[:, 1])
 
 
-def caption(measured: Sequence[Measured]) -> tuple[str, str]:
+def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
     """The figure's title and the line below it: what all the files that say so have in common."""
     known = [m.conditions for m in measured if m.conditions is not None]
     shared = {name: {getattr(c, name) for c in known} for name in FIELDS}

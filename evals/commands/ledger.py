@@ -38,7 +38,7 @@ from evals.estimators.solvability import (
 )
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
 from evals.records.probe_dir import ProbeDir
-from evals.records.reading import SAMPLES_SUFFIX, Stored, both_sound, read_comparable, read_texts
+from evals.records.reading import SAMPLES_SUFFIX, MeasurementFile, both_sound, read_comparable, read_texts
 from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
 from rlvr.config.errors import ArgumentsError, Mistake
@@ -131,7 +131,7 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     return base / f"{name}.parquet", directory / f"{name}.parquet"
 
 
-def make_entries(base: Stored, policy: Stored, transcripts: bool) -> list[Entry]:
+def make_entries(base: MeasurementFile, policy: MeasurementFile, transcripts: bool) -> list[Entry]:
     """One a problem; none where the two sides had unequally many draws, which would favour one of them.
 
     transcripts: whether entries name theirs. The prior of a success probability is the Beta that the
@@ -171,7 +171,9 @@ def make_entries(base: Stored, policy: Stored, transcripts: bool) -> list[Entry]
     return _with_soundness(entries, base, policy, transcripts)
 
 
-def _with_soundness(entries: Sequence[Entry], base: Stored, policy: Stored, transcripts: bool) -> list[Entry]:
+def _with_soundness(
+    entries: Sequence[Entry], base: MeasurementFile, policy: MeasurementFile, transcripts: bool
+) -> list[Entry]:
     """With what the checker said, where it looked at both sides."""
     sides = both_sound(base, policy)
     if sides is None:
@@ -194,7 +196,7 @@ def _with_soundness(entries: Sequence[Entry], base: Stored, policy: Stored, tran
 
 
 def write_ledger(
-    out: Path, entries: Sequence[Entry], base: Stored, base_file: Path, policy_file: Path
+    out: Path, entries: Sequence[Entry], base: MeasurementFile, base_file: Path, policy_file: Path
 ) -> None:
     """ledger.jsonl and the transcripts. Raises FileError, before anything is written, for missing samples."""
     if not entries:
@@ -217,7 +219,7 @@ def write_ledger(
     write_text(out / "ledger.jsonl", "".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
 
-def _summary(base: Stored, policy: Stored) -> Table:
+def _summary(base: MeasurementFile, policy: MeasurementFile) -> Table:
     b, p = base.counts, policy.counts
     conditions = policy.measured.conditions
     title = f"{conditions.task if conditions else policy.name}: problems solved"

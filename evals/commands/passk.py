@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.commands.frame import InFile, OutFile, command
-from evals.records.reading import Stored, read_comparable, read_stored
+from evals.records.reading import MeasurementFile, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, table
 from rlvr.config.schema import Positive, Section
@@ -60,7 +60,7 @@ def main(settings: PassK) -> None:
         write_json(settings.out, result)
 
 
-def _read(settings: PassK) -> tuple[Stored | None, Stored]:
+def _read(settings: PassK) -> tuple[MeasurementFile | None, MeasurementFile]:
     if settings.base is None:
         return None, read_stored(settings.file)
     return read_comparable(settings.base, settings.file)

@@ -16,7 +16,7 @@ from evals.records.measurement import Measurement
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
-from evals.sampling.instrument import Instrument, Reading, Subject
+from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.checkpoint import config_hash, keep_policy, weight_hash
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
@@ -61,7 +61,7 @@ class Probe:
         self.copied = copied or {}
         self.console = instrument.console
         self.ranks = processes()
-        self._bases: dict[str, Reading | None] = {}  # by task, what this process has read of the base
+        self._bases: dict[str, MeasuredSamples | None] = {}  # by task, what this process has read of the base
         if self.ranks.is_main_process:
             forget_best(run_dir, begins_after)
 
@@ -135,7 +135,7 @@ class Probe:
         ids = self.copied.get(measured.conditions.task)
         return None if ids is None else sum(problem.id in ids for problem in measured.problems)
 
-    def _measure_base(self, task: Task, engine: Engine) -> Reading | None:
+    def _measure_base(self, task: Task, engine: Engine) -> MeasuredSamples | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
         with LazyEngine(engine.name, engine.dtype, self.open_base) as lazy:
             subject = Subject(self.base_hash, config_hash(self.base), lazy)

@@ -67,7 +67,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CountsFile:
     """Counts by problem. prompts: by problem id, empty where the file has none. conditions, origin: None
     in files that others wrote. sound, soundness: right answers by what a checker of this version said, None
     where nobody looked."""
@@ -130,7 +130,7 @@ def _metadata(path: Path) -> dict[str, Any]:
     return {} if stored is None else json.loads(stored)
 
 
-def read_counts(path: Path) -> Measured:
+def read_counts(path: Path) -> CountsFile:
     """A counts file: Parquet or JSON lines with problem, n, correct and, if any, stop_r and n_max.
 
     Raises FileError for a file that cannot be read and for counts that no sampling can give.
@@ -165,7 +165,7 @@ def read_counts(path: Path) -> Measured:
     if sound is not None:
         soundness = (read_soundness(path) if path.suffix == ".parquet" else None) or "unnamed"
     texts = _texts(rows, "prompt"), _texts(rows, "reference")
-    return Measured(problems, counts, *about, *texts, sound, soundness)
+    return CountsFile(problems, counts, *about, *texts, sound, soundness)
 
 
 def _sound(rows: list[dict[str, Any]], counts: Counts) -> SoundCounts | None:

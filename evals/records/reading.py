@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import ConditionsError, check_comparable
-from evals.records.files import FileError, Measured, read_about, read_counts
+from evals.records.files import CountsFile, FileError, read_about, read_counts
 from rlvr.graders import Status
 
 SAMPLES_SUFFIX = ".samples.parquet"
@@ -49,11 +49,11 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Stored:
+class MeasurementFile:
     """A file's measurement. answers: by problem, None where the file holds counts alone."""
 
     name: str
-    measured: Measured
+    measured: CountsFile
     answers: Mapping[str, Answers] | None = None
 
     @property
@@ -70,19 +70,19 @@ class Stored:
         return self.measured.sound
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path) -> MeasurementFile:
     """<task>.samples.parquet, from which the counts are made again, or a file of counts.
 
     Samples tell how many they are, not when sampling was to stop: that is read from the counts beside
     them, where there are any. Raises FileError.
     """
     if not path.name.endswith(SAMPLES_SUFFIX):
-        return Stored(path.stem, read_counts(path))
+        return MeasurementFile(path.stem, read_counts(path))
     answers = read_answers(path)
     name = path.name.removesuffix(SAMPLES_SUFFIX)
     beside = path.with_name(f"{name}.parquet")
     measured = read_counts(beside) if beside.exists() else _measured(path, answers)
-    stored = Stored(name, measured, answers)
+    stored = MeasurementFile(name, measured, answers)
     if {*answers} != {*measured.problems}:
         raise FileError(f"{path} and {beside.name} hold different problems")
     for problem, n, correct in zip(
@@ -97,7 +97,7 @@ def read_stored(path: Path) -> Stored:
     return stored
 
 
-def read_comparable(base: Path, policy: Path) -> tuple[Stored, Stored]:
+def read_comparable(base: Path, policy: Path) -> tuple[MeasurementFile, MeasurementFile]:
     """Base and policy, in the order of the base's problems.
 
     Raises FileError, and ConditionsError where they were measured on other problems or under other
@@ -115,7 +115,7 @@ def read_comparable(base: Path, policy: Path) -> tuple[Stored, Stored]:
     return one, _ordered(other, one.problems)
 
 
-def both_sound(base: Stored, policy: Stored) -> tuple[SoundCounts, SoundCounts] | None:
+def both_sound(base: MeasurementFile, policy: MeasurementFile) -> tuple[SoundCounts, SoundCounts] | None:
     """What the same checker said of base and policy; None where it did not look at both."""
     one, other = base.sound, policy.sound
     if one is None or other is None or base.measured.soundness != policy.measured.soundness:
@@ -190,7 +190,7 @@ def _token_hashes(lists: pa.ListArray) -> list[int]:
     return [hash(values[start:end].tobytes()) for start, end in zip(starts, ends, strict=True)]
 
 
-def _measured(path: Path, answers: Mapping[str, Answers]) -> Measured:
+def _measured(path: Path, answers: Mapping[str, Answers]) -> CountsFile:
     """Counts of samples drawn in a fixed number: without a counts file nothing else is known."""
     sizes = np.array([len(own.status) for own in answers.values()])
     if len(set(sizes.tolist())) > 1:
@@ -202,10 +202,10 @@ def _measured(path: Path, answers: Mapping[str, Answers]) -> Measured:
         counts = Counts(sizes, np.array([sum(own.correct) for own in answers.values()], dtype=np.int64))
     except ValueError as error:
         raise FileError(f"{path}: {error}") from None
-    return Measured(tuple(answers), counts, *read_about(path), {}, {})
+    return CountsFile(tuple(answers), counts, *read_about(path), {}, {})
 
 
-def _ordered(stored: Stored, problems: Sequence[str]) -> Stored:
+def _ordered(stored: MeasurementFile, problems: Sequence[str]) -> MeasurementFile:
     place = {problem: i for i, problem in enumerate(stored.problems)}
     rows, counts = [place[problem] for problem in problems], stored.counts
     sorted_counts = Counts(counts.n[rows], counts.correct[rows], counts.stop_r, counts.n_max)

@@ -24,7 +24,7 @@ from evals.estimators.intervals import Estimate
 from evals.estimators.passk import ks_up_to
 from evals.estimators.saturation import saturation
 from evals.estimators.soundness import apart, undecided_share, unsound_share
-from evals.records.reading import Answers, Stored, both_sound
+from evals.records.reading import Answers, MeasurementFile, both_sound
 from rlvr.graders import Status
 
 # G-Pass@16 is what its paper reports.
@@ -35,7 +35,7 @@ COVER_TAUS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 INTERVALS = ("new_problems", "these_problems")
 
 
-def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str, Any]:
+def summary(stored: MeasurementFile, k: int, answer_space: int | None = None) -> dict[str, Any]:
     """Of one measurement, at k = 1, 2, 4, ... and `k`. answer_space: of how many answers a guess chooses."""
     counts, fixed = stored.counts, stored.counts.stop_r is None
     ks = sorted({*ks_up_to(counts.largest_k), k})
@@ -60,7 +60,7 @@ def summary(stored: Stored, k: int, answer_space: int | None = None) -> dict[str
     }
 
 
-def comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any]:
+def comparison(base: MeasurementFile, policy: MeasurementFile, k: int) -> dict[str, Any]:
     """Of a policy with its base, at K = k; see `evals.records.reading.read_comparable`."""
     p, origins = policy.counts, (base.measured.origin, policy.measured.origin)
     # The same samples of the same model are one measurement, whose differences are 0 for certain.
@@ -85,7 +85,7 @@ def comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any]:
     }
 
 
-def _sound(stored: Stored, ks: list[int]) -> dict[str, Any] | None:
+def _sound(stored: MeasurementFile, ks: list[int]) -> dict[str, Any] | None:
     """Of right answers without a wrong step; None where nobody looked at the reasoning."""
     sound = stored.sound
     if sound is None:
@@ -103,7 +103,7 @@ def _sound(stored: Stored, ks: list[int]) -> dict[str, Any] | None:
     }
 
 
-def _sound_comparison(base: Stored, policy: Stored, k: int) -> dict[str, Any] | None:
+def _sound_comparison(base: MeasurementFile, policy: MeasurementFile, k: int) -> dict[str, Any] | None:
     """The same comparison of sound answers; None where one checker did not look at both."""
     sides = both_sound(base, policy)
     if sides is None:
@@ -133,7 +133,7 @@ def _reliability(counts: Counts, ks: list[int]) -> dict[str, Any]:
     return dict(zip(names, (all_correct, histogram, cover, g_pass), strict=True))
 
 
-def _answers(stored: Stored, ks: list[int]) -> dict[str, Any]:
+def _answers(stored: MeasurementFile, ks: list[int]) -> dict[str, Any]:
     """Shares are of all samples; duplicates, entropy and the numbers at k are means over problems."""
     counts = stored.counts
     rows = [(stored.answers or {})[problem] for problem in stored.problems]
@@ -166,7 +166,7 @@ def _answers(stored: Stored, ks: list[int]) -> dict[str, Any]:
     return made | dict(zip(names, values, strict=True))
 
 
-def _right(stored: Stored, rows: list[Answers]) -> list[set[str]]:
+def _right(stored: MeasurementFile, rows: list[Answers]) -> list[set[str]]:
     """The answers of each problem that are known to be right: those judged so, and the reference."""
     known = []
     for problem, row in zip(stored.problems, rows, strict=True):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.records.files import Measured
+from evals.records.files import CountsFile
 from evals.records.reading import Text
 from rlvr.core.run_dir import write_text
 from rlvr.graders import Status
@@ -30,7 +30,7 @@ def transcript_name(problem: str) -> str:
 def write_transcript(
     file: Path,
     problem: str,
-    about: Measured,
+    about: CountsFile,
     solver: tuple[str, Sequence[Text]],
     other: tuple[str, Sequence[Text]],
 ) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from evals.records.measurement import Measurement
 from evals.records.store import SampleKey, SampleSet, store_root
-from evals.sampling.measure import Measuring, Plan, make_plan
+from evals.sampling.measure import Plan, SamplingJob, make_plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.progress import Display, progress
 from rlvr.engines import Engine, Sampling
@@ -36,7 +36,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Reading:
+class MeasuredSamples:
     """A measurement and the samples behind it. drawn: samples that it newly drew, on all ranks."""
 
     measurement: Measurement
@@ -75,7 +75,7 @@ class Instrument:
         )
         return SampleSet(store_root(), key)
 
-    def measure(self, plan: Plan, subject: Subject, title: str) -> Reading | None:
+    def measure(self, plan: Plan, subject: Subject, title: str) -> MeasuredSamples | None:
         """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
         measuring = self.measuring(plan, subject)
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
@@ -86,10 +86,10 @@ class Instrument:
         self.ranks.wait_for_everyone()
         if not self.ranks.is_main_process:
             return None
-        return Reading(self._counted(measuring), measuring.samples, drawn)
+        return MeasuredSamples(self._counted(measuring), measuring.samples, drawn)
 
     @staticmethod
-    def _counted(measuring: Measuring) -> Measurement:
+    def _counted(measuring: SamplingJob) -> Measurement:
         try:
             return measuring.counted()
         except LookupError:
@@ -110,9 +110,9 @@ class Instrument:
         if sum(gather_object([missing])) and isinstance(engine, LazyEngine):
             engine.built()
 
-    def measuring(self, plan: Plan, subject: Subject) -> Measuring:
+    def measuring(self, plan: Plan, subject: Subject) -> SamplingJob:
         """The plan on its way for this subject, with what the store has of it."""
-        return Measuring(plan, self.samples(plan, subject), subject.engine)
+        return SamplingJob(plan, self.samples(plan, subject), subject.engine)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -92,7 +92,7 @@ def make_plan(
     return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
 
 
-class Measuring:
+class SamplingJob:
     """A plan on its way: what the store has of it, and what is drawn and graded on this rank.
 
     engine: asked only for samples that are missing. Verdicts are stored right after their samples.

@@ -26,7 +26,7 @@ from rich.console import Console
 from evals.commands.frame import GOES_ON, OutDirectory, command
 from evals.records.conditions import Conditions, ConditionsError, differences
 from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
-from evals.sampling.instrument import Instrument, Reading, Subject
+from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from evals.sampling.temperature import Match, match_temperature, output_entropy
 from rlvr.config.errors import Mistake
@@ -90,7 +90,7 @@ class Matching:
         self.task = self.policy.posed(task)
         self.policy.fit([self.task], target.conditions.max_new_tokens)
 
-    def run(self) -> tuple[Match, Reading | None]:
+    def run(self) -> tuple[Match, MeasuredSamples | None]:
         """Raises BracketError or ConditionsError; the reading is on the main process."""
         s, target = self.settings, self.target
         low = target.conditions.temperature if s.low is None else s.low
@@ -121,7 +121,7 @@ class Matching:
         )
         return found
 
-    def _measure(self, temperature: float, n: int) -> Reading | None:
+    def _measure(self, temperature: float, n: int) -> MeasuredSamples | None:
         instrument = self._instrument(temperature)
         plan = instrument.plan(self.task, n)
         wrong = [d for d in differences(self.target.conditions, plan.conditions) if "temperature" not in d]
@@ -161,7 +161,7 @@ def main(settings: Settings) -> None:
         write(settings.out, match, target, reading)
 
 
-def write(out: Path, match: Match, target: Target, reading: Reading) -> None:
+def write(out: Path, match: Match, target: Target, reading: MeasuredSamples) -> None:
     """The measurement's two files, and entropy.json: how the temperature was found."""
     reading.measurement.write(out, reading.samples)
     base = {"base_temperature": target.conditions.temperature, "base_entropy": target.entropy}

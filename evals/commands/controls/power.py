@@ -22,7 +22,7 @@ from pydantic import Field
 from rich.console import Console
 
 from evals.commands.frame import GOES_ON, OutDirectory, command
-from evals.sampling.instrument import Instrument, Reading, Subject
+from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.power_sampling import PowerEngine
 from evals.sampling.settings import ProbeConfig
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
@@ -61,7 +61,7 @@ def main(settings: Settings) -> None:
         write(settings.out, reading)
 
 
-def measure(settings: Settings, console: Console) -> Reading | None:
+def measure(settings: Settings, console: Console) -> MeasuredSamples | None:
     """On all ranks; the reading on the main process. Raises ModelError, TaskError or StartError."""
     task = build_task(settings.task.name, **settings.task.options)
     engines = EngineConfig(dtype=settings.dtype, batch_size=settings.batch_size)
@@ -98,7 +98,7 @@ def measure(settings: Settings, console: Console) -> Reading | None:
         return instrument.measure(plan, subject, f"power {task.name}")
 
 
-def write(out: Path, reading: Reading) -> None:
+def write(out: Path, reading: MeasuredSamples) -> None:
     """The measurement's two files, and what they say at the smallest and the largest k."""
     reading.measurement.write(out, reading.samples)
     counts = reading.measurement.counts

@@ -14,7 +14,7 @@ from evals.records.conditions import ConditionsError, differences
 from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare
 from evals.reports.gap_table import pair_table
-from evals.sampling.instrument import Instrument, Reading, Subject
+from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.measure import Plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.errors import UserError
@@ -78,7 +78,7 @@ class _Side:
         """Samples that the store lacks."""
         return self.instrument.measuring(plan, Subject.of(self.model, self.model.engine())).missing()
 
-    def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> Reading | None:
+    def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> MeasuredSamples | None:
         """Says how long it is going to take once the first chunk is drawn."""
         subject = Subject.of(self.model, engine)
         begun = time.monotonic()
@@ -138,7 +138,7 @@ def _print_plan(work: Sequence[tuple[str, _Side, Plan]], tokens: int, pair: Pair
     )
 
 
-def _write(out: Path, base: Reading, policy: Reading, k: int, console: Console) -> None:
+def _write(out: Path, base: MeasuredSamples, policy: MeasuredSamples, k: int, console: Console) -> None:
     out.mkdir(parents=True, exist_ok=True)
     base.measurement.write(out / BASE_FOLDER, base.samples)
     policy.measurement.write(out, policy.samples)

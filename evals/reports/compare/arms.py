@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals.reports.compare.loading import Run, Side
+from evals.reports.compare.loading import ModelCounts, Run
 from evals.sampling.settings import probe_config
 from rlvr.config.keys import covers, flattened
 
@@ -44,11 +44,11 @@ class Arm:
         plural = "s" if len(self.runs) > 1 else ""
         return f"seed{plural} {', '.join(str(run.seed) for run in self.runs)}"
 
-    def bases(self, task: str) -> list[Side]:
+    def bases(self, task: str) -> list[ModelCounts]:
         """One a run."""
         return [run.tasks[task].base for run in self.runs]
 
-    def policies(self, task: str) -> list[Side]:
+    def policies(self, task: str) -> list[ModelCounts]:
         """One a run, at the arm's step."""
         return [run.policy(task) for run in self.runs]
 
@@ -79,10 +79,10 @@ class Study:
         """The arms that were probed on the task."""
         return tuple(arm for arm in self.arms if task in arm.tasks)
 
-    def bases(self, task: str) -> dict[tuple[Side, ...], list[Arm]]:
+    def bases(self, task: str) -> dict[tuple[ModelCounts, ...], list[Arm]]:
         """The base's measurements on the task with the arms held against them: one of one, where all is
         well; several of an arm whose seeds sampled the base each for itself."""
-        found: dict[tuple[Side, ...], list[Arm]] = {}
+        found: dict[tuple[ModelCounts, ...], list[Arm]] = {}
         for arm in self.on(task):
             found.setdefault(tuple(dict.fromkeys(arm.bases(task))), []).append(arm)
         return found

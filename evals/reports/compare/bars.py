@@ -16,7 +16,7 @@ from evals.estimators.reliability import BINS, histogram
 from evals.estimators.solvability import ExpectedLedger, expected_ledger
 from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.lines import plain
-from evals.reports.compare.loading import Run, Side
+from evals.reports.compare.loading import ModelCounts, Run
 from evals.reports.compare.numbers import soundly
 from evals.reports.compare.panels import SMALL, WIDTH, Panel, line_of
 from evals.reports.figures import Look
@@ -97,7 +97,7 @@ def _perplexity_row(study: Study, task: str) -> list[Panel]:
     return row
 
 
-def _histograms(sides: Sequence[Side]) -> NDArray[np.float64] | None:
+def _histograms(sides: Sequence[ModelCounts]) -> NDArray[np.float64] | None:
     """[12] problems in each bin, a mean over the sides."""
     if any(side.counts.stop_r is not None for side in sides):
         return None

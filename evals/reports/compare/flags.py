@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from evals.reports.compare import numbers
 from evals.reports.compare.arms import Study
 from evals.reports.compare.costs import cost
-from evals.reports.compare.loading import Run, Side
+from evals.reports.compare.loading import ModelCounts, Run
 from rlvr.algorithms import departures
 from rlvr.config.keys import flattened
 
@@ -43,7 +43,7 @@ class TaskAspect(NamedTuple):
     """The same of a task; of: is given base and policy."""
 
     name: str
-    of: Callable[[Side, Side], str]
+    of: Callable[[ModelCounts, ModelCounts], str]
     why: str
 
 
@@ -199,7 +199,7 @@ def _twins(study: Study) -> list[Flag]:
 
 def _bases(study: Study, task: str) -> list[Flag]:
     """The same base that was sampled more than once."""
-    bases: dict[Side, list[str]] = defaultdict(list)
+    bases: dict[ModelCounts, list[str]] = defaultdict(list)
     for own, arms in study.bases(task).items():
         for base in own:
             bases[base] += [arm.label for arm in arms]
@@ -239,13 +239,13 @@ def _rounded(count: int) -> str:
     return f"{float(f'{count:.2g}'):,.0f}"
 
 
-def _sampling(side: Side) -> str:
+def _sampling(side: ModelCounts) -> str:
     c = side.conditions
     ended = f", ended at {' or '.join(map(repr, c.stop))}" if c.stop else ""
     return f"temperature {c.temperature:g}, top-p {c.top_p:g}, at most {c.max_new_tokens} tokens{ended}"
 
 
-def _size(side: Side) -> str:
+def _size(side: ModelCounts) -> str:
     stop = f", to success {side.counts.stop_r}" if side.counts.stop_r else ""
     return f"{side.counts.n_max}{stop}"
 

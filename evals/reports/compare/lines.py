@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evals.reports.compare import numbers
 from evals.reports.compare.arms import Arm, Study
-from evals.reports.compare.loading import Run, Side
+from evals.reports.compare.loading import ModelCounts, Run
 from evals.reports.compare.numbers import Combined
 from evals.reports.compare.panels import SMALL, Line, Panel, line_of, line_of_base
 from evals.reports.figures import EndLabel, Look, label_ends, log2_axis
@@ -96,7 +96,7 @@ def _is_checked(study: Study, task: str) -> bool:
 def _pass_at_k_panel(study: Study, task: str, measure: str) -> Panel:
     bases, sound = study.bases(task), measure != "pass@k"
 
-    def curve(sides: Sequence[Side]) -> numbers.Curve:
+    def curve(sides: Sequence[ModelCounts]) -> numbers.Curve:
         return numbers.curve((numbers.soundly(sides) if sound else None) or sides)
 
     series = [

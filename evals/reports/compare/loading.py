@@ -12,7 +12,7 @@ from typing import Any
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions, ConditionsError, check_comparable
-from evals.records.files import FileError, Measured, Origin, counts_file, read_counts
+from evals.records.files import CountsFile, FileError, Origin, counts_file, read_counts
 from evals.records.probe_dir import ProbeDir
 from evals.reports.perplexity_report import Median
 from evals.sampling.settings import probe_config
@@ -26,7 +26,7 @@ PERPLEXITY = Path("perplexity") / "perplexity.jsonl"
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class ModelCounts:
     """The base or a policy on one task. sound, soundness: right answers by what a checker of this version
     said of the reasoning, None where nobody looked."""
 
@@ -38,13 +38,13 @@ class Side:
     soundness: str | None = None
 
     @cached_property
-    def soundly(self) -> Side | None:
+    def soundly(self) -> ModelCounts | None:
         """The same measurement with right answers counted only where no wrong step was found."""
         return None if self.sound is None else replace(self, counts=self.sound.sound)
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same measurement: the same weights, asked alike, with the same counts."""
-        return isinstance(other, Side) and self._identity == other._identity
+        return isinstance(other, ModelCounts) and self._identity == other._identity
 
     def __hash__(self) -> int:
         return hash(self._identity)
@@ -63,11 +63,11 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Probed:
+class TaskProbe:
     """A run's measurements on one task. policy: by step of training, the base's step 0 left out."""
 
-    base: Side
-    policy: Mapping[int, Side]
+    base: ModelCounts
+    policy: Mapping[int, ModelCounts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class Run:
     finished: bool
     metrics: Sequence[Mapping[str, Any]]
     records: Sequence[Mapping[str, Any]]
-    tasks: Mapping[str, Probed]
+    tasks: Mapping[str, TaskProbe]
     perplexities: Mapping[str, Sequence[Median]]
 
     @property
@@ -104,7 +104,7 @@ class Run:
         """Steps that were trained."""
         return max((row["step"] for row in self.metrics), default=0)
 
-    def policy(self, task: str) -> Side:
+    def policy(self, task: str) -> ModelCounts:
         """The measurement at the last step."""
         return self.tasks[task].policy[self.step]
 
@@ -166,7 +166,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
 
 
-def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[str, Probed]:
+def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[str, TaskProbe]:
     """By name, in the order in which they were probed."""
     steps: dict[str, list[int]] = {}
     for record in records:
@@ -182,19 +182,19 @@ def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[st
     return {task: _read_probed(here, task, own) for task, own in steps.items()}
 
 
-def _read_probed(here: ProbeDir, task: str, steps: Sequence[int]) -> Probed:
+def _read_probed(here: ProbeDir, task: str, steps: Sequence[int]) -> TaskProbe:
     base = _read_side(counts_file(here.base, task))
     policy = {step: _read_side(counts_file(here.of_step(step), task)) for step in sorted(steps)}
     for side in policy.values():
         check_comparable(base.conditions, side.conditions)
-    return Probed(base, policy)
+    return TaskProbe(base, policy)
 
 
-def _read_side(path: Path) -> Side:
-    measured: Measured = read_counts(path)
+def _read_side(path: Path) -> ModelCounts:
+    measured: CountsFile = read_counts(path)
     if measured.conditions is None or measured.origin is None:
         raise FileError(f"{path} does not say how it was measured: it was not written by the probe")
-    return Side(
+    return ModelCounts(
         measured.problems,
         measured.counts,
         measured.conditions,

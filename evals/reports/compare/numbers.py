@@ -19,7 +19,7 @@ from evals.estimators.intervals import (
 )
 from evals.estimators.passk import ks_up_to
 from evals.reports.compare.arms import Arm, Study
-from evals.reports.compare.loading import Side
+from evals.reports.compare.loading import ModelCounts
 
 Values = NDArray[np.float64]
 # Means that are equal but for the order in which they were added.
@@ -75,14 +75,14 @@ def combine(values: ArrayLike) -> Combined:
     return Combined(float(own.mean()), bootstrap_mean(own), tuple(rows.mean(axis=1).tolist()))
 
 
-def pass_at_k(sides: Sequence[Side], k: int) -> Values | None:
+def pass_at_k(sides: Sequence[ModelCounts], k: int) -> Values | None:
     """[S, P]; None where one of the sides has too few samples."""
     if any(k > side.counts.largest_k for side in sides):
         return None
     return np.stack([side.counts.pass_at_k(k) for side in sides])
 
 
-def cells(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Cells:
+def cells(bases: Sequence[ModelCounts], policies: Sequence[ModelCounts], k: int) -> Cells:
     """bases, policies: one a seed, on the same problems. Of the base itself, both are the same."""
     base_1, base_k = _certain(bases, 1), pass_at_k(bases, k)
     at_1, at_k = _certain(policies, 1), pass_at_k(policies, k)
@@ -95,14 +95,14 @@ def cells(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Cells:
     )
 
 
-def soundly(sides: Sequence[Side]) -> list[Side] | None:
+def soundly(sides: Sequence[ModelCounts]) -> list[ModelCounts] | None:
     """With sound answers alone; None where not all of them were looked at by one checker."""
     found = [side.soundly for side in sides]
     known = [side for side in found if side is not None]
     return known if len(known) == len(found) and len({side.soundness for side in known}) == 1 else None
 
 
-def _sound(bases: Sequence[Side], policies: Sequence[Side], k: int) -> Sound | None:
+def _sound(bases: Sequence[ModelCounts], policies: Sequence[ModelCounts], k: int) -> Sound | None:
     both = soundly([*bases, *policies])
     if both is None:
         return None
@@ -140,7 +140,7 @@ class Curve(NamedTuple):
     y: list[Combined]
 
 
-def curve(sides: Sequence[Side]) -> Curve:
+def curve(sides: Sequence[ModelCounts]) -> Curve:
     """pass@k at k = 1, 2, 4, ..."""
     ks = ks_up_to(min(side.counts.largest_k for side in sides))
     return Curve([float(k) for k in ks], [combine(_certain(sides, k)) for k in ks])
@@ -286,6 +286,6 @@ def _gaps(arm: Arm, task: str, k: int) -> Values | None:
     return None if base_k is None else base_k - _certain(arm.policies(task), 1)
 
 
-def _certain(sides: Sequence[Side], k: int) -> Values:
+def _certain(sides: Sequence[ModelCounts], k: int) -> Values:
     """[S, P]; raises ValueError where a side has too few samples."""
     return np.stack([side.counts.pass_at_k(k) for side in sides])

@@ -17,7 +17,7 @@ from evals.records.gap_record import GapRecord, compare, read_records
 from evals.records.measurement import Measurement
 from evals.records.sound_record import SoundRecord
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Measuring, Plan, make_plan
+from evals.sampling.measure import Plan, SamplingJob, make_plan
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
@@ -71,7 +71,7 @@ def plan(task: Task, n: int = 40) -> Plan:
 
 
 def measure(task: Task, root: Path, engine: Numbers | None = None, n: int = 40) -> Measurement:
-    measuring = Measuring(plan(task, n), SampleSet(root, KEY), engine or Numbers())  # type: ignore[arg-type]
+    measuring = SamplingJob(plan(task, n), SampleSet(root, KEY), engine or Numbers())  # type: ignore[arg-type]
     measuring.run(QUIET)
     return measuring.counted()
 
@@ -153,7 +153,7 @@ def test_a_record_from_before_has_no_soundness(tmp_path: Path) -> None:
 
 
 def test_sampling_to_a_success_leaves_soundness_out(tmp_path: Path) -> None:
-    measuring = Measuring(
+    measuring = SamplingJob(
         replace(plan(TASK), stop_r=4),
         SampleSet(tmp_path, KEY),
         Numbers(),  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from evals.records.files import samples_file
 from evals.records.gap_record import compare
 from evals.records.store import SampleKey, SampleSet
 from evals.sampling.instrument import Instrument
-from evals.sampling.measure import ROUND, Measuring, Plan, make_plan
+from evals.sampling.measure import ROUND, Plan, SamplingJob, make_plan
 from evals.sampling.settings import ProbedTask
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
@@ -63,9 +63,9 @@ TASK = Task(
 PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=None, seed=0)
 
 
-def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> Measuring:
+def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> SamplingJob:
     """The measuring of one rank, run to its end."""
-    measuring = Measuring(plan, SampleSet(root, KEY), engine)
+    measuring = SamplingJob(plan, SampleSet(root, KEY), engine)
     measuring.run(QUIET, rank, ranks)
     return measuring
 
@@ -123,7 +123,7 @@ def test_two_ranks_share_the_work(tmp_path: Path) -> None:
 def test_a_missing_sample_is_an_error(tmp_path: Path) -> None:
     measure(replace(PLAN, n=3), Counting(), tmp_path)
     with pytest.raises(LookupError, match="problem 0: sample 3 is not stored"):
-        Measuring(PLAN, SampleSet(tmp_path, KEY), Counting()).counted()
+        SamplingJob(PLAN, SampleSet(tmp_path, KEY), Counting()).counted()
 
 
 def test_stops_at_the_rth_success_in_the_order_of_the_indices(tmp_path: Path) -> None:
