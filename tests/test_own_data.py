@@ -59,7 +59,7 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
         steps[-1]["reward/digits"] > steps[0]["reward/digits"]
     )  # it learns what the user's function pays for
     records = [json.loads(line) for line in (run / "probe.jsonl").read_text().splitlines()]
-    assert {record["task"] for record in records} == {"sums@3d6923b4"}
+    assert {record["task"] for record in records} == {"sums@695940f4"}
     assert all(record["template"].startswith("chat-") for record in records)
-    assert "sums@3d6923b4" in (tmp_path / "report" / "index.html").read_text()
-    assert "sums@3d6923b4" in (tmp_path / "pair" / "probe.jsonl").read_text()
+    assert "sums@695940f4" in (tmp_path / "report" / "index.html").read_text()
+    assert "sums@695940f4" in (tmp_path / "pair" / "probe.jsonl").read_text()

@@ -18,15 +18,19 @@ from rlvr.core.errors import UserError, exit_status
 # Caught where they are raised, or turned into a UserError that says more.
 INTERNAL = {
     "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Refused", "RowError",
-    "TimedOut", "WorkerDied", "WorkerError", "_TestTimedOut",
+    "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError", "_TestTimedOut",
 }  # fmt: skip
 WRONG_ARGUMENTS = {
     "ArgumentsError",
+    "ChatError",
     "ConditionsError",
     "ConfigError",
+    "DataError",
     "FileError",
+    "KeysError",
     "PluginError",
     "SamplesError",
+    "TemplateError",
 }
 
 

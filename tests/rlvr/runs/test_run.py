@@ -164,7 +164,7 @@ def test_killed_at_random_steps_it_resumes_to_the_bit(
     pd.testing.assert_frame_equal(pd.read_parquet(run / samples), pd.read_parquet(whole[0] / samples))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_finishes_the_step_and_saves(
     whole: tuple[Path, str], train: Train, tmp_path: Path, number: int
 ) -> None:

@@ -118,11 +118,13 @@ def test_the_curves_of_base_and_policy_are_a_chart(offline_run: Path, parts: lis
         r for r in read_jsonl(offline_run / "probe.jsonl") if (r["step"], r["task"]) == (4, "countdown:4")
     ]
     chart = content(offline_run, probe_rows(parts)[4], "pass_at_k/countdown-4_table")
-    expected = [
-        [power, side, value]
-        for side, values in (("base", record["base_pass_at_k"]), ("policy", record["pass_at_k"]))
-        for power, value in enumerate(values)
-    ]
+    sides = {
+        "base": record["base_pass_at_k"],
+        "policy": record["pass_at_k"],
+        "base, sound": record["sound"]["base_pass_at_k"],
+        "policy, sound": record["sound"]["pass_at_k"],
+    }
+    expected = [[power, side, value] for side, values in sides.items() for power, value in enumerate(values)]
     assert record["ks"] == [1, 2, 4, 8, 16]
     assert chart["data"] == expected
 
