@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
@@ -28,6 +31,7 @@ from rlvr.core.checkpoint import weight_hash
 from rlvr.engines import Engine
 from rlvr.engines.sampler import Sampler, open_model
 from rlvr.hooks import CheckpointEvent
+from rlvr.learning.accelerator import processes
 from rlvr.models.loading import eos_ids
 from rlvr.tasks import Task
 
@@ -112,12 +116,12 @@ class ProbeCallback(TrainerCallback):
         self.tasks = self.tasks or probed_tasks(self._with_tasks(args, state))
         config = self.engine_config or EngineConfig()
         base = open_model(self.base, config, args.device, tokenizer)
-        self.tasks = [base.posed(task) for task in self.tasks]
-        base.fit(self.tasks, self.max_new_tokens)
+        tasks = [base.posed(task) for task in self.tasks]
+        base.fit(tasks, self.max_new_tokens)
         self._base = base
         if state.is_world_process_zero:
             self._foreign = ForeignRun(run_dir, self._with_tasks(args, state), state.global_step)
-            self._foreign.describe(base, self.tasks)
+            self._foreign.describe(base, tasks)
         if self.config.mode == "detached":
             return
         if self.engine_config is None:
@@ -132,7 +136,7 @@ class ProbeCallback(TrainerCallback):
                 self.max_new_tokens,
                 self.console,
             ),
-            tasks=[base.posed(task) for task in self.tasks],
+            tasks=tasks,
             run_dir=run_dir,
             base=base.path,
             open_base=lambda: _built(base),
@@ -168,7 +172,12 @@ class ProbeCallback(TrainerCallback):
             return
         if self._probe is None or self._engine is None:
             raise RuntimeError("there is no probe: it could not be set up when training began")
-        self._engine.load(self._hashed(model) if state.global_step else whole_weights(model))
+        processes().wait_for_everyone()  # until the checkpoint is written
+        nameless = broadcast_object_list([not any(directory.glob("*.safetensors"))])[0]
+        weights = self._hashed(model) if nameless else whole_weights(model)
+        self._engine.load(weights)
+        if nameless:
+            deque(weights, maxlen=0)  # what an engine left that takes the trainer's own
         try:
             report = self._probe(event)
             if report.stop and not last:
@@ -185,7 +194,7 @@ class ProbeCallback(TrainerCallback):
             Trainer.log(self.trainer, dict(metrics))  # TRL's own would average and clear its metrics
 
     def _hashed(self, model: Any) -> Iterator[tuple[str, Tensor]]:
-        """The policy's weights on their way to the engine, which name a checkpoint that holds none."""
+        """The policy's weights on their way to the engine, whose hash names a checkpoint that holds none."""
         digest = hashlib.sha256()
         for name, weight in whole_weights(model):
             digest.update(name.encode())
@@ -217,14 +226,17 @@ class _Surviving:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
         if not isinstance(error, Exception):
             return False
-        run_dir = self.callback._directory(self.args)
-        run_dir.evidence.mkdir(exist_ok=True)
-        file = run_dir.evidence / f"probe {self.when} rank {self.args.process_index}.txt".replace(" ", "-")
-        file.write_text("".join(traceback.format_exception(kind, error, trace)))
+        name = f"probe {self.when} rank {self.args.process_index}.txt".replace(" ", "-")
+        where = ""
+        with suppress(OSError):  # such as a full disk, which may be what went wrong
+            evidence = self.callback._directory(self.args).evidence
+            evidence.mkdir(exist_ok=True)
+            (evidence / name).write_text("".join(traceback.format_exception(kind, error, trace)))
+            where = f"; the traceback is in {evidence / name}"
         self.callback.console.print(
-            f"[yellow]warning:[/] no probe {self.when}: {type(error).__name__}: {error}\n"
-            f"Training goes on and the next save is tried; the traceback is in {file}.",
-            markup=True,
+            f"warning: no probe {self.when}: {type(error).__name__}: {error}\n"
+            f"Training goes on and the next save is tried{where}.",
+            markup=False,
             highlight=False,
         )
         return True

@@ -155,7 +155,7 @@ def test_a_probe_that_fails_ends_nobodys_training(base: Path, tmp_path: Path) ->
         if len(calls) < 40:  # 24 samples of the base, and some of the first checkpoint's
             return Status.WRONG, None
         if len(calls) == 40:
-            raise RuntimeError("the grader fell over")
+            raise RuntimeError("the grader fell over [/at] [red]")
         return Status.CORRECT, None
 
     out = tmp_path / "run"
