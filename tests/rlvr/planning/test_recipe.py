@@ -268,8 +268,9 @@ def test_dry_run_needs_neither_weights_nor_data(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     assert "256 prompts x 8 completions = 2,048 a step" in done.stdout
-    assert "821 problems x 528 samples" in done.stdout
-    assert "69% of all samples" in done.stdout
+    assert "821 problems x 288 samples" in done.stdout
+    assert "42,272 samples of the policy are 12% of what the run draws" in done.stdout
+    assert "with them 55%, or 24% where 6 runs share them" in done.stdout
     assert "7,615,616,512 parameters" in done.stdout  # as counted in the published weights
     assert list(tmp_path.iterdir()) == []
 
