@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("cpu", "cpu-test", "gpu")
@@ -76,3 +78,23 @@ def test_every_python_is_named_alike() -> None:
     for lock in LOCKS:
         assert f"--python-version 3.11 requirements/{lock}.in" in resolved
     assert resolved.count("for version in 3.12 3.13") == len(LOCKS)
+
+
+def pins(name: str) -> dict[str, Version]:
+    """Of requirements/NAME.txt, which `make test-versions` installs."""
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if not line.startswith("#")]
+    return {wanted.name: Version(next(iter(wanted.specifier)).version) for wanted in found}
+
+
+def test_the_ranges_are_those_that_are_tested() -> None:
+    oldest, newest = pins("oldest"), pins("newest")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    allowed = {wanted.name: wanted.specifier for wanted in map(Requirement, extras["train"])}
+    assert allowed.keys() == oldest.keys() == newest.keys()
+    for name, specifier in allowed.items():
+        bounds = {bound.operator: Version(bound.version) for bound in specifier}
+        major, minor = newest[name].release[:2]
+        assert bounds.keys() == {">=", "<"}
+        assert bounds[">="] == oldest[name], name
+        assert bounds["<"] in (Version(f"{major}.{minor + 1}"), Version(f"{major + 1}")), name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 
 from rlvr.learning import chunked_logprobs
 from rlvr.learning.chunked_logprobs import TokenHead
@@ -74,7 +73,8 @@ def test_agrees_with_trl(dtype: torch.dtype) -> None:
 
 
 def trl_logprobs(head: nn.Linear, hidden: Tensor, tokens: Tensor, temperature: float) -> Tensor:
-    flat = ChunkedLogProbFunction.apply(
+    trl = pytest.importorskip("trl.kernels.chunked_logprob", reason="needs TRL (make install-test)")
+    flat = trl.ChunkedLogProbFunction.apply(
         hidden.flatten(0, 1), head.weight, None, tokens.flatten(), temperature, 16, None, 1.0, ("entropy",)
     )
     return flat[0].view(tokens.shape)

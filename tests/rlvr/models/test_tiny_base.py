@@ -76,10 +76,10 @@ def test_untrained_base_loads_as_any_hugging_face_model(cache: Path) -> None:
     assert GenerationConfig.from_pretrained(directory).eos_token_id == [EOS_ID]
     assert len(tokenizer) == model.config.vocab_size
     for text in [*TEXTS, "<|endoftext|>"]:
-        # AutoTokenizer makes a Qwen2Tokenizer of it, whose normalization is not in our hands.
-        normal = unicodedata.normalize("NFC", text)
-        assert tokenizer(text)["input_ids"] == list(normal.encode())
-        assert tokenizer.decode(tokenizer(text)["input_ids"]) == normal
+        # From some version on AutoTokenizer makes a Qwen2Tokenizer of it, which normalises; not in our hands.
+        read = {form: list(form.encode()) for form in (text, unicodedata.normalize("NFC", text))}
+        assert tokenizer(text)["input_ids"] in read.values()
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) in read
     batch = tokenizer(["7 14 25 make 46\n", "1 2 3 make 6\n"], return_tensors="pt", padding=True)
     assert batch["input_ids"][1, 0] == PAD_ID
     out = model.generate(**batch, max_new_tokens=4)

@@ -169,8 +169,8 @@ def test_online_rows_arrive(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(params=["refusing", "stalling", "no key"])
-def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server that cannot be used from the beginning, and what is said of it."""
+def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ...]]:
+    """A server that cannot be used from the beginning, and what versions of wandb say of it."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         if request.param == "stalling":
@@ -178,17 +178,20 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
         if request.param == "no key":
             monkeypatch.delenv("WANDB_API_KEY")
-        yield {"refusing": "connection refused", "stalling": "imed out", "no key": "no API key"}[
-            request.param
-        ]
+        yield {
+            "refusing": ("connection refused", "imed out"),
+            "stalling": ("imed out",),
+            "no key": ("no API key",),
+        }[request.param]
 
 
 def test_without_a_server_the_run_is_recorded_offline_and_can_be_sent_later(
-    broken: str, run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+    broken: tuple[str, ...], run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failure = mirrored(config("online"), run_dir, rows(1, 4))
     file = the_file(run_dir.path)
-    assert failure is not None and broken in failure and f"wandb sync {file.parent}" in failure
+    assert failure is not None and f"wandb sync {file.parent}" in failure
+    assert any(said in failure for said in broken), failure
     assert [own(row) for row in recorded(file).rows] == rows(1, 4)
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     with WandbServer() as server:
