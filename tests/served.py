@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,10 @@ from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from launch.server import serve_command
 from rlvr.models.loading import load_tokenizer
 from rlvr.models.tiny_base import embedded_base
+from rlvr.planning.recipe import load_config
 
 LONGEST = 224
 
@@ -50,22 +51,20 @@ def free_port() -> int:
 def served(directory: Path, gpu: str | None = None) -> Iterator[str]:
     """A vLLM server of the model on a free port, for the block. gpu: of its own, and weights over NCCL."""
     port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-               "--model", directory, "--dtype", "float32",
-               "--max-model-len", str(LONGEST), "--max-num-seqs", "64", "--enforce-eager",
-               "--logprobs-mode", "processed_logprobs", "--generation-config", "vllm",
-               "--host", "127.0.0.1", "--port", str(port)]  # fmt: skip
-    environment = {
-        **os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1",
-        "TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    }  # fmt: skip
+    transfer = "files" if gpu is None else "nccl"
+    config = load_config(
+        [
+            "recipe=grpo_tiny", f"model={directory}", "engine.name=vllm", "engine.mode=server",
+            "engine.dtype=float32", "engine.batch_size=64", f"engine.transfer={transfer}",
+        ]
+    )  # fmt: skip
+    command = [*serve_command(config), "--max-model-len", str(LONGEST), "--enforce-eager"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1"}
     if gpu is not None:
-        command += ["--weight-transfer-config", '{"backend": "nccl"}']
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     if torch.cuda.is_available():
         command += ["--gpu-memory-utilization", "0.3"]  # beside the trainer
-    else:  # as in rlvr.engines.vllm
-        command += ["--no-enable-chunked-prefill"]
     with open(directory / "server.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:

@@ -294,7 +294,9 @@ def test_vllm_knows_every_flag(transfer: str) -> None:
         "--data-parallel-size-local 8 --data-parallel-address node1 --data-parallel-rpc-port 8001"
     )
     parser = make_arg_parser(FlexibleArgumentParser())
-    parsed = parser.parse_args([*serve_command(config)[2:], *placed.split()])
+    command = serve_command(config)
+    flags = command[command.index("--dtype") :]
+    parsed = parser.parse_args([*flags, *placed.split()])
     assert parsed.logprobs_mode == "processed_logprobs" and parsed.dtype == "bfloat16"
     assert (parsed.weight_transfer_config is not None) == (transfer == "nccl")
     headless = parser.parse_args(["--headless", "--data-parallel-start-rank", "8"])
