@@ -25,11 +25,12 @@ COMMANDS = {
     "contamination": "which problems of a task stand among those that another trains on",
     "grade": "grade stored completions again",
     "sound": "how many right answers follow a wrong step, in stored samples",
+    "judge-check": "how often a judge of reasoning agrees with an exact checker",
     "store": "list the sample store, or write one of its sets as a file",
     "export": "merge a policy's adapters into a whole model",
 }
 
-MODULES = {"entropy": "controls.entropy", "power": "controls.power"}
+MODULES = {"entropy": "controls.entropy", "power": "controls.power", "judge-check": "controls.judge_check"}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from stand_in_server import free_port
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from launch.server import serve_command
@@ -39,12 +39,6 @@ def saved_model(path: Path, intermediate: int = 96) -> Path:
     random_model(0, intermediate).save_pretrained(path)
     load_tokenizer(embedded_base("countdown-untrained")).save_pretrained(path)
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evals.commands.frame import OutFile, command
+from evals.records.judge_checks import remark
 from rlvr.config.schema import Choice, Section
 from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
@@ -61,7 +62,7 @@ def main(settings: Grading) -> None:
         undecided = sum(row["sound"] is None for row in right)
         print(
             f"reasoning, {task.soundness}: of {len(right)} right answers {unsound} have a wrong step, "
-            f"{undecided} are undecided"
+            f"{undecided} are undecided{remark([task.soundness])}"
         )
 
 
@@ -111,7 +112,8 @@ def grade(task: Task, rows: Sequence[tuple[dict[str, Any], Problem]]) -> list[di
     with progress(f"grading {task.name}", len(rows)) as display:
         for start in range(0, len(rows), TOGETHER):
             chunk = rows[start : start + TOGETHER]
-            verdicts += task.grade([(row["completion"], problem.reference) for row, problem in chunk])
+            items = [(row["completion"], problem.reference) for row, problem in chunk]
+            verdicts += task.grade(items, [problem.prompt for _, problem in chunk])
             display.advance(len(chunk))
     return [
         {**row, "verdict": v.status, "extracted": v.extracted, "seconds": v.seconds}

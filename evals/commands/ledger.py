@@ -37,6 +37,7 @@ from evals.estimators.solvability import (
     rate_bound,
 )
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
+from evals.records.judge_checks import remark
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX, MeasurementFile, both_sound, read_comparable, read_texts
 from evals.reports.tables import points, table
@@ -240,6 +241,7 @@ def _summary(base: MeasurementFile, policy: MeasurementFile) -> Table:
             shown.caption = (
                 f"soundly: by a right answer without a wrong step ({policy.measured.soundness}).\n"
                 f"right, for a wrong reason: the policy solved them, and never soundly; the base {wrong[0]}."
+                + escape(remark([policy.measured.soundness]))
             )
         return shown
     k = min(b.largest_k, p.largest_k)

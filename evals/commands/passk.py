@@ -18,9 +18,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import InFile, OutFile, command
+from evals.records.judge_checks import remark
 from evals.records.reading import MeasurementFile, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, table
@@ -153,6 +155,7 @@ def _sound(sides: Summaries) -> Table:
     shown = table(f"Reasoning, by {checkers}", "", *sides)
     if not checkers:
         return shown
+    shown.caption = escape(remark(one["checker"] for one in found if one).strip()) or None
     blank = dict.fromkeys(("unsound", "undecided", "only_unsound"))
     rows = [one or blank for one in found]
     shown.add_row("right answers with a wrong step", *(points(row["unsound"]) for row in rows))

@@ -1,4 +1,4 @@
-"""python -m evals sound RUN... [soundness=steps|arithmetic] [task=NAME] [ks=1,16,256] [write=true]
+"""python -m evals sound RUN... [soundness=steps|arithmetic|judge] [task=NAME] [ks=1,16,256] [write=true]
     [out=FILE.json]
 
 Looks at the reasoning in stored samples, without a model: how often is an answer right, how often right and
@@ -6,7 +6,10 @@ sound, and which share of right answers follows a wrong step? RUN is a run direc
 `evals probe`, or one <task>.samples.parquet. Samples that were looked at by this version of the checker are
 not looked at again.
 
-  soundness=   the checker; by default that of the task: steps for countdown, arithmetic for gsm8k
+  soundness=   the checker; by default that of the task: steps for countdown, arithmetic for gsm8k. A judge
+               is a model on a server: soundness=judge soundness.url=http://HOST:PORT soundness.model=NAME,
+               and prompt=FILE, votes=, temperature=, max_tokens=, key=ENVIRONMENT_VARIABLE, concurrency=,
+               timeout=, retries= of it; `judge-check` says how good it is
   task=        only the samples of this task
   write=true   put what was found into the files, and the run's records, where all other commands find it
   out=         all of it as JSON
@@ -22,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
 from evals.estimators.soundness import apart, undecided_share, unsound_share
 from evals.records.files import BASE_FOLDER
+from evals.records.judge_checks import remark
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
 from evals.records.soundness import Looked, look, store, store_records
@@ -57,7 +62,7 @@ def mistakes(settings: Looking) -> list[Mistake]:
     if not settings.runs:
         found.append(Mistake("RUN", None, "give a run directory, or a file of samples"))
     if settings.soundness == NONE:
-        found.append(Mistake("soundness", NONE, "give a checker: steps or arithmetic"))
+        found.append(Mistake("soundness", NONE, "give a checker: steps, arithmetic or judge"))
     for run in settings.runs:
         if run.exists() and not sample_files(run, settings.task):
             what = f"of task {settings.task} " if settings.task else ""
@@ -133,7 +138,7 @@ def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) ->
     made.caption = (
         "sound: right, and no wrong step was found. wrong step: the share of right\nanswers that "
         "follow one, with its 95 % interval over problems.\n!: sound pass@1 lies below the 95 % interval "
-        "of pass@1."
+        "of pass@1." + escape(remark(one.checker for _, one in looked))
     )
     return made
 

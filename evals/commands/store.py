@@ -16,10 +16,11 @@ from rich.table import Table
 
 from evals.commands.frame import OutFile, command
 from evals.records.schema import read_fields
-from evals.records.store import SampleKey, SampleSet, store_root
+from evals.records.store import SampleKey, SampleSet
 from evals.reports.tables import table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
+from rlvr.core.shards import store_root
 
 
 class Listing(Section):

@@ -60,12 +60,12 @@ class Share(NamedTuple):
 
 def unsound_share(counts: SoundCounts) -> Share | None:
     """The share of right answers with a wrong step; None where no answer is right."""
-    return _share(counts.unsound, counts.right.correct)
+    return ratio_share(counts.unsound, counts.right.correct)
 
 
 def undecided_share(counts: SoundCounts) -> Share | None:
     """The share of right answers on which the checker could not decide; None where no answer is right."""
-    return _share(counts.undecided, counts.right.correct)
+    return ratio_share(counts.undecided, counts.right.correct)
 
 
 def apart(counts: SoundCounts) -> bool:
@@ -74,8 +74,8 @@ def apart(counts: SoundCounts) -> bool:
     return bool(counts.sound.pass_at_k(1).mean() < bootstrap_mean(counts.right.pass_at_k(1)).low)
 
 
-def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Share | None:
-    """A ratio of sums over problems; resamples in which nothing is right say nothing of it."""
+def ratio_share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Share | None:
+    """A ratio of sums over problems, [P] each; None where `whole` is 0. Resamples without any say nothing."""
     if not whole.sum():
         return None
     means = resampled_means(np.stack([part, whole], axis=1))

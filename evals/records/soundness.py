@@ -25,7 +25,7 @@ from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
 from rlvr.core.run_dir import read_jsonl, write_text
 from rlvr.graders import Status
-from rlvr.graders.soundness import Checker, checked
+from rlvr.graders.soundness import Chain, Checker, checked, looks_at
 from rlvr.tasks import build_checker_of
 
 # Rows of a file that are written together at least.
@@ -53,7 +53,7 @@ def look(path: Path, checker: Checker | None = None) -> Looked:
     Samples that this checker has looked at before are not checked again. Raises FileError, CheckerError.
     """
     beside = path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
-    rows, references = _read(path), _references(beside)
+    rows, (references, prompts) = _read(path), _posed(beside)
     conditions, origin = read_about(path)
     task = conditions.task if conditions else path.name.removesuffix(SAMPLES_SUFFIX)
     checker = checker or _of_task(task, path)
@@ -65,12 +65,48 @@ def look(path: Path, checker: Checker | None = None) -> Looked:
         if missing := {*problems} - references.keys():
             raise FileError(f"{beside} has no reference of problem {min(missing)}, which the checker needs")
         texts = rows["text"].to_pylist()
-        items = [(text, references[p]) for text, p in zip(texts, problems, strict=True)]
-        sound = pa.array(checked(checker, items, task), pa.bool_())
+        right = [status == Status.CORRECT for status in rows["status"].to_pylist()]
+        put = [i for i, is_right in enumerate(right) if looks_at(checker, is_right)]
+        chains = [
+            Chain(texts[i], references[problems[i]], prompts.get(problems[i], ""), right[i]) for i in put
+        ]
+        found: list[bool | None] = [None] * len(texts)
+        for i, decided in zip(put, checked(checker, chains, task), strict=True):
+            found[i] = decided
+        sound = pa.array(found, pa.bool_())
     names = tuple(references) or tuple(dict.fromkeys(problems))
     counts = _counts(path, names, rows, sound)
     graded = 0 if known else len(problems)
     return Looked(path, conditions, origin, names, counts, checker.version, sound, graded)
+
+
+@dataclass(frozen=True)
+class RightAnswer:
+    """A right answer of a stored file that an exact checker decided on."""
+
+    problem: str
+    chain: Chain
+    sound: bool
+
+
+def right_answers(path: Path, checker: Checker | None = None) -> tuple[str, str, list[RightAnswer]]:
+    """The task, the checker's version, and every right answer of <task>.samples.parquet that it decides on.
+
+    checker: by default the task's own. Raises FileError, CheckerError.
+    """
+    looked, rows = look(path, checker), _read(path)
+    references, prompts = _posed(path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet"))
+    task = looked.conditions.task if looked.conditions else path.name.removesuffix(SAMPLES_SUFFIX)
+    found = [
+        RightAnswer(problem, Chain(text, references.get(problem), prompts.get(problem, "")), sound)
+        for problem, text, status, sound in zip(
+            *(rows[name].to_pylist() for name in ("problem", "text", "status")),
+            looked.sound.to_pylist(),
+            strict=True,
+        )
+        if status == Status.CORRECT and sound is not None
+    ]
+    return task, looked.checker, found
 
 
 def store(looked: Looked) -> None:
@@ -115,7 +151,8 @@ def _of_task(task: str, path: Path) -> Checker:
         checker = None
     if checker is None:
         raise FileError(
-            f"{path}: task {task} has no checker of reasoning: give soundness=steps or soundness=arithmetic"
+            f"{path}: task {task} has no checker of reasoning: give soundness=steps, soundness=arithmetic or "
+            "soundness=judge"
         )
     return checker
 
@@ -131,21 +168,25 @@ def _read(path: Path) -> pa.Table:
         raise FileError(f"{path} cannot be read: {error}") from None
 
 
-def _references(beside: Path) -> dict[str, Any]:
-    """By problem, in the order of the counts; empty where there are no counts."""
+def _posed(beside: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """References and prompts by problem, in the order of the counts; empty where there are no counts."""
     if not beside.is_file():
-        return {}
+        return {}, {}
     try:
         table = pq.read_table(beside)
     except (OSError, pa.ArrowInvalid) as error:
         raise FileError(f"{beside} cannot be read: {error}") from None
+    problems = table["problem"].to_pylist()
+    texts = table["prompt"].to_pylist() if "prompt" in table.column_names else []
+    prompts = {problem: text for problem, text in zip(problems, texts, strict=bool(texts)) if text}
     if "reference" not in table.column_names:
-        return dict.fromkeys(table["problem"].to_pylist())
+        return dict.fromkeys(problems), prompts
     values = table["reference"].to_pylist()
-    return {
+    references = {
         problem: None if value is None else json.loads(value)
-        for problem, value in zip(table["problem"].to_pylist(), values, strict=True)
+        for problem, value in zip(problems, values, strict=True)
     }
+    return references, prompts
 
 
 def _counts(path: Path, names: tuple[str, ...], rows: pa.Table, sound: pa.Array) -> SoundCounts:

@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from evals.records.gap_record import GapRecord
+from evals.records.judge_checks import remark
 from evals.reports.tables import interval, points, table
 
 # Added to the caption where problems were not sampled equally often.
@@ -164,7 +165,7 @@ def _explained(records: Sequence[GapRecord]) -> str:
         return ""
     return (
         f"\nsound: right, and no wrong step was found by {', '.join(checkers)}.\n"
-        "wrong step: the share of right answers that have one."
+        "wrong step: the share of right answers that have one." + escape(remark(checkers))
     )
 
 

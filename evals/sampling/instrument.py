@@ -10,10 +10,11 @@ from accelerate.utils import gather_object
 from rich.console import Console
 
 from evals.records.measurement import Measurement
-from evals.records.store import SampleKey, SampleSet, store_root
+from evals.records.store import SampleKey, SampleSet
 from evals.sampling.measure import Plan, SamplingJob, make_plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.progress import Display, progress
+from rlvr.core.shards import store_root
 from rlvr.engines import Engine, Sampling
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import Sampler

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from evals.records.store import SampleSet
+from rlvr.graders.soundness import Chain, looks_at
 from rlvr.tasks import Task
 
 # Of a verdict, and of what a checker says: prompt, index, reference, digest.
@@ -30,8 +30,12 @@ class Looking:
         """Those of the samples that the checker has not seen."""
         return [] if self.table is None else [key for key in keys if key not in self._known]
 
-    def look(self, items: Mapping[Key, tuple[str, Any]]) -> None:
-        """Checks and stores. items: (completion, reference) by key. Raises CheckerError."""
+    def looks_at(self, right: bool) -> bool:
+        """Whether the checker looks at a sample whose answer is right, or is not."""
+        return looks_at(self.task.checker, right)
+
+    def look(self, items: Mapping[Key, Chain]) -> None:
+        """Checks and stores. Raises CheckerError, EndpointError."""
         if self.table is None or not items:
             return
         found = self.task.sound([*items.values()])
@@ -43,17 +47,18 @@ class Looking:
         self.table.append(rows)
         self._known |= items.keys()
 
-    def column(self, keys: Sequence[Key]) -> pa.Array:
-        """`sound` of each sample, null where the checker could not decide or there is none.
+    def column(self, keys: Sequence[Key], right: Sequence[bool]) -> pa.Array:
+        """`sound` of each sample, null where the checker could not decide, does not look, or there is none.
 
         Raises LookupError for a sample that it has not seen.
         """
         if self.table is None:
             return pa.nulls(len(keys), pa.bool_())
         stored = self._stored({key[0] for key in keys})
-        if missing := [key for key in keys if key not in stored]:
+        looked = [key for key, is_right in zip(keys, right, strict=True) if self.looks_at(is_right)]
+        if missing := [key for key in looked if key not in stored]:
             raise LookupError(f"sample {missing[0][1]} of prompt {missing[0][0]} is not checked")
-        return pa.array([stored[key] for key in keys], pa.bool_())
+        return pa.array([stored.get(key) for key in keys], pa.bool_())
 
     def _stored(self, prompts: Collection[str]) -> dict[Key, bool | None]:
         if self.table is None:

@@ -14,12 +14,14 @@ from evals.estimators.counts import Counts
 from evals.records.conditions import Conditions, conditions
 from evals.records.files import Origin
 from evals.records.measurement import Measurement
-from evals.records.store import SampleSet, short_hash, token_hash
+from evals.records.store import SampleSet, token_hash
 from evals.sampling.looking import Key, Looking
 from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
+from rlvr.core.shards import short_hash
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Status
+from rlvr.graders.soundness import Chain
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.templates.chat import all_prompt_ids
 
@@ -182,15 +184,24 @@ class SamplingJob:
         wanted: places by key; texts: of samples that were just drawn.
         """
         ungraded = [key for key in wanted if key not in known]
-        unseen = self.looking.lacks(wanted)
+        unseen = [
+            key for key in self.looking.lacks(wanted)
+            if key not in known or self.looking.looks_at(known[key] == Status.CORRECT)
+        ]  # fmt: skip
         if absent := {key[0] for key in (*ungraded, *unseen) if key[:2] not in texts}:
             table = self.samples.read(["text"], absent)
             stored = zip(_keys(table, 2), table["text"].to_pylist(), strict=True)
             texts = texts | {(key[0], key[1]): str(text) for key, text in stored}
-        references = {key: self.plan.problems[place].reference for key, place in wanted.items()}
+        problems = {key: self.plan.problems[place] for key, place in wanted.items()}
         if ungraded:
-            self._grade({key: (texts[key[:2]], references[key]) for key in ungraded}, known)
-        self.looking.look({key: (texts[key[:2]], references[key]) for key in unseen})
+            self._grade({key: (texts[key[:2]], problems[key].reference) for key in ungraded}, known)
+        self.looking.look(
+            {
+                key: Chain(texts[key[:2]], problems[key].reference, problems[key].prompt)
+                for key in unseen
+                if self.looking.looks_at(known[key] == Status.CORRECT)
+            }
+        )
 
     def _grade(self, items: dict[Key, tuple[str, Any]], known: dict[Any, str]) -> None:
         """items: (completion, reference) by key."""
@@ -247,7 +258,8 @@ class SamplingJob:
         table = samples.select(["index", "tokens", "digest", "finish_reason"]).take(pa.array(own_samples))
         for name in ("status", "extracted"):
             table = table.append_column(name, verdicts[name].take(pa.array(own_verdicts)))
-        table = table.append_column("sound", self.looking.column(keys))
+        right_ones = [correct[row] for row in own_verdicts]
+        table = table.append_column("sound", self.looking.column(keys, right_ones))
         n, right_counts = np.array(totals).T
         counts = Counts(n, right_counts, plan.stop_r, plan.n)
         of = self.samples.key

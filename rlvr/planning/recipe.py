@@ -117,6 +117,7 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         raise ConfigError("command line", wrong)
     short = tuple(f"{group}=" for group in TABLES)
     arguments = [a.replace("=", ".name=", 1) if a.startswith(short) else a for a in arguments]
+    arguments = [a.replace("=", ".name=", 1) if _has_parts(a, arguments) else a for a in arguments]
     try:
         given: Any = OmegaConf.to_container(OmegaConf.from_dotlist(list(arguments)))
         if isinstance(given.get("task"), dict):
@@ -124,6 +125,12 @@ def parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         return given
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError("command line", [Mistake(" ".join(arguments), None, str(error))]) from None
+
+
+def _has_parts(argument: str, arguments: Sequence[str]) -> bool:
+    """Whether `soundness=judge` stands beside settings of it, such as soundness.url=..."""
+    key = argument.partition("=")[0]
+    return key.rpartition(".")[2] == "soundness" and any(a.startswith(f"{key}.") for a in arguments)
 
 
 def _not_a_key(argument: str) -> str:

@@ -176,7 +176,8 @@ class Rollouts:
         """Verdicts and rewards of `count` completions of each problem, which stand together."""
         asked = [(position, problem) for position, problem in problems for _ in range(count)]
         verdicts = self.task.grade(
-            [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)]
+            [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)],
+            [problem.prompt for _, problem in asked],
         )
         given = {
             position: copied(p.reference, p.columns) if self.rewards.functions else (None, {})

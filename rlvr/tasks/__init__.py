@@ -18,7 +18,7 @@ from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
-from rlvr.graders.soundness import NONE, Checker, build_checker, checked
+from rlvr.graders.soundness import NONE, Chain, Checker, build_checker, checked
 from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
 
 if TYPE_CHECKING:
@@ -122,17 +122,21 @@ class Task:
         found = {share.task.name: share.task for stage in self.stages for share in stage.shares}
         return tuple(found.values()) or (self,)
 
-    def grade(self, items: Sequence[tuple[str, Any]]) -> list[Verdict]:
-        """The verdict on each (completion, reference), with what the checker says. Raises CheckerError."""
+    def grade(self, items: Sequence[tuple[str, Any]], prompts: Sequence[str] = ()) -> list[Verdict]:
+        """The verdict on each (completion, reference), with what the checker says. prompts: what they
+        continue, for checkers that read it. Raises CheckerError, EndpointError."""
         verdicts = self.verifier.grade(items)
         if self.checker is None:
             return verdicts
-        found = self.sound(items)
-        return [replace(v, sound=sound) for v, sound in zip(verdicts, found, strict=True)]
+        posed = prompts or [""] * len(items)
+        chains = [
+            Chain(*item, prompt, v.correct) for item, prompt, v in zip(items, posed, verdicts, strict=True)
+        ]
+        return [replace(v, sound=s) for v, s in zip(verdicts, self.sound(chains), strict=True)]
 
-    def sound(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
-        """Whether the reasoning in each (completion, reference) holds; None where nobody looks."""
-        return checked(self.checker, items, self.name) if self.checker else [None] * len(items)
+    def sound(self, chains: Sequence[Chain | tuple[str, Any]]) -> list[bool | None]:
+        """Whether the reasoning in each holds; None where nobody looks. Raises as `grade`."""
+        return checked(self.checker, chains, self.name) if self.checker else [None] * len(chains)
 
     def data_hash(self) -> str:
         """Hash of both splits, in order: 16 hex digits."""

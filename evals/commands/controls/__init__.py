@@ -1,1 +1,1 @@
-"""Commands that sample once more, as controls: the policy as uncertain as its base, the base only sharper."""
+"""Controls: the policy as uncertain as its base, the base only sharper, and how good a judge is."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jinja2
 
 from evals.estimators.intervals import Interval
+from evals.records.judge_checks import remark
 from evals.reports.compare import numbers
 from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.bars import histogram_panels, perplexity_panels, solvable_panels
@@ -143,5 +144,6 @@ def _measured(study: Study, task: str) -> list[str]:
             f"the base), temperature {about.temperature:g}, top-p {about.top_p:g}, at most "
             f"{about.max_new_tokens} tokens{ended}, template {about.template}, grader {about.grader}"
             + (f", reasoning by {policy.soundness}" if policy.soundness else "")
+            + remark([policy.soundness], between="; ")
         ] = None
     return list(lines)

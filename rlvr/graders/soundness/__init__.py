@@ -10,17 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from rlvr.config import registry
-from rlvr.config.errors import nearest
+from rlvr.config.errors import nearest, of_error
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
+from rlvr.graders.soundness.judge import NAME as JUDGE
+from rlvr.graders.soundness.judge import Chain, Judge, JudgeSettings
 
 # name -> module:function that builds the checker; without a checker nobody looks at the chain
 NONE = "none"
+# The key, as messages name it.
+JUDGED = "soundness"
 CHECKERS = {
     "steps": "rlvr.graders.soundness.steps:steps",
     "arithmetic": "rlvr.graders.soundness.arithmetic:arithmetic",
@@ -35,6 +39,9 @@ class Checker(Protocol):
     """Decides whether the reasoning in a completion holds.
 
     True: sound. False: a step is wrong. None: nothing in it can be checked, or it is not certain.
+
+    One that needs more than completion and reference has a method `check_chains` of `Chain`s, called in the
+    place of `check`. One that is dear has `of_right_answers = True`: wrong answers are not put to it.
     """
 
     @property
@@ -87,11 +94,14 @@ class MixtureChecker:
         return "+".join(sorted({checker.version for checker in self.checkers.values()}))
 
     def check(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[bool | None]:
-        found: list[bool | None] = [None] * len(items)
+        return self.check_chains([Chain(*item) for item in items])
+
+    def check_chains(self, chains: Sequence[Chain]) -> list[bool | None]:
+        found: list[bool | None] = [None] * len(chains)
         for name, checker in self.checkers.items():
-            own = [i for i, (_, reference) in enumerate(items) if reference["task"] == name]
-            decided = checker.check([(items[i][0], items[i][1]["reference"]) for i in own])
-            for i, sound in zip(own, decided, strict=True):
+            own = [i for i, chain in enumerate(chains) if chain.reference["task"] == name]
+            inner = [chains[i]._replace(reference=chains[i].reference["reference"]) for i in own]
+            for i, sound in zip(own, _called(checker, inner), strict=True):
                 found[i] = sound
         return found
 
@@ -99,16 +109,36 @@ class MixtureChecker:
 def _known(name: str) -> str:
     if name == NONE or name in CHECKERS or registry.is_plugin(CHECKERS, name):
         return name
-    advice = nearest(name, [*CHECKERS, NONE], "is a checker")
+    if name == JUDGE:
+        advice = "a judge needs its server and its model: give soundness.url=... and soundness.model=... too"
+    else:
+        advice = nearest(name, [*CHECKERS, JUDGE, NONE], "is a checker")
     raise PydanticCustomError("checker", "{advice}", {"advice": advice})
 
 
-# Of a task's key `soundness`.
-SoundnessName = Annotated[str, AfterValidator(_known)]
+def _judge(value: Any) -> Any:
+    """Settings of a judge as such; a mapping of a name alone as that name."""
+    if not isinstance(value, Mapping):
+        return value
+    if {*value} == {"name"} and value["name"] != JUDGE:
+        return value["name"]
+    try:
+        return JudgeSettings.model_validate(dict(value))
+    except ValidationError as error:
+        known = [f"{JUDGED}.{key}" for key in JudgeSettings.model_fields]
+        said = [str(of_error(e, known, f"{JUDGED}.")).split("\n") for e in error.errors()]
+        advice = "; ".join(f"{key.strip()}: {what.strip()}" for key, what in said)
+        raise PydanticCustomError("checker", "{advice}", {"advice": advice}) from None
 
 
-def build_checker(name: str) -> Checker | None:
-    """The named checker; None for `none`. Raises PluginError where a plug-in fails."""
+# Of a task's key `soundness`: a name, or {name: judge, url: ..., model: ...}.
+SoundnessName = Annotated[Annotated[str, AfterValidator(_known)] | JudgeSettings, BeforeValidator(_judge)]
+
+
+def build_checker(name: str | JudgeSettings) -> Checker | None:
+    """The named checker; None for `none`. Raises PluginError where a plug-in fails, JudgeError."""
+    if isinstance(name, JudgeSettings):
+        return Judge(name)
     if name == NONE:
         return None
     checker = registry.build(CHECKERS, name, {})
@@ -118,32 +148,49 @@ def build_checker(name: str) -> Checker | None:
     return checker
 
 
-def checked(checker: Checker, items: Sequence[tuple[str, Any]], task: str) -> list[bool | None]:
-    """The checker's decisions. task: for the message. Raises CheckerError where it raises, with the
-    first text on which it does, and where it decides something else than it may."""
+def looks_at(checker: Checker | None, right: bool) -> bool:
+    """Whether a completion whose answer is right, or is not, is put to the checker."""
+    return checker is not None and (right or not getattr(checker, "of_right_answers", False))
+
+
+def checked(checker: Checker, items: Sequence[Chain | tuple[str, Any]], task: str) -> list[bool | None]:
+    """The checker's decisions on chains, or on (completion, reference). task: for the message.
+
+    Raises CheckerError where it raises, with the first text on which it does, and where it decides something
+    else than it may; a UserError of its own, such as of a judge that is not there, as it is.
+    """
+    chains = [Chain(*item) for item in items]
     try:
-        found = checker.check(items)
+        found = _called(checker, chains)
+    except UserError:
+        raise
     except Exception as error:  # a checker may be the user's
-        raise _failed(checker, items, task, error) from error
-    if len(found) != len(items) or not all(sound in (True, False, None) for sound in found):
+        raise _failed(checker, chains, task, error) from error
+    if len(found) != len(chains) or not all(sound in (True, False, None) for sound in found):
         raise CheckerError(
             f"task {task}: the checker {checker.version} has to give True, False or None for each of "
-            f"{len(items)} chains; it gave {found!r:.200}"
+            f"{len(chains)} chains; it gave {found!r:.200}"
         )
     return found
 
 
-def _failed(checker: Checker, items: Sequence[tuple[str, Any]], task: str, error: Exception) -> CheckerError:
-    culprit = next((item for item in items if _raises(checker, item)), items[0])
+def _called(checker: Checker, chains: Sequence[Chain]) -> list[bool | None]:
+    if whole := getattr(checker, "check_chains", None):
+        return whole(chains)
+    return checker.check([(chain.completion, chain.reference) for chain in chains])
+
+
+def _failed(checker: Checker, chains: Sequence[Chain], task: str, error: Exception) -> CheckerError:
+    culprit = next((chain for chain in chains if _raises(checker, chain)), chains[0])
     return CheckerError(
         f"task {task}: the checker {checker.version} failed: {registry.located(error)}. The completion is "
-        f"{culprit[0]!r:.300}, its reference {culprit[1]!r:.200}"
+        f"{culprit.completion!r:.300}, its reference {culprit.reference!r:.200}"
     )
 
 
-def _raises(checker: Checker, item: tuple[str, Any]) -> bool:
+def _raises(checker: Checker, chain: Chain) -> bool:
     try:
-        checker.check([item])
+        _called(checker, [chain])
     except Exception:
         return True
     return False

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from evals.records.conditions import Conditions, check_comparable, conditions
-from evals.records.store import SampleKey, short_hash, token_hash
+from evals.records.store import SampleKey, token_hash
+from rlvr.core.shards import short_hash
 from rlvr.engines import Sampling
 from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.tasks import Problem, Task, build_task

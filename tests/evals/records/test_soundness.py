@@ -16,12 +16,13 @@ from evals.records.files import counts_file, read_counts, read_soundness, sample
 from evals.records.gap_record import GapRecord, compare, read_records
 from evals.records.measurement import Measurement
 from evals.records.sound_record import SoundRecord
+from evals.records.soundness import look
 from evals.records.store import SampleKey, SampleSet
 from evals.sampling.measure import Plan, SamplingJob, make_plan
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
-from rlvr.graders.soundness import StringChecker
+from rlvr.graders.soundness import Chain, StringChecker
 from rlvr.tasks import Problem, Task
 
 KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 8, "fake", "float32", 0)
@@ -161,3 +162,40 @@ def test_sampling_to_a_success_leaves_soundness_out(tmp_path: Path) -> None:
     measuring.run(QUIET)
     found = measuring.counted()
     assert found.soundness == "thirds-1" and found.sound is None
+
+
+class Dear:
+    """Says of all that they are sound; notes what it is asked."""
+
+    version, of_right_answers = "dear-1", True
+
+    def __init__(self) -> None:
+        self.chains: list[Chain] = []
+
+    def check(self, items: Sequence[tuple[str, object]]) -> list[bool | None]:
+        raise AssertionError("it asks for the prompt")
+
+    def check_chains(self, chains: Sequence[Chain]) -> list[bool | None]:
+        self.chains += chains
+        return [True] * len(chains)
+
+
+def test_a_dear_checker_sees_right_answers_alone_and_what_they_continue(tmp_path: Path) -> None:
+    dear = Dear()
+    found = measure(replace(TASK, checker=dear), tmp_path / "store")
+    right = found.counts.correct.sum()
+    assert 0 < len(dear.chains) == right < found.counts.n.sum()
+    assert all(int(chain.completion) < 60 and chain.prompt.startswith("problem ") for chain in dear.chains)
+    assert found.sound is not None and found.sound.undecided.sum() == 0 and found.sound.unsound.sum() == 0
+    rows = zip(found.table["status"].to_pylist(), found.table["sound"].to_pylist(), strict=True)
+    assert {*rows} == {("correct", True), ("wrong", None)}
+    again = measure(replace(TASK, checker=dear), tmp_path / "store")
+    assert len(dear.chains) == right and again.table.equals(found.table)
+    found.write(tmp_path, SampleSet(tmp_path / "store", KEY))
+    later = Dear()
+    later.version = "dear-2"
+    looked = look(samples_file(tmp_path, "toy:x"), later)
+    prompts = {chain.prompt for chain in later.chains}
+    assert len(later.chains) == right and prompts <= {problem.prompt for problem in PROBLEMS}
+    assert looked.counts.sound == found.sound.sound
+

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from evals.records.gap_record import GapRecord
+from evals.records.judge_checks import JudgeCheck, keep
 from evals.records.sound_record import SoundRecord
 from evals.reports.gap_table import gap_table, probe_table
 
@@ -86,3 +87,22 @@ def test_sound_answers_stand_beside_right_ones_with_an_alarm() -> None:
 
 def test_where_nobody_looked_nothing_is_said_of_it() -> None:
     assert not any("sound" in line or "wrong step" in line for line in printed(gap_table(RECORDS), 80))
+
+
+def test_a_judges_numbers_have_what_is_known_of_it_beside_them() -> None:
+    """A warning until it was checked, then how well it agreed."""
+    judge = "judge-1 org/m x3 0a1b2c3d"
+    records = [replace(RECORDS[1], soundness=judge, sound=SOUND)]
+
+    def text() -> str:
+        return " ".join(" ".join(printed(probe_table(records, 50), 80)).split())
+
+    assert f"! {judge} was never checked" in text() and "judge-check" in text()
+    shares = {"undecided": None, "agreement": [0.9, 0.8, 0.95], "precision": [0.5, 0.4, 0.6], "recall": None}
+    keep(JudgeCheck("judge-1 other x1 f", "steps-1", "countdown:3", 40, 6, **shares))
+    assert "never checked" in text()
+    keep(JudgeCheck(judge, "steps-1", "countdown:3", 40, 6, **shares))
+    assert "never checked" not in text()
+    assert "agreement 90.0 [80.0, 95.0], precision 50.0 [40.0, 60.0], recall -, undecided -" in text()
+    exact = [replace(records[0], soundness="steps-1")]
+    assert "judge" not in " ".join(printed(probe_table(exact, 50), 80))
