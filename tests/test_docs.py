@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from forked import finished
 
 from evals.__main__ import COMMANDS
 from launch import cli
+from rlvr.graders import Status, Verdict
 from rlvr.planning.recipe import load_config
+from rlvr.rollouts.reward_functions import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -148,7 +151,7 @@ def judge() -> Iterator[str]:
 def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     page = ROOT / "docs" / "plugins.md"
     files = python_files(page)
-    assert files.keys() == {"my_task.py", "my_algorithm.py", "my_reward.py", "my_hook.py"}
+    assert files.keys() == {"my_task.py", "my_algorithm.py", "my_reward.py", "my_group.py", "my_hook.py"}
     for name, source in files.items():
         assert len(source.splitlines()) < 40
         (tmp_path / name).write_text(source)
@@ -156,7 +159,8 @@ def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(recipe)
     planned = trained(tmp_path, "recipe=own.yaml", "--dry-run")
     assert planned.returncode == 0 and "my_task:sums: 4 problems" in planned.stdout, planned.stderr
-    assert "shortest: 0.0, 0.0 for two made-up completions" in planned.stdout
+    for name in ("shortest", "brief", "diverse", "unlikely"):
+        assert f"{name}: 0.0, 0.0 for two made-up completions" in planned.stdout
     assert not (tmp_path / "runs").exists()
     with judge() as url:
         judged = f"{{reward: 'my_reward:judged', takes: row, options: {{url: '{url}'}}, timeout: 30}}"
@@ -172,6 +176,20 @@ def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     task = card["tasks"]["training"]["sums"]
     assert task["template"].startswith("my_task-") and task["grader"] == task["template"]
     assert (run / "probes" / "step_000004" / "sums.parquet").exists()
+
+
+def test_the_group_rewards_of_the_docs() -> None:
+    space: dict[str, Any] = {}
+    exec(python_files(ROOT / "docs" / "plugins.md")["my_group.py"], space)
+    drawn = [("a" * 4, True, -1.0), ("a" * 4, True, -1.5), ("b" * 8, True, -9.0), ("c", False, -0.5)]
+    verdicts = {True: Verdict(Status.CORRECT, 1.0), False: Verdict(Status.WRONG, 0.0)}
+    rows = [
+        Row("p", "", text, len(text), False, 0, verdicts[right], 0, logprob=logprob)
+        for text, right, logprob in drawn
+    ]
+    assert space["brief"](rows) == [1.0, 1.0, 0.0, 0.0]
+    assert space["diverse"](rows) == [0.5, 0.5, 0.75, 0.0]
+    assert space["unlikely"](rows) == [-0.75, -0.5, -0.25, 0.0]
 
 
 def test_an_edited_plugin_has_another_version(tmp_path: Path) -> None:

@@ -42,10 +42,11 @@ class Choice(BaseModel):
 
 
 class ExtraReward(Section):
-    """One more component of the reward: your own function."""
+    """One more component of the reward: your own function, or `judge` or `classifier`."""
 
     reward: str
-    """ "package.module:function"; called in the training process, plain or async."""
+    """ "package.module:function"; called in the training process, plain or async. Or a built-in one, see
+    docs/plugins.md: judge, classifier."""
     takes: Literal["completion", "row", "group", "batch"] = "completion"
     """completion: (text, reference, verdict) -> number. row: a `Row` of rlvr.rollouts.reward_functions ->
     number. group, batch: a list of rows, of one problem or all -> as many numbers."""

@@ -187,6 +187,11 @@ def read_prompt(file: str | None, default: str) -> str:
     return text
 
 
+def written(reference: Any) -> str:
+    """A reference as it stands in a text."""
+    return reference if isinstance(reference, str) else json.dumps(reference, default=str)
+
+
 def _fill(text: str, values: Mapping[str, str]) -> str:
     """In one pass: what stands in a completion is no place."""
     return _PLACE.sub(lambda place: values[place[1]], text)

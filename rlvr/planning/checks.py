@@ -16,6 +16,7 @@ from rlvr.config.registry import PluginError
 from rlvr.config.schema import Config
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
+from rlvr.rollouts.reward_functions import is_built_in, option_mistakes
 from rlvr.tasks import TASKS, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
 
@@ -85,6 +86,9 @@ def of_plugins(config: Config) -> list[Mistake]:
     """Functions and data of the user's own that cannot be used, found before torch is loaded."""
     mistakes = []
     for i, entry in enumerate(config.rewards.extra):
+        if is_built_in(entry.reward):
+            mistakes += option_mistakes(entry, f"rewards.extra[{i}]")
+            continue
         takes = {"completion": "completion, reference, verdict", "row": "row"}.get(entry.takes, "rows")
         try:
             registry.check_takes(entry.reward, takes, entry.options)

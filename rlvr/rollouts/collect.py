@@ -194,6 +194,7 @@ class Rollouts:
                 verdict=verdict,
                 group=position,
                 columns=given[position][1],
+                logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,
             )
             for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
         ]

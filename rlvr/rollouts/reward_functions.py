@@ -12,11 +12,18 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from rlvr.config.errors import ConfigError, Mistake
-from rlvr.config.registry import PluginError, load
+from pydantic import ValidationError
+
+from rlvr.config.errors import ConfigError, Mistake, of_error
+from rlvr.config.registry import PluginError, builder, family, load, schema, variant
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.graders import Verdict
 
+# name -> "module:class" of what comes with the package; its fields are the keys of `options`
+REWARDS = {
+    "judge": "rlvr.rollouts.judge_reward:JudgeReward",
+    "classifier": "rlvr.rollouts.classifier_reward:ClassifierReward",
+}
 OWN_NAMES = ("outcome", "unsound", "format", "overlong", "bad")
 # Beyond this the variance of a group has no place in single precision.
 LARGEST = 1e6
@@ -30,7 +37,8 @@ class Row:
 
     problem: its id. reference, columns: copies of the problem's own; columns is the row of data that it
     came from. tokens: of the completion. truncated: whether it was cut at the limit. group: equal for the
-    completions of one problem, and different from those of any other.
+    completions of one problem, and different from those of any other. logprob: of the completion under the
+    policy that drew it, summed over its tokens.
     """
 
     problem: str
@@ -42,6 +50,7 @@ class Row:
     verdict: Verdict
     group: int
     columns: Mapping[str, Any] = field(default_factory=dict)
+    logprob: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,17 @@ def load_functions(config: RewardConfig) -> list[RewardFunction]:
     mistakes = []
     for i, entry in enumerate(config.extra):
         name = entry.reward.rpartition(":")[2]
+        if found := option_mistakes(entry, f"rewards.extra[{i}]"):
+            mistakes += found
+            continue
         try:
-            function = load(entry.reward)
+            function = _built_in(entry) if is_built_in(entry.reward) else load(entry.reward)
             if not callable(function):
                 raise ValueError(f"{name} is not a function")
             if name in OWN_NAMES or any(name == other.name for other in functions):
                 raise ValueError(f"there is already a reward of the name {name}")
+            if is_built_in(entry.reward):
+                entry = entry.model_copy(update={"takes": "batch", "options": {}})
             functions.append(RewardFunction(name, function, entry))
         except (PluginError, ValueError) as error:
             advice = f"not a function package.module:function that can be used: {error}"
@@ -88,6 +102,33 @@ def load_functions(config: RewardConfig) -> list[RewardFunction]:
     if mistakes:
         raise ConfigError("rewards", mistakes)
     return functions
+
+
+def is_built_in(reward: str) -> bool:
+    """Whether `rewards.extra` names one that comes with the package: judge, or judge:NAME_OF_COMPONENT."""
+    return family(reward) in REWARDS
+
+
+def option_mistakes(entry: ExtraReward, where: str) -> list[Mistake]:
+    """What is wrong with the options of a built-in reward; nothing is known of those of other functions."""
+    if not is_built_in(entry.reward):
+        return []
+    model = schema(REWARDS, entry.reward)
+    try:
+        model.model_validate(_options(entry))
+    except ValidationError as error:
+        known = [f"{where}.options.{key}" for key in model.model_fields]
+        return [of_error(e, known, f"{where}.options.") for e in error.errors()]
+    return []
+
+
+def _built_in(entry: ExtraReward) -> Callable[..., Any]:
+    return builder(REWARDS, entry.reward)(**_options(entry))
+
+
+def _options(entry: ExtraReward) -> dict[str, Any]:
+    named = variant(entry.reward)
+    return {**entry.options, **({"variant": named} if named else {})}
 
 
 def number(returned: Any, weight: float) -> float | None:

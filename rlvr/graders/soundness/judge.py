@@ -8,12 +8,11 @@ A judge may be wrong in either direction. What is known of that is measured: `py
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from rlvr.graders.judging import Asking, AskSettings, JudgeError, read_prompt
+from rlvr.graders.judging import Asking, AskSettings, JudgeError, read_prompt, written
 
 NAME = "judge"
 # Changes whenever a decision on the same replies could.
@@ -93,7 +92,7 @@ class Judge:
             {
                 "prompt": chains[i].prompt,
                 "completion": chains[i].completion,
-                "reference": _written(chains[i].reference),
+                "reference": written(chains[i].reference),
             }
             for i in asked
         ]
@@ -117,7 +116,3 @@ def read_verdict(reply: str) -> bool | None:
 def majority(votes: Sequence[bool | None]) -> bool | None:
     """What more than half of all votes say."""
     return next((value for value in (True, False) if 2 * votes.count(value) > len(votes)), None)
-
-
-def _written(reference: Any) -> str:
-    return reference if isinstance(reference, str) else json.dumps(reference, default=str)
