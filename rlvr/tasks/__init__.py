@@ -19,6 +19,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
 from rlvr.graders.soundness import NONE, Checker, build_checker, checked
+from rlvr.graders.soundness.marks import marked
 from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
 
 if TYPE_CHECKING:
@@ -122,13 +123,18 @@ class Task:
         found = {share.task.name: share.task for stage in self.stages for share in stage.shares}
         return tuple(found.values()) or (self,)
 
-    def grade(self, items: Sequence[tuple[str, Any]]) -> list[Verdict]:
-        """The verdict on each (completion, reference), with what the checker says. Raises CheckerError."""
+    def grade(self, items: Sequence[tuple[str, Any]], by_step: bool = False) -> list[Verdict]:
+        """The verdict on each (completion, reference), with what the checker says; by_step: of each step,
+        too. Raises CheckerError."""
         verdicts = self.verifier.grade(items)
         if self.checker is None:
             return verdicts
         found = self.sound(items)
-        return [replace(v, sound=sound) for v, sound in zip(verdicts, found, strict=True)]
+        verdicts = [replace(v, sound=sound) for v, sound in zip(verdicts, found, strict=True)]
+        if not by_step:
+            return verdicts
+        marks = marked(self.checker, items, self.name)
+        return [replace(v, marks=own) for v, own in zip(verdicts, marks, strict=True)]
 
     def sound(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
         """Whether the reasoning in each (completion, reference) holds; None where nobody looks."""

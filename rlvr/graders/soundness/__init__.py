@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,7 @@ from rlvr.config.errors import nearest
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
+from rlvr.graders import Mark
 
 # name -> module:function that builds the checker; without a checker nobody looks at the chain
 NONE = "none"
@@ -25,6 +26,10 @@ CHECKERS = {
     "steps": "rlvr.graders.soundness.steps:steps",
     "arithmetic": "rlvr.graders.soundness.arithmetic:arithmetic",
 }
+
+T = TypeVar("T")
+# (completion, reference) of each
+Items = Sequence[tuple[str, Any]]
 
 
 class CheckerError(UserError):
@@ -35,6 +40,7 @@ class Checker(Protocol):
     """Decides whether the reasoning in a completion holds.
 
     True: sound. False: a step is wrong. None: nothing in it can be checked, or it is not certain.
+    One that also says which step is wrong is a `Marker`.
     """
 
     @property
@@ -47,30 +53,37 @@ class Checker(Protocol):
         ...
 
 
+@runtime_checkable
+class Marker(Protocol):
+    """What a checker also is that can mark the steps of a completion; see `rlvr.graders.soundness.marks`."""
+
+    def marks(self, items: Sequence[tuple[str, Any]]) -> list[tuple[Mark, ...]]:
+        """The marks of each (completion, reference), in order; none for a step that it cannot decide on."""
+        ...
+
+
 @dataclass(frozen=True)
 class StringChecker:
     """A checker made of string code that is safe to run in the calling process.
 
     decide: (completion, reference) -> True, False or None. version: by default a hash of the source that
-    `decide` stands in. Equal items are decided once a call: most samples of a policy are duplicates.
+    `decide` stands in. mark: (completion, reference) -> the steps it can decide on; by default none.
+    Equal items are decided once a call: most samples of a policy are duplicates.
     """
 
     decide: Callable[[str, Any], bool | None]
     version: str = ""
+    mark: Callable[[str, Any], Sequence[Mark]] = lambda completion, reference: ()
 
     def __post_init__(self) -> None:
         if not self.version:
             object.__setattr__(self, "version", source_version(self.decide))
 
     def check(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
-        known: dict[tuple[str, str], bool | None] = {}
-        found = []
-        for completion, reference in items:
-            key = (completion, repr(reference))
-            if key not in known:
-                known[key] = self.decide(completion, reference)
-            found.append(known[key])
-        return found
+        return _once(self.decide, items)
+
+    def marks(self, items: Sequence[tuple[str, Any]]) -> list[tuple[Mark, ...]]:
+        return _once(lambda completion, reference: tuple(self.mark(completion, reference)), items)
 
 
 @dataclass(frozen=True)
@@ -87,13 +100,40 @@ class MixtureChecker:
         return "+".join(sorted({checker.version for checker in self.checkers.values()}))
 
     def check(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[bool | None]:
-        found: list[bool | None] = [None] * len(items)
+        return self._each(items, lambda checker, own: checker.check(own), None)
+
+    def marks(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Mark, ...]]:
+        def of_one(checker: Checker, own: Sequence[tuple[str, Any]]) -> Sequence[tuple[Mark, ...]]:
+            return checker.marks(own) if isinstance(checker, Marker) else [()] * len(own)
+
+        return self._each(items, of_one, ())
+
+    def _each(
+        self,
+        items: Sequence[tuple[str, Mapping[str, Any]]],
+        ask: Callable[[Checker, Sequence[tuple[str, Any]]], Sequence[T]],
+        otherwise: T,
+    ) -> list[T]:
+        """What `ask` gives of each task's own items, in order; `otherwise` of those without a checker."""
+        found = [otherwise] * len(items)
         for name, checker in self.checkers.items():
             own = [i for i, (_, reference) in enumerate(items) if reference["task"] == name]
-            decided = checker.check([(items[i][0], items[i][1]["reference"]) for i in own])
-            for i, sound in zip(own, decided, strict=True):
-                found[i] = sound
+            given = ask(checker, [(items[i][0], items[i][1]["reference"]) for i in own])
+            for i, value in zip(own, given, strict=True):
+                found[i] = value
         return found
+
+
+def _once(decide: Callable[[str, Any], T], items: Sequence[tuple[str, Any]]) -> list[T]:
+    """What is decided on each item, in order; on equal items once."""
+    known: dict[tuple[str, str], T] = {}
+    found = []
+    for completion, reference in items:
+        key = (completion, repr(reference))
+        if key not in known:
+            known[key] = decide(completion, reference)
+        found.append(known[key])
+    return found
 
 
 def _known(name: str) -> str:
@@ -121,10 +161,7 @@ def build_checker(name: str) -> Checker | None:
 def checked(checker: Checker, items: Sequence[tuple[str, Any]], task: str) -> list[bool | None]:
     """The checker's decisions. task: for the message. Raises CheckerError where it raises, with the
     first text on which it does, and where it decides something else than it may."""
-    try:
-        found = checker.check(items)
-    except Exception as error:  # a checker may be the user's
-        raise _failed(checker, items, task, error) from error
+    found = guarded(checker, checker.check, items, task)
     if len(found) != len(items) or not all(sound in (True, False, None) for sound in found):
         raise CheckerError(
             f"task {task}: the checker {checker.version} has to give True, False or None for each of "
@@ -133,17 +170,28 @@ def checked(checker: Checker, items: Sequence[tuple[str, Any]], task: str) -> li
     return found
 
 
-def _failed(checker: Checker, items: Sequence[tuple[str, Any]], task: str, error: Exception) -> CheckerError:
-    culprit = next((item for item in items if _raises(checker, item)), items[0])
+def guarded(checker: Checker, ask: Callable[[Items], list[T]], items: Items, task: str) -> list[T]:
+    """What the checker's method `ask` gives of the items. Raises CheckerError where it raises, with the
+    first text on which it does."""
+    try:
+        return ask(items)
+    except Exception as error:  # a checker may be the user's
+        raise _failed(checker, ask, items, task, error) from error
+
+
+def _failed(
+    checker: Checker, ask: Callable[[Items], list[T]], items: Items, task: str, error: Exception
+) -> CheckerError:
+    culprit = next((item for item in items if _raises(ask, item)), items[0])
     return CheckerError(
         f"task {task}: the checker {checker.version} failed: {registry.located(error)}. The completion is "
         f"{culprit[0]!r:.300}, its reference {culprit[1]!r:.200}"
     )
 
 
-def _raises(checker: Checker, item: tuple[str, Any]) -> bool:
+def _raises(ask: Callable[[Items], Any], item: tuple[str, Any]) -> bool:
     try:
-        checker.check([item])
+        ask([item])
     except Exception:
         return True
     return False
