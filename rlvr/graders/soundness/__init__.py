@@ -7,7 +7,7 @@ Apart from verifiers: an answer can be right for a wrong reason. A checker is ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import AfterValidator
@@ -67,13 +67,11 @@ class StringChecker:
     """A checker made of string code that is safe to run in the calling process.
 
     decide: (completion, reference) -> True, False or None. version: by default a hash of the source that
-    `decide` stands in. mark: (completion, reference) -> the steps it can decide on; by default none.
-    Equal items are decided once a call: most samples of a policy are duplicates.
+    `decide` stands in. Equal items are decided once a call: most samples of a policy are duplicates.
     """
 
     decide: Callable[[str, Any], bool | None]
     version: str = ""
-    mark: Callable[[str, Any], Sequence[Mark]] = lambda completion, reference: ()
 
     def __post_init__(self) -> None:
         if not self.version:
@@ -81,6 +79,13 @@ class StringChecker:
 
     def check(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
         return _once(self.decide, items)
+
+
+@dataclass(frozen=True)
+class StringMarker(StringChecker):
+    """A `StringChecker` that also marks steps. mark: (completion, reference) -> those it can decide on."""
+
+    mark: Callable[[str, Any], Sequence[Mark]] = field(kw_only=True)
 
     def marks(self, items: Sequence[tuple[str, Any]]) -> list[tuple[Mark, ...]]:
         return _once(lambda completion, reference: tuple(self.mark(completion, reference)), items)

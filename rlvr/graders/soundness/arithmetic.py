@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import Any
 
 from rlvr.graders import Mark
-from rlvr.graders.soundness import StringChecker
+from rlvr.graders.soundness import StringMarker
 from rlvr.graders.soundness.expressions import Expression, at_end, at_start
 from rlvr.graders.soundness.tokens import ABOUT, EQUAL, NUMBER, RELATION, WORD, Clause, Token, clauses
 from rlvr.graders.soundness.vocabulary import LEFT_OVER, MEASURES, QUANTITIES, SUPPOSED
@@ -237,6 +237,6 @@ def _goes_on(right: Expression) -> bool:
     return bool(_measures(right)) or any(t.text in LEFT_OVER or t.text in ("and", "with") for t in rest)
 
 
-def arithmetic() -> StringChecker:
+def arithmetic() -> StringMarker:
     """The checker of chains with arithmetic in them."""
-    return StringChecker(decide, version="arithmetic-1", mark=mark)
+    return StringMarker(decide, version="arithmetic-1", mark=mark)

@@ -1,14 +1,14 @@
-"""Which step of a chain holds and which does not, as spans of its text: what a reward per step is made from."""
+"""Which step of a chain holds and which does not, as spans of its text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from rlvr.graders import Mark
-from rlvr.graders.soundness import Checker, CheckerError, Items, Marker, guarded
+from rlvr.graders.soundness import Checker, CheckerError, Items, Marker, MixtureChecker, guarded
 
 
 def marked(checker: Checker, items: Items, task: str) -> list[tuple[Mark, ...]]:
@@ -16,18 +16,26 @@ def marked(checker: Checker, items: Items, task: str) -> list[tuple[Mark, ...]]:
 
     Raises CheckerError where it has none to give, where it raises, and where a mark is no part of its text.
     """
-    if not isinstance(checker, Marker):
+    marker = marker_of(checker)
+    if marker is None:
         raise CheckerError(
-            f"task {task}: the checker {checker.version} does not say which step is wrong: it has no method "
-            "`marks` (see rlvr.graders.soundness.Marker). Leave rewards.right_step and rewards.wrong_step out, "
-            "or give a checker that marks steps, such as task.soundness=steps or arithmetic"
+            f"task {task}: the checker {checker.version} does not say which step is wrong: it has no "
+            "method `marks` (see rlvr.graders.soundness.Marker). Leave rewards.right_step and "
+            "rewards.wrong_step out, or give a checker that marks steps, such as task.soundness=steps or "
+            "arithmetic"
         )
-    found = guarded(checker, checker.marks, items, task)
+    found = guarded(checker, marker.marks, items, task)
     if len(found) != len(items):
         raise CheckerError(
             f"task {task}: the checker {checker.version} gave marks of {len(found)} chains for {len(items)}"
         )
     return [_checked(checker, marks, text, task) for marks, (text, _) in zip(found, items, strict=True)]
+
+
+def marker_of(checker: Checker | None) -> Marker | None:
+    """The checker where it can mark steps; of a mixture's where that of one of its tasks can."""
+    parts = checker.checkers.values() if isinstance(checker, MixtureChecker) else (checker,)
+    return checker if isinstance(checker, Marker) and any(isinstance(one, Marker) for one in parts) else None
 
 
 def _checked(checker: Checker, marks: Any, text: str, task: str) -> tuple[Mark, ...]:
@@ -50,13 +58,21 @@ def spans_of(given: Any, length: int) -> tuple[Mark, ...] | None:
     for one in given:
         if not isinstance(one, Sequence) or isinstance(one, str) or len(one) != 3:
             return None
-        start, end, score = one
-        if not (is_number(score) and all(type(x) is int for x in (start, end)) and 0 <= start < end <= length):
+        start, end, score = one[0], one[1], finite(one[2])
+        if score is None or not (isinstance(start, Integral) and isinstance(end, Integral)):
             return None
-        made.append(Mark(start, end, float(score)))
+        if not 0 <= int(start) < int(end) <= length:
+            return None
+        made.append(Mark(int(start), int(end), score))
     return tuple(made)
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def finite(value: Any) -> float | None:
+    """A number as a float; None for what is none, is not finite, or is a truth value."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

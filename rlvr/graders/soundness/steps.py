@@ -15,7 +15,7 @@ from typing import Any
 
 from rlvr.graders import Mark
 from rlvr.graders.countdown import MARKER, MalformedExpression, extract_answer, parse_expression
-from rlvr.graders.soundness import StringChecker
+from rlvr.graders.soundness import StringMarker
 
 MOST_STEPS = 64
 LONGEST_LINE = 256
@@ -44,7 +44,7 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
 
 
 def mark(completion: str, reference: Mapping[str, Any]) -> list[Mark]:
-    """Each line with a step, and the answer's line where the answer can be read: 1.0 where it holds, else 0.0.
+    """Each line with a step, and the answer's where the answer can be read: 1.0 where it holds, else 0.0.
 
     A wrong step is taken as it is written, so that the steps after it are judged by what it claims. Prose is
     not marked, nor an answer after a line of it.
@@ -136,6 +136,6 @@ def _answered(completion: str) -> tuple[bool, Fraction | None]:
         return False, None
 
 
-def steps() -> StringChecker:
+def steps() -> StringMarker:
     """The checker of countdown's chains."""
-    return StringChecker(decide, version="steps-1", mark=mark)
+    return StringMarker(decide, version="steps-1", mark=mark)

@@ -74,6 +74,7 @@ def widen(batch: ReadyBatch, left: int, right: int) -> ReadyBatch:
         batch,
         tokens=pad(batch.tokens, (left, right), value=1),
         mask=pad(batch.mask, (0, right)),
+        token_rewards=pad(batch.token_rewards, (0, right)),
         engine_logprobs=pad(batch.engine_logprobs, (0, right), value=-7.0),
     )
 
