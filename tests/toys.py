@@ -76,7 +76,8 @@ def toy_groups(groups: int = 4, size: int = 4, seed: int = 0) -> list[Group]:
             logprobs = tuple(-3.5 + 0.2 * rng.random() for _ in ids)
             verdict = Verdict(Status.CORRECT if right else Status.WRONG, float(right))
             completion = Completion(ids, logprobs, "", reason)  # type: ignore[arg-type]
-            scored.append(Scored(completion, verdict, float(right)))
+            given = tuple(-0.25 * (token % 3 == 0) for token in ids)  # a part of the reward
+            scored.append(Scored(completion, verdict, float(right), token_rewards=given))
         greedy = Scored(scored[0].completion, scored[0].verdict, float(GREEDY_RIGHT[position % 4]))
         made.append(Group(Problem(str(position), "", None), position, prompt, tuple(scored), greedy))
     return made

@@ -134,6 +134,8 @@ class ReadyBatch(TokenBatch):
     """float32"""
     greedy_rewards: Tensor = field(metadata=shape("B"))
     """float32, the reward of the problem's greedy completion; NaN where none was drawn"""
+    token_rewards: Tensor = field(metadata=shape("B,T"))
+    """float32, the part of `rewards` that is given at single tokens; 0 where none is"""
     engine_logprobs: Tensor = field(metadata=shape("B,T"))
     """float32, of the sampled distribution, by the engine"""
 

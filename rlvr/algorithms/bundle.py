@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Coefficient = Annotated[float, Field(ge=0)]
 Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_length", "group_token_mean"]
+# Where what is given for single steps or tokens is credited: to the whole completion as one action, or to the
+# tokens up to the one at which it is given.
+Credited = Literal["outcome", "steps"]
 
 
 class Settings(BaseModel):
@@ -118,6 +121,7 @@ class Algorithm:
     weights: (CreditedBatch, StepCounts) -> each token's share of the loss [B, T]; made once per optimizer
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
+    by_step: whether it credits what is given for a step to the tokens up to it, and not to all.
     """
 
     name: str
@@ -129,3 +133,4 @@ class Algorithm:
     draws: Draws = Draws()
     critic: Critic | None = None
     smallest_group: int = 1
+    by_step: bool = False

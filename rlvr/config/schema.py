@@ -49,7 +49,7 @@ class ExtraReward(Section):
     docs/plugins.md: judge, classifier."""
     takes: Literal["completion", "row", "group", "batch"] = "completion"
     """completion: (text, reference, verdict) -> number. row: a `Row` of rlvr.rollouts.reward_functions ->
-    number. group, batch: a list of rows, of one problem or all -> as many numbers."""
+    number. group, batch: a list of rows -> as many. For a number also: one a token, or spans of the text."""
     weight: Finite = 1.0
     """The numbers are multiplied by it."""
     options: Mapping[str, Any] = {}
@@ -69,6 +69,10 @@ class RewardConfig(Section):
     """For a wrong answer, and for an unparsed or timed-out completion."""
     unsound: Finite | None = None
     """For a right answer whose chain the task's checker finds wrong; null is as `correct`."""
+    right_step: Finite = 0.0
+    """For each step that the task's checker finds right; paid where it ends by `algorithm.credit=steps`."""
+    wrong_step: Finite = 0.0
+    """For each that it finds wrong."""
     format: Finite = 0.0
     """For an answer where the prompt asks for it, right or wrong."""
     overlong_cache: Positive | None = None

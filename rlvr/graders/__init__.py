@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rlvr.core.versions import source_version
 
@@ -20,6 +20,17 @@ class Status(StrEnum):
     TIMED_OUT = "timed_out"
 
 
+class Mark(NamedTuple):
+    """What a part of a text is worth: its characters from `start` up to, not including, `end`.
+
+    score: a checker's is 1.0 for a step that holds, 0.0 for a wrong one, or between.
+    """
+
+    start: int
+    end: int
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a verifier decided about one completion.
@@ -30,6 +41,7 @@ class Verdict:
     misplaced: the answer stood elsewhere than the prompt asks for, which a lenient grader overlooks.
     sound: whether the chain before the answer holds, by the task's checker (`rlvr.graders.soundness`); None
     where nobody looked, or it could not be decided. It says nothing of the status, nor that of it.
+    marks: the steps that the checker could decide on, in the order of the text; empty where nobody asked.
     """
 
     status: Status
@@ -38,6 +50,7 @@ class Verdict:
     seconds: float = 0.0
     misplaced: bool = False
     sound: bool | None = None
+    marks: tuple[Mark, ...] = ()
 
     @property
     def correct(self) -> bool:

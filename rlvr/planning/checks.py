@@ -49,20 +49,22 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
-    mistakes += _of_unsound(config)
+    mistakes += _of_reasoning(config)
     return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
 
 
-def _of_unsound(config: Config) -> list[Mistake]:
-    """Where `rewards.unsound` is given and nobody looks at the reasoning."""
-    value = config.rewards.unsound
-    if value is None or _is_checked(config.task.name, config.task.options):
+def _of_reasoning(config: Config) -> list[Mistake]:
+    """Where reasoning is paid for and nobody looks at it."""
+    rewards = config.rewards
+    given: dict[str, float | None] = {"unsound": rewards.unsound} if rewards.unsound is not None else {}
+    given |= {key: getattr(rewards, key) for key in ("right_step", "wrong_step") if getattr(rewards, key)}
+    if not given or _is_checked(config.task.name, config.task.options):
         return []
     advice = (
         f"nobody looks at the reasoning of task {config.task.name}: give task.soundness=steps (countdown) or "
-        "task.soundness=arithmetic, or leave rewards.unsound out"
+        "task.soundness=arithmetic, or leave rewards.{name} out"
     )
-    return [Mistake("rewards.unsound", value, advice)]
+    return [Mistake(f"rewards.{name}", value, advice.format(name=name)) for name, value in given.items()]
 
 
 def _is_checked(name: str, options: Mapping[str, Any]) -> bool:
@@ -117,6 +119,13 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
         )
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    rewards = config.rewards
+    if algorithm.by_step and not (rewards.right_step or rewards.wrong_step or rewards.extra):
+        advice = (
+            "nothing is given for single steps: give rewards.wrong_step or rewards.right_step, or a function "
+            "in rewards.extra that gives numbers for tokens or for spans of the text"
+        )
+        mistakes.append(Mistake("algorithm.credit", "steps", advice))
     size = config.rollouts.group_size
     if size < algorithm.smallest_group:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"

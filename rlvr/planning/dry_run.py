@@ -14,7 +14,7 @@ from rlvr.planning import memory
 from rlvr.planning.advice import Gpus, check_fit
 from rlvr.planning.cost import cost
 from rlvr.planning.shape import known_shape
-from rlvr.rollouts.reward_functions import Raised, Row, copied, load_functions, number
+from rlvr.rollouts.reward_functions import Raised, Row, copied, load_functions, worth
 from rlvr.tasks import TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
 
@@ -91,14 +91,26 @@ def _rewards(config: Config) -> str:
         reference, columns = copied(problem.reference, problem.columns)
         verdict = Verdict(Status.WRONG, 0.0, "0")
         rows = [
-            Row(problem.id, problem.prompt, text, 4, False, reference, verdict, 0, columns)
+            Row(
+                problem.id,
+                problem.prompt,
+                text,
+                4,
+                False,
+                reference,
+                verdict,
+                0,
+                columns,
+                logprob=-4.0,
+                token_ids=(0, 1, 2, 3),
+            )  # fmt: skip
             for text in ("A made-up completion: 0", "Another one: 0")
         ]
         began = time.perf_counter()
         given = function.values(rows)
         seconds = time.perf_counter() - began
-        for value in given:
-            if number(value, function.settings.weight) is None:
+        for value, row in zip(given, rows, strict=True):
+            if worth(value, function.settings.weight, row) is None:
                 said = value.text if isinstance(value, Raised) else f"returned {value!r}"
                 advice = f"called with problem {problem.id} and a made-up completion: {said}"
                 mistakes.append(Mistake(f"rewards.extra[{i}].reward", function.settings.reward, advice))

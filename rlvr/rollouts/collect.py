@@ -17,8 +17,10 @@ from rlvr.core.errors import UserError
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
+from rlvr.graders.soundness.marks import marker_of
 from rlvr.rollouts.reward_functions import Row, copied
 from rlvr.rollouts.rewards import RewardMix
+from rlvr.rollouts.token_rewards import token_rewards
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
 from rlvr.tasks.templates.chat import prompt_ids
@@ -29,6 +31,7 @@ class Scored:
     """A completion with its verdict and reward.
 
     components: the terms of the reward, by name. bad: whether a reward function gave no number.
+    token_rewards: the part of the reward that is given at each token; empty where none is.
     """
 
     completion: Completion
@@ -36,6 +39,7 @@ class Scored:
     reward: float
     components: Mapping[str, float] = field(default_factory=dict)
     bad: bool = False
+    token_rewards: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,7 @@ class Rollouts:
         verdicts = self.task.grade(
             [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)],
             [problem.prompt for _, problem in asked],
+            by_step=self._by_step(),
         )
         given = {
             position: copied(p.reference, p.columns) if self.rewards.functions else (None, {})
@@ -195,13 +200,26 @@ class Rollouts:
                 group=position,
                 columns=given[position][1],
                 logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,
+                token_ids=completion.token_ids,
             )
             for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
         ]
         return [
-            Scored(completion, reward.verdict, reward.total, reward.components, reward.bad)
+            Scored(
+                completion,
+                reward.verdict,
+                reward.total,
+                reward.components,
+                reward.bad,
+                token_rewards(reward, self.tokenizer, completion.token_ids, completion.text),
+            )
             for completion, reward in zip(completions, self.rewards(rows), strict=True)
         ]
+
+    def _by_step(self) -> bool:
+        """Whether the checker is asked to mark steps: where these are paid, and for functions to see."""
+        shown = bool(self.rewards.functions) and marker_of(self.task.checker) is not None
+        return self.rewards.by_step or shown
 
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])
@@ -229,6 +247,9 @@ def to_batch(
     depth = tokens.shape[1] - int(prompt.max())
     logprobs = torch.zeros(len(rows), depth)
     mask = torch.zeros(len(rows), depth)
+    at_tokens = torch.zeros(len(rows), depth)
+    for i, (_, scored) in enumerate(rows):
+        at_tokens[i, : len(scored.token_rewards)] = torch.tensor(scored.token_rewards)
     for i, completion in enumerate(completions):
         logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)
         masked = mask_truncated and completion.finish_reason == "length"
@@ -245,5 +266,6 @@ def to_batch(
         correct=torch.tensor([scored.verdict.correct for _, scored in rows], device=device),
         rewards=torch.tensor([scored.reward for _, scored in rows], dtype=torch.float32, device=device),
         greedy_rewards=torch.tensor(greedy, dtype=torch.float32, device=device),
+        token_rewards=at_tokens.to(device),
         engine_logprobs=logprobs.to(device),
     )

@@ -9,22 +9,22 @@ import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from rlvr.config.errors import ConfigError, Mistake, of_error
 from rlvr.config.registry import PluginError, builder, family, load, schema, variant
 from rlvr.config.schema import ExtraReward, RewardConfig
-from rlvr.graders import Verdict
+from rlvr.graders import Mark, Verdict
+from rlvr.graders.soundness.marks import finite, spans_of
 
 # name -> "module:class" of what comes with the package; its fields are the keys of `options`
 REWARDS = {
     "judge": "rlvr.rollouts.judge_reward:JudgeReward",
     "classifier": "rlvr.rollouts.classifier_reward:ClassifierReward",
 }
-OWN_NAMES = ("outcome", "unsound", "format", "overlong", "bad")
+OWN_NAMES = ("outcome", "unsound", "steps", "format", "overlong", "bad")
 # Beyond this the variance of a group has no place in single precision.
 LARGEST = 1e6
 # Calls of an async function at once, where the configuration says nothing.
@@ -38,7 +38,7 @@ class Row:
     problem: its id. reference, columns: copies of the problem's own; columns is the row of data that it
     came from. tokens: of the completion. truncated: whether it was cut at the limit. group: equal for the
     completions of one problem, and different from those of any other. logprob: of the completion under the
-    policy that drew it, summed over its tokens.
+    policy that drew it, summed over its tokens. token_ids: of the completion.
     """
 
     problem: str
@@ -51,6 +51,18 @@ class Row:
     group: int
     columns: Mapping[str, Any] = field(default_factory=dict)
     logprob: float = 0.0
+    token_ids: tuple[int, ...] = ()
+
+
+class Worth(NamedTuple):
+    """What a function gave for one completion, times its weight. total: of all.
+
+    tokens: where it gave one number a token, these. spans: where it gave spans of the text, these.
+    """
+
+    total: float
+    tokens: tuple[float, ...] = ()
+    spans: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +143,32 @@ def _options(entry: ExtraReward) -> dict[str, Any]:
     return {**entry.options, **({"variant": named} if named else {})}
 
 
-def number(returned: Any, weight: float) -> float | None:
-    """weight times what a reward function returned; None where that is no usable number."""
-    if isinstance(returned, bool) or not isinstance(returned, Real):
+def worth(returned: Any, weight: float, row: Row) -> Worth | None:
+    """weight times what a reward function returned for the row; None where that is of no use: neither a
+    number, nor as many numbers as the completion has tokens, nor a list of (start, end, number), spans of
+    its text."""
+    if (total := _number(returned, weight)) is not None:
+        return Worth(total)
+    if isinstance(made := getattr(returned, "tolist", lambda: returned)(), list):  # an array or a tensor
+        returned = made
+    if not isinstance(returned, Sequence) or isinstance(returned, str):
         return None
-    try:
-        value = weight * float(returned)
-    except (OverflowError, ValueError):
+    spans = spans_of(returned, len(row.completion)) or ()
+    given = [_number(one.score if spans else one, weight) for one in spans or returned]
+    numbers = tuple(one for one in given if one is not None)
+    total = _number(math.fsum(numbers), 1.0)
+    if total is None or len(numbers) < len(given) or not (spans or len(given) in (0, row.tokens)):
         return None
-    return value if math.isfinite(value) and abs(value) <= LARGEST else None
+    if not spans:
+        return Worth(total, tokens=numbers)
+    return Worth(total, spans=tuple(s._replace(score=n) for s, n in zip(spans, numbers, strict=True)))
+
+
+def _number(value: Any, weight: float) -> float | None:
+    """weight times a number; None where that is no usable number."""
+    found = finite(value)
+    found = None if found is None else finite(weight * found)
+    return found if found is not None and abs(found) <= LARGEST else None
 
 
 def _parts(takes: str, rows: Sequence[Row]) -> list[tuple[tuple[Any, ...], int]]:

@@ -1,9 +1,10 @@
 """Rewards: what a completion is worth, a sum of components that are logged one by one.
 
 outcome: the verdict's score between `rewards.wrong` and `rewards.correct`. unsound: what a right answer with
-a wrong step is worth less, where `rewards.unsound` says so. format: for an answer that
-stands where the prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After
-these, the functions of `rewards.extra`, each under its own name and times its weight.
+a wrong step is worth less, where `rewards.unsound` says so. steps: what the task's checker says of single
+steps, between `rewards.wrong_step` and `rewards.right_step`. format: for an answer that stands where the
+prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After these, the functions
+of `rewards.extra`, each under its own name and times its weight.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from rlvr.config.schema import RewardConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
-from rlvr.graders import Status, Verdict
-from rlvr.rollouts.reward_functions import LARGEST, Raised, RewardFunction, Row, number
+from rlvr.graders import Mark, Status, Verdict
+from rlvr.rollouts.reward_functions import LARGEST, Raised, RewardFunction, Row, Worth, worth
 
 MOST_EVIDENCE = 1000
 
@@ -33,11 +34,15 @@ class Reward:
 
     verdict: the grader's, or wrong where a reward function gave no number.
     components: what each adds, weights included. bad: whether a reward function gave no number.
+    spans, tokens: the parts of it that are given for spans of the text, and for each token (by each function
+    that gives any); both are in the components, too.
     """
 
     verdict: Verdict
     components: Mapping[str, float]
     bad: bool = False
+    spans: tuple[Mark, ...] = ()
+    tokens: tuple[tuple[float, ...], ...] = ()
 
     @property
     def total(self) -> float:
@@ -63,18 +68,23 @@ class RewardMix:
 
         Raises RewardError if `rewards.bad` is stop.
         """
-        extra: list[dict[str, float]] = [{} for _ in rows]
+        extra: list[dict[str, Worth]] = [{} for _ in rows]
         bad: set[int] = set()
         for function in self.functions:
             for i, returned in enumerate(function.values(rows)):
-                value = number(returned, function.settings.weight)
-                extra[i][function.name] = value or 0.0
+                value = worth(returned, function.settings.weight, rows[i])
+                extra[i][function.name] = value or Worth(0.0)
                 if value is None:
                     bad.add(i)
                     self._keep_evidence(function.name, rows[i], returned)
         return [self._reward(row, extra[i], i in bad) for i, row in enumerate(rows)]
 
-    def _reward(self, row: Row, extra: dict[str, float], bad: bool) -> Reward:
+    @property
+    def by_step(self) -> bool:
+        """Whether single steps are paid, so that the task's checker has to mark them."""
+        return bool(self.config.right_step or self.config.wrong_step)
+
+    def _reward(self, row: Row, extra: dict[str, Worth], bad: bool) -> Reward:
         config, verdict = self.config, row.verdict
         if bad:
             verdict = replace(verdict, status=Status.WRONG, score=0.0)
@@ -82,11 +92,22 @@ class RewardMix:
         if config.unsound is not None:
             found = verdict.correct and verdict.sound is False
             own["unsound"] = (config.unsound - own["outcome"]) if found else 0.0
+        spans = self._steps(row.verdict) if self.by_step else ()
+        if self.by_step:
+            own["steps"] = sum(span.score for span in spans)
         if config.format:
             own["format"] = config.format * verdict.well_formed
         if config.overlong_cache is not None:
             own["overlong"] = overlong_penalty(row.tokens, self.limit, config.overlong_cache)
-        return Reward(verdict, own | extra, bad)
+        for name, value in extra.items():
+            own[name] = value.total
+            spans += value.spans
+        return Reward(verdict, own, bad, spans, tuple(v.tokens for v in extra.values() if v.tokens))
+
+    def _steps(self, verdict: Verdict) -> tuple[Mark, ...]:
+        """The marked steps with what they are worth."""
+        least, most = self.config.wrong_step, self.config.right_step
+        return tuple(mark._replace(score=least + mark.score * (most - least)) for mark in verdict.marks)
 
     def _keep_evidence(self, name: str, row: Row, returned: Any) -> None:
         raised = isinstance(returned, Raised)
@@ -106,9 +127,10 @@ class RewardMix:
             did = f"failed: {kept['raised']}" if raised else f"returned {kept['returned']}"
             raise RewardError(
                 f"reward {name}, problem {row.problem}: the function {did}; allowed are numbers that, times "
-                f"the weight, lie within {LARGEST:g} of 0. The completion is in {self.evidence}. Fix the "
-                "function and give the same command to go on from the last checkpoint, or set "
-                "rewards.bad=wrong to score such completions as wrong."
+                f"the weight, lie within {LARGEST:g} of 0: one, one for each of its {row.tokens} tokens, or "
+                f"(start, end, number) for parts of its {len(row.completion)} characters. The completion is "
+                f"in {self.evidence}. Fix the function and give the same command to go on from the last "
+                "checkpoint, or set rewards.bad=wrong to score such completions as wrong."
             )
 
 

@@ -19,6 +19,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
 from rlvr.graders.soundness import NONE, Chain, Checker, build_checker, checked
+from rlvr.graders.soundness.marks import marked
 from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
 
 if TYPE_CHECKING:
@@ -122,9 +123,12 @@ class Task:
         found = {share.task.name: share.task for stage in self.stages for share in stage.shares}
         return tuple(found.values()) or (self,)
 
-    def grade(self, items: Sequence[tuple[str, Any]], prompts: Sequence[str] = ()) -> list[Verdict]:
+    def grade(
+        self, items: Sequence[tuple[str, Any]], prompts: Sequence[str] = (), by_step: bool = False
+    ) -> list[Verdict]:
         """The verdict on each (completion, reference), with what the checker says. prompts: what they
-        continue, for checkers that read it. Raises CheckerError, EndpointError."""
+        continue, for checkers that read it. by_step: with the marks of each step. Raises CheckerError,
+        EndpointError."""
         verdicts = self.verifier.grade(items)
         if self.checker is None:
             return verdicts
@@ -132,7 +136,11 @@ class Task:
         chains = [
             Chain(*item, prompt, v.correct) for item, prompt, v in zip(items, posed, verdicts, strict=True)
         ]
-        return [replace(v, sound=s) for v, s in zip(verdicts, self.sound(chains), strict=True)]
+        verdicts = [replace(v, sound=s) for v, s in zip(verdicts, self.sound(chains), strict=True)]
+        if not by_step:
+            return verdicts
+        marks = marked(self.checker, items, self.name)
+        return [replace(v, marks=own) for v, own in zip(verdicts, marks, strict=True)]
 
     def sound(self, chains: Sequence[Chain | tuple[str, Any]]) -> list[bool | None]:
         """Whether the reasoning in each holds; None where nobody looks. Raises as `grade`."""

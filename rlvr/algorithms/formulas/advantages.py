@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class GroupStats(NamedTuple):
-    """Statistics of each row's group, [B] float64 each. `equal`: all rewards of the group are the same."""
+    """Statistics of each row's group, float64, in the shape of the rewards. `equal`: all of the group are
+    the same."""
 
     mean: Tensor
     std: Tensor
@@ -26,11 +27,12 @@ class GroupStats(NamedTuple):
 def group_stats(rewards: Tensor, group: Tensor, ddof: int = 1) -> GroupStats:
     """Mean, standard deviation (0 for groups of ddof or fewer) and size of each row's group.
 
-    rewards: [B] float. group: [B] int, any labels in any order.
+    rewards: [B] float, or [B, T], each column for itself. group: [B] int, any labels in any order.
     """
     labels, index = torch.unique(group, return_inverse=True)
     values = rewards.double()
-    zeros = values.new_zeros(len(labels))
+    zeros = values.new_zeros(len(labels), *values.shape[1:])
+    at = index if values.dim() == 1 else index[:, None].expand_as(values)
 
     def total(x: Tensor) -> Tensor:
         return zeros.index_add(0, index, x)[index]
@@ -38,8 +40,8 @@ def group_stats(rewards: Tensor, group: Tensor, ddof: int = 1) -> GroupStats:
     size = total(torch.ones_like(values))
     mean = total(values) / size
     std = (total((values - mean) ** 2) / (size - ddof).clamp(min=1)).sqrt()
-    low = zeros.scatter_reduce(0, index, values, "amin", include_self=False)[index]
-    high = zeros.scatter_reduce(0, index, values, "amax", include_self=False)[index]
+    low = zeros.scatter_reduce(0, at, values, "amin", include_self=False)[index]
+    high = zeros.scatter_reduce(0, at, values, "amax", include_self=False)[index]
     return GroupStats(mean, torch.where(size > ddof, std, 0.0), size, low == high)
 
 
@@ -60,7 +62,7 @@ def group_centred(rewards: Tensor, group: Tensor) -> Tensor:
 
 
 def leave_one_out(rewards: Tensor, group: Tensor) -> Tensor:
-    """R - mean of the others' R in the group: RLOO, arXiv 2402.14740, eq. 8. [B] -> [B].
+    """R - mean of the others' R in the group: RLOO, arXiv 2402.14740, eq. 8. [B] -> [B], [B, T] -> [B, T].
 
     Exactly 0 where all rewards of a group are equal, and for a group of one.
     """
@@ -111,6 +113,21 @@ def zero_by_construction(advantages: Tensor, batch: ScoredBatch) -> bool:
     return bool((~alike[0] & ~alike[1]).any())
 
 
+def apart(batch: ScoredBatch) -> tuple[Tensor, Tensor]:
+    """What a completion is worth as a whole [B], and what is given at its trained tokens [B, T].
+
+    What is given at other tokens is part of the whole. KL is part of neither.
+    """
+    token_rewards = selected(batch.token_rewards, batch.mask)
+    return batch.rewards - token_rewards.sum(1), token_rewards
+
+
+def rewards_where_given(batch: ScoredBatch) -> Tensor:
+    """Token rewards [B, T]: those of single tokens at these, the rest at the end, plus the KL's."""
+    whole, token_rewards = apart(batch)
+    return rewards_at_end(whole, batch.mask, token_rewards + selected(batch.kl_rewards, batch.mask))
+
+
 def rewards_at_end(rewards: Tensor, mask: Tensor, kl_rewards: Tensor) -> Tensor:
     """Token rewards [B, T]: a completion's reward [B] on its last trained token, plus kl_rewards [B, T]."""
     after = mask.flip(1).cumsum(1).flip(1)
@@ -125,6 +142,21 @@ def return_to_go(token_rewards: Tensor, mask: Tensor, gamma: float = 1.0) -> Ten
     """
     advantages, _ = gae(token_rewards, None, mask, gamma, 1.0)
     return advantages
+
+
+def leave_one_out_by_step(
+    outcome: Tensor, token_rewards: Tensor, mask: Tensor, group: Tensor, gamma: float = 1.0
+) -> Tensor:
+    """A_t = R - mean of the others' R + G_t - mean of the others' G_t, [B, T], 0 where the mask is 0.
+
+    outcome: R, [B], without the token rewards [B, T]. G_t: the discounted sum of the token rewards at t and
+    after it, 0 beyond the end. Both returns are leave-one-out by themselves and then added, as in PRIME,
+    arXiv 2502.01456; there the others' mean token reward is taken off each token, so that the
+    advantage depends on how many are still to come. Here the baseline is the others' return from the same
+    place, on which this completion has no influence, so that the gradient stays unbiased (arXiv 1301.2315).
+    """
+    returns = return_to_go(token_rewards, mask, gamma)
+    return (leave_one_out(outcome, group)[:, None] + leave_one_out(returns, group)) * mask
 
 
 def gae(

@@ -7,8 +7,9 @@ Apart from verifiers: an answer can be right for a wrong reason. A checker is ch
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,7 @@ from rlvr.config.errors import nearest, of_error
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
 from rlvr.core.versions import source_version
+from rlvr.graders import Mark
 from rlvr.graders.soundness.judge import NAME as JUDGE
 from rlvr.graders.soundness.judge import Chain, Judge, JudgeSettings
 
@@ -30,6 +32,12 @@ CHECKERS = {
     "arithmetic": "rlvr.graders.soundness.arithmetic:arithmetic",
 }
 
+T = TypeVar("T")
+# A Chain, or (completion, reference)
+Item = TypeVar("Item", bound=tuple[Any, ...])
+# (completion, reference) of each
+Items = Sequence[tuple[str, Any]]
+
 
 class CheckerError(UserError):
     """A checker failed on a chain; the message names task, checker and text."""
@@ -39,9 +47,9 @@ class Checker(Protocol):
     """Decides whether the reasoning in a completion holds.
 
     True: sound. False: a step is wrong. None: nothing in it can be checked, or it is not certain.
-
-    One that needs more than completion and reference has a method `check_chains` of `Chain`s, called in the
-    place of `check`. One that is dear has `of_right_answers = True`: wrong answers are not put to it.
+    One that also says which step is wrong is a `Marker`. One that needs more than completion and reference
+    has a method `check_chains` of `Chain`s, called in the place of `check`. One that is dear has
+    `of_right_answers = True`: wrong answers are not put to it.
     """
 
     @property
@@ -51,6 +59,15 @@ class Checker(Protocol):
 
     def check(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
         """The decision on each (completion, reference), in order."""
+        ...
+
+
+@runtime_checkable
+class Marker(Protocol):
+    """What a checker also is that can mark the steps of a completion; see `rlvr.graders.soundness.marks`."""
+
+    def marks(self, items: Sequence[tuple[str, Any]]) -> list[tuple[Mark, ...]]:
+        """The marks of each (completion, reference), in order; none for a step that it cannot decide on."""
         ...
 
 
@@ -70,14 +87,17 @@ class StringChecker:
             object.__setattr__(self, "version", source_version(self.decide))
 
     def check(self, items: Sequence[tuple[str, Any]]) -> list[bool | None]:
-        known: dict[tuple[str, str], bool | None] = {}
-        found = []
-        for completion, reference in items:
-            key = (completion, repr(reference))
-            if key not in known:
-                known[key] = self.decide(completion, reference)
-            found.append(known[key])
-        return found
+        return _once(self.decide, items)
+
+
+@dataclass(frozen=True)
+class StringMarker(StringChecker):
+    """A `StringChecker` that also marks steps. mark: (completion, reference) -> those it can decide on."""
+
+    mark: Callable[[str, Any], Sequence[Mark]] = field(kw_only=True)
+
+    def marks(self, items: Sequence[tuple[str, Any]]) -> list[tuple[Mark, ...]]:
+        return _once(lambda completion, reference: tuple(self.mark(completion, reference)), items)
 
 
 @dataclass(frozen=True)
@@ -97,13 +117,39 @@ class MixtureChecker:
         return self.check_chains([Chain(*item) for item in items])
 
     def check_chains(self, chains: Sequence[Chain]) -> list[bool | None]:
-        found: list[bool | None] = [None] * len(chains)
+        return self._each(chains, _called, None)
+
+    def marks(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[Mark, ...]]:
+        def of_one(checker: Checker, own: Sequence[Chain]) -> Sequence[tuple[Mark, ...]]:
+            if not isinstance(checker, Marker):
+                return [()] * len(own)
+            return checker.marks([(chain.completion, chain.reference) for chain in own])
+
+        return self._each([Chain(*item) for item in items], of_one, ())
+
+    def _each(
+        self, chains: Sequence[Chain], ask: Callable[[Checker, Sequence[Chain]], Sequence[T]], otherwise: T
+    ) -> list[T]:
+        """What `ask` gives of each task's own chains, in order; `otherwise` of those without a checker."""
+        found = [otherwise] * len(chains)
         for name, checker in self.checkers.items():
             own = [i for i, chain in enumerate(chains) if chain.reference["task"] == name]
             inner = [chains[i]._replace(reference=chains[i].reference["reference"]) for i in own]
-            for i, sound in zip(own, _called(checker, inner), strict=True):
-                found[i] = sound
+            for i, value in zip(own, ask(checker, inner), strict=True):
+                found[i] = value
         return found
+
+
+def _once(decide: Callable[[str, Any], T], items: Sequence[tuple[str, Any]]) -> list[T]:
+    """What is decided on each item, in order; on equal items once."""
+    known: dict[tuple[str, str], T] = {}
+    found = []
+    for completion, reference in items:
+        key = (completion, repr(reference))
+        if key not in known:
+            known[key] = decide(completion, reference)
+        found.append(known[key])
+    return found
 
 
 def _known(name: str) -> str:
@@ -156,16 +202,10 @@ def looks_at(checker: Checker | None, right: bool) -> bool:
 def checked(checker: Checker, items: Sequence[Chain | tuple[str, Any]], task: str) -> list[bool | None]:
     """The checker's decisions on chains, or on (completion, reference). task: for the message.
 
-    Raises CheckerError where it raises, with the first text on which it does, and where it decides something
-    else than it may; a UserError of its own, such as of a judge that is not there, as it is.
+    Raises as `guarded`, and CheckerError where it decides something else than it may.
     """
     chains = [Chain(*item) for item in items]
-    try:
-        found = _called(checker, chains)
-    except UserError:
-        raise
-    except Exception as error:  # a checker may be the user's
-        raise _failed(checker, chains, task, error) from error
+    found = guarded(checker, partial(_called, checker), chains, task)
     if len(found) != len(chains) or not all(sound in (True, False, None) for sound in found):
         raise CheckerError(
             f"task {task}: the checker {checker.version} has to give True, False or None for each of "
@@ -180,17 +220,39 @@ def _called(checker: Checker, chains: Sequence[Chain]) -> list[bool | None]:
     return checker.check([(chain.completion, chain.reference) for chain in chains])
 
 
-def _failed(checker: Checker, chains: Sequence[Chain], task: str, error: Exception) -> CheckerError:
-    culprit = next((chain for chain in chains if _raises(checker, chain)), chains[0])
+def guarded(
+    checker: Checker, ask: Callable[[Sequence[Item]], list[T]], items: Sequence[Item], task: str
+) -> list[T]:
+    """What the checker gives of the items when it is asked so.
+
+    Raises CheckerError where it raises, with the first text on which it does; a UserError of its own, such as
+    of a judge that is not there, as it is.
+    """
+    try:
+        return ask(items)
+    except UserError:
+        raise
+    except Exception as error:  # a checker may be the user's
+        raise _failed(checker, ask, items, task, error) from error
+
+
+def _failed(
+    checker: Checker,
+    ask: Callable[[Sequence[Item]], list[T]],
+    items: Sequence[Item],
+    task: str,
+    error: Exception,
+) -> CheckerError:
+    culprit = next((item for item in items if _raises(ask, item)), items[0])
     return CheckerError(
         f"task {task}: the checker {checker.version} failed: {registry.located(error)}. The completion is "
-        f"{culprit.completion!r:.300}, its reference {culprit.reference!r:.200}"
+        f"{culprit[0]!r:.300}, its reference {culprit[1]!r:.200}"
     )
 
 
-def _raises(checker: Checker, chain: Chain) -> bool:
+def _raises(ask: Callable[[Sequence[Item]], Any], item: Item) -> bool:
     try:
-        _called(checker, [chain])
+        ask([item])
     except Exception:
         return True
     return False

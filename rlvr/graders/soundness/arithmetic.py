@@ -14,12 +14,13 @@ of two.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from fractions import Fraction
 from typing import Any
 
-from rlvr.graders.soundness import StringChecker
+from rlvr.graders import Mark
+from rlvr.graders.soundness import StringMarker
 from rlvr.graders.soundness.expressions import Expression, at_end, at_start
 from rlvr.graders.soundness.tokens import ABOUT, EQUAL, NUMBER, RELATION, WORD, Clause, Token, clauses
 from rlvr.graders.soundness.vocabulary import LEFT_OVER, MEASURES, QUANTITIES, SUPPOSED
@@ -64,6 +65,49 @@ def decide(completion: str, reference: Any) -> bool | None:
     if Found.UNSURE in found:
         return None
     return True if Found.TRUE in found else None
+
+
+# Where a sentence ends on a line.
+_SENTENCE = re.compile(r"(?<=[.!?;])[ \t]+(?=[A-Z])")
+
+
+def mark(completion: str, reference: Any) -> list[Mark]:
+    """Each sentence with equalities: 0.0 where one is false, 1.0 where all that can be checked are true.
+
+    No sentence is marked false where the chain as a whole is not unsound.
+    """
+    if len(completion) > MOST_CHARACTERS or not ("=" in completion or "≈" in completion):
+        return []
+    unsound = decide(completion, reference) is False
+    parts = [*_sentences(completion)]
+    following = [*(text for _, text in parts[1:]), ""]
+    found = []
+    for (start, text), after in zip(parts, following, strict=True):
+        own = [*equalities(text)]
+        if Found.FALSE in own:
+            if unsound and _stays_false(text, after):
+                found.append(Mark(start, start + len(text), 0.0))
+        elif Found.TRUE in own and Found.UNSURE not in own:
+            found.append(Mark(start, start + len(text), 1.0))
+    return found
+
+
+def _sentences(completion: str) -> Iterator[tuple[int, str]]:
+    """Parts of the text with the places at which they begin; an equality that goes on in the next line is in
+    one part."""
+    for block in re.finditer(r"\S[^\n]*(?:(?<=[=≈])\s*\n[^\n]*|\n\s*[=≈&\\][^\n]*)*", completion):
+        start = block.start()
+        for end in [*(gap.end() for gap in _SENTENCE.finditer(block[0])), len(block[0])]:
+            text = completion[start : block.start() + end].rstrip()
+            if text:
+                yield start, text
+            start = block.start() + end
+
+
+def _stays_false(text: str, after: str) -> bool:
+    """Whether a false equality of a text has no other reading before what follows, which may deny it."""
+    both, later = ([*equalities(t)].count(Found.FALSE) for t in (f"{text}\n{after}", after))
+    return both > later
 
 
 def equalities(text: str) -> Iterable[Found]:
@@ -193,6 +237,6 @@ def _goes_on(right: Expression) -> bool:
     return bool(_measures(right)) or any(t.text in LEFT_OVER or t.text in ("and", "with") for t in rest)
 
 
-def arithmetic() -> StringChecker:
+def arithmetic() -> StringMarker:
     """The checker of chains with arithmetic in them."""
-    return StringChecker(decide, version="arithmetic-1")
+    return StringMarker(decide, version="arithmetic-1", mark=mark)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from rlvr.graders import Mark
 from rlvr.graders.countdown import MARKER, MalformedExpression, extract_answer, parse_expression
-from rlvr.graders.soundness import StringChecker
+from rlvr.graders.soundness import StringMarker
 
 MOST_STEPS = 64
 LONGEST_LINE = 256
@@ -31,14 +32,52 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
     None where a line with an equality is prose, which cannot be read as a step.
     """
     table = Counter(Fraction(number) for number in reference["numbers"])
-    steps = [line for line in _before_answer(completion).translate(_SIGNS).split("\n") if "=" in line]
+    steps = [line for _, line in _steps(_before_answer(completion).translate(_SIGNS))]
     if len(steps) > MOST_STEPS:
         return False
     for step in steps:
         if not _take(step, table):
             return None if any(letter.isalpha() for letter in step) else False
     left = [*table.elements()]
-    return len(left) == 1 and _answers(completion, left[0])
+    answered, value = _answered(completion)  # one that cannot be read says nothing against the chain
+    return len(left) == 1 and (not answered or left[0] == value)
+
+
+def mark(completion: str, reference: Mapping[str, Any]) -> list[Mark]:
+    """Each line with a step, and the answer's where the answer can be read: 1.0 where it holds, else 0.0.
+
+    A wrong step is taken as it is written, so that the steps after it are judged by what it claims. Prose is
+    not marked, nor an answer after a line of it.
+    """
+    table = Counter(Fraction(number) for number in reference["numbers"])
+    before = _before_answer(completion)
+    doubted, found = False, []
+    for place, (start, line) in enumerate(_steps(before.translate(_SIGNS))):
+        holds = place < MOST_STEPS and _take(line, table)
+        if not holds and any(letter.isalpha() for letter in line):
+            doubted = True
+            continue
+        found.append(_of_line(start, line, holds))
+    answered, value = _answered(completion)
+    if answered and not doubted:
+        line = completion[len(before) :].partition("\n")[0]
+        found.append(_of_line(len(before), line, [*table.elements()] == [value]))
+    return found
+
+
+def _steps(chain: str) -> Iterator[tuple[int, str]]:
+    """The lines with an equality, each with the place at which it begins."""
+    start = 0
+    for line in chain.split("\n"):
+        if "=" in line:
+            yield start, line
+        start += len(line) + 1
+
+
+def _of_line(start: int, line: str, holds: bool) -> Mark:
+    """Without the blanks around it."""
+    first = start + len(line) - len(line.lstrip())
+    return Mark(first, first + len(line.strip()), float(holds))
 
 
 def _before_answer(completion: str) -> str:
@@ -48,7 +87,7 @@ def _before_answer(completion: str) -> str:
 
 
 def _take(step: str, table: Counter[Fraction]) -> bool:
-    """Whether the step can be taken; takes it."""
+    """Whether the step can be taken. Takes it as it is written, with what it lacks on the table."""
     if len(step) > LONGEST_LINE:
         return False
     read = _read_pair(step) or _read_longer(step)
@@ -56,11 +95,10 @@ def _take(step: str, table: Counter[Fraction]) -> bool:
         return False
     operands, made, result = read
     taken = Counter(operands)
-    if made != result or taken - table:
-        return False
-    table.subtract(taken)
+    holds = made == result and not taken - table
+    table -= taken
     table[result] += 1
-    return True
+    return holds
 
 
 def _read_pair(step: str) -> tuple[list[Fraction], Fraction, Fraction] | None:
@@ -89,15 +127,15 @@ def _read_longer(step: str) -> tuple[list[Fraction], Fraction, Fraction] | None:
     return [Fraction(literal) for literal in read.literals], read.value, c
 
 
-def _answers(completion: str, value: Fraction) -> bool:
-    """Whether the answer has the value; one that cannot be read says nothing against the chain."""
+def _answered(completion: str) -> tuple[bool, Fraction | None]:
+    """Whether there is an answer that can be read, and its value: None where it divides by zero."""
     answer = extract_answer(completion)
     try:
-        return answer is None or parse_expression(answer).value == value
+        return (False, None) if answer is None else (True, parse_expression(answer).value)
     except MalformedExpression:
-        return True
+        return False, None
 
 
-def steps() -> StringChecker:
+def steps() -> StringMarker:
     """The checker of countdown's chains."""
-    return StringChecker(decide, version="steps-1")
+    return StringMarker(decide, version="steps-1", mark=mark)

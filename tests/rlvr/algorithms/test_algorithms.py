@@ -47,6 +47,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "reinforce_pp",
         {"baseline": True, "kl": {"coefficient": 0.1, "estimator": "k2", "paid": "loss"}},
     ),
+    "rloo by step": ("rloo", {"credit": "steps", "gamma": 0.9}),
+    "rloo_verl by step with KL": ("rloo_verl", {"credit": "steps", "kl": {"coefficient": 0.1}}),
+    "reinforce_pp by step": ("reinforce_pp", {"credit": "steps"}),
     "ppo with KL": ("ppo", {"kl": {"coefficient": 0.1}, "lam": 0.95}),
     "ppo shared trunk": ("ppo", {"critic": {"trunk": "shared"}}),
 }  # fmt: skip
@@ -74,6 +77,7 @@ def widen(batch: ReadyBatch, left: int, right: int) -> ReadyBatch:
         batch,
         tokens=pad(batch.tokens, (left, right), value=1),
         mask=pad(batch.mask, (0, right)),
+        token_rewards=pad(batch.token_rewards, (0, right)),
         engine_logprobs=pad(batch.engine_logprobs, (0, right), value=-7.0),
     )
 
@@ -182,6 +186,30 @@ def test_the_smallest_group_is_the_smallest_that_teaches(case: str) -> None:
         assert (advantages(algorithm.smallest_group - 1) == 0).all()
 
 
+@pytest.mark.parametrize("name", ["rloo", "reinforce_pp"])
+def test_where_a_reward_is_credited(name: str) -> None:
+    """By steps what follows a token alone; as one action all of it. Without token rewards there is no
+    difference, to the bit."""
+    batch = unscored(toy_batch())
+    whole, by_step = (
+        toy_algorithm(name, credit=credit).credit(batch).advantages for credit in ("outcome", "steps")
+    )
+    assert not torch.equal(whole, by_step)
+    if name == "reinforce_pp":
+        later = batch.token_rewards.flip(1).cumsum(1).flip(1)
+        rest = batch.rewards - batch.token_rewards.sum(1)
+        torch.testing.assert_close(by_step, (rest[:, None] + later) * batch.mask)
+        torch.testing.assert_close(whole[:, 0], by_step[:, 0])
+    plain = replace(batch, token_rewards=torch.zeros_like(batch.mask))
+    for credit in ("outcome", "steps"):
+        assert torch.equal(toy_algorithm(name, credit=credit).credit(plain).advantages, whole)
+
+
+def test_reinforce_pp_with_a_baseline_has_no_steps() -> None:
+    with pytest.raises(ValueError, match="baseline=true takes a completion as one action"):
+        toy_algorithm("reinforce_pp", credit="steps", baseline=True)
+
+
 def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:
     learner = toy_learner(toy_algorithm("passk", k=4), toy_model())
     with pytest.warns(UserWarning, match=r"every advantage of this step is 0.*passk.*group_size"):
@@ -223,7 +251,11 @@ def test_what_stands_at_a_masked_token_reaches_nothing(
         return Scores(*(x if x is None else torch.where(batch.mask > 0, x, value) for x in scores))
 
     monkeypatch.setattr(ActorCritic, "forward", poisoned)
-    worse = replace(batch, engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, value))
+    worse = replace(
+        batch,
+        engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, value),
+        token_rewards=torch.where(mask > 0, batch.token_rewards, value),
+    )
     metrics, found = run(case, worse, **settings)
     assert metrics == expected[0]
     assert all(torch.equal(found[name], gradient) for name, gradient in expected[1].items())
@@ -240,6 +272,7 @@ def test_formulas_select_what_is_trained_on(value: float) -> None:
         lambda x: torch.stack(advantages.gae(clean, x, mask, 0.9, 0.95)),
         lambda x: torch.stack(advantages.gae(x, clean, mask, 0.9, 0.95)),
         lambda x: advantages.return_to_go(x, mask, 0.9),
+        lambda x: advantages.leave_one_out_by_step(rewards, x, mask, torch.zeros(2, dtype=torch.int64)),
         lambda x: advantages.moments(x, mask),
         lambda x: advantages.whitened(x, mask, advantages.moments(x, mask), 1),
         lambda x: selected(x, mask),

@@ -167,6 +167,54 @@ class TestTokenRewards:
         close(advantage, [whole[0, 0].item(), 0, 0, whole[0, 1].item()])
         assert returns[0, 1] == 0
 
+    def test_leave_one_out_by_step(self) -> None:
+        """Three completions of one problem, two of another. G: the token rewards from here on.
+
+        group 0: R 1 0 0; token rewards (-1 0 0), (0 -2 -), (0 0 -1)
+          G = (-1 0 0), (-2 -2 -), (-1 -1 -1), and 0 beyond the end of the second
+          R - others: 1 -1/2 -1/2
+          G - others, t = 0: -1 + 3/2, -2 + 1, -1 + 3/2; t = 1: 3/2, -2 + 1/2, -1 + 1; t = 2: 1/2, -, -1 + 0
+        group 1: R 1 1, without token rewards: 0
+        """
+        mask = torch.tensor([[1.0, 1, 1], [1, 1, 0], [1, 1, 1], [1, 0, 0], [1, 1, 0]])
+        given = torch.tensor([[-1.0, 0, 0], [0, -2, 0], [0, 0, -1], [0, 0, 0], [0, 0, 0]])
+        outcome, group = torch.tensor([1.0, 0, 0, 1, 1]), torch.tensor([0, 0, 0, 1, 1])
+        result = advantages.leave_one_out_by_step(outcome, given, mask, group)
+        close(result[0], [1 + 0.5, 1 + 1.5, 1 + 0.5])
+        close(result[1], [-0.5 - 1.0, -0.5 - 1.5, 0.0])
+        close(result[2], [-0.5 + 0.5, -0.5 + 0.0, -0.5 - 1.0])
+        assert torch.equal(result[3:], torch.zeros(2, 3))
+        # gamma 1/2: G = (-1 0 0), (-1 -2 -), (-1/4 -1/2 -1)
+        halved = advantages.leave_one_out_by_step(outcome, given, mask, group, gamma=0.5)
+        close(halved[0], [1 - 1 + 0.625, 1 + 1.25, 1 + 0.5])
+        close(halved[2], [-0.5 - 0.25 + 1.0, -0.5 - 0.5 + 1.0, -0.5 - 1.0])
+
+    def test_by_step_the_gradient_is_that_of_the_whole_reward(self) -> None:
+        """Both estimators, averaged over every pair of completions of a policy that draws two tokens: the
+        baselines change nothing. What is given at a token depends on the tokens up to it."""
+        logits = torch.tensor([[0.3, -0.2], [0.5, 0.1]], dtype=torch.float64)
+        chances = logits.softmax(1)
+        drawn = [(a, b) for a in (0, 1) for b in (0, 1)]
+        outcomes = torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64)
+        given = torch.tensor([[-1.0, 0], [-1, 2], [0, -1], [0, 0.5]], dtype=torch.float64)
+        mask, group = torch.ones(2, 2, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+        mean = {"whole": torch.zeros(2, 2).double(), "by step": torch.zeros(2, 2).double()}
+        for i, one in enumerate(drawn):
+            for j, other in enumerate(drawn):
+                chance = torch.stack([chances[t, pair[t]] for pair in (one, other) for t in (0, 1)]).prod()
+                pair = torch.tensor([i, j])
+                total = outcomes[pair] + given[pair].sum(1)
+                credited = {
+                    "whole": advantages.leave_one_out(total, group)[:, None] * mask,
+                    "by step": advantages.leave_one_out_by_step(outcomes[pair], given[pair], mask, group),
+                }
+                for name, advantage in credited.items():
+                    for t in (0, 1):
+                        score = torch.nn.functional.one_hot(torch.tensor(one[t]), 2) - chances[t]
+                        mean[name][t] += chance * advantage[0, t] * score
+        torch.testing.assert_close(mean["whole"], mean["by step"])
+        assert mean["whole"].abs().max() > 0.01
+
     def test_reward_and_kl_on_tokens(self) -> None:
         mask, penalty = torch.tensor([[1.0, 1, 0], [0, 0, 0]]), torch.full((2, 3), -0.1)
         close(advantages.rewards_at_end(torch.tensor([2.0, 5.0]), mask, penalty), [-0.1, 1.9, 0, 0, 0, 0])

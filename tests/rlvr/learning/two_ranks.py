@@ -34,9 +34,9 @@ def main(target: str, zero: int, names: Sequence[str]) -> None:
     rank, ranks = accelerator.process_index, accelerator.num_processes
     dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
     found = {}
+    options = {"passk": {"k": 2}, "rloo_verl": {"credit": "steps"}, "reinforce_pp_verl": {"credit": "steps"}}
     for name in names:
-        options = {"k": 2} if name == "passk" else {}
-        algorithm = toy_algorithm(name, kl={"coefficient": 0.1}, **options)
+        algorithm = toy_algorithm(name, kl={"coefficient": 0.1}, **options.get(name, {}))
         models = toy_model(dtype=dtype), toy_model(1, dtype=dtype)
         learner = toy_learner(
             algorithm, models[0], accelerator, models[1], settings=settings, micro_batch_tokens=60

@@ -325,3 +325,29 @@ def test_a_reward_of_soundness_needs_somebody_who_looks(arguments: list[str], re
     with pytest.raises(ConfigError, match="nobody looks at the reasoning") as raised:
         load_config(given)
     assert [mistake.key for mistake in raised.value.mistakes] == ["rewards.unsound"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (
+            ["rewards.wrong_step=-1", "rewards.right_step=1", "task.soundness=none"],
+            ["right_step", "wrong_step"],
+        ),
+        (["rewards.wrong_step=-1"], []),
+        (["algorithm.credit=steps", "rewards.wrong_step=-1"], []),
+        (["algorithm.credit=steps", "rewards.extra=[{reward: 'math:fsum', takes: row}]"], []),
+        (["algorithm.credit=steps"], ["algorithm.credit"]),
+        (["algorithm.credit=tokens"], ["algorithm.credit"]),
+        (["recipe=grpo_tiny", "algorithm.credit=steps"], ["algorithm.credit"]),
+        (["recipe=reinforce_pp_tiny", "algorithm.credit=steps", "algorithm.baseline=true"], ["algorithm"]),
+    ],
+)
+def test_steps_are_credited_where_they_are_paid(arguments: list[str], keys: list[str]) -> None:
+    given = ["recipe=rloo_tiny", *arguments] if "recipe" not in arguments[0] else arguments
+    if not keys:
+        load_config(given)
+        return
+    with pytest.raises(ConfigError) as raised:
+        load_config(given)
+    assert [m.key.removeprefix("rewards.") for m in raised.value.mistakes] == keys

@@ -12,14 +12,17 @@ import torch
 from accelerate import Accelerator
 from toys import toy_algorithm
 
+from rlvr.algorithms.batch import ReadyBatch
 from rlvr.algorithms.bundle import Draws
 from rlvr.config.schema import ExtraReward, RewardConfig, RolloutConfig
 from rlvr.core.run_dir import read_jsonl
 from rlvr.engines import Completion, Request
-from rlvr.graders import Status, StringVerifier, Verdict
+from rlvr.graders import Mark, Status, StringVerifier, Verdict
+from rlvr.graders.soundness import StringMarker
+from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.rollouts.collect import DrawsError, Rollouts, to_batch
 from rlvr.rollouts.metrics import rollout_metrics
-from rlvr.rollouts.reward_functions import RewardFunction
+from rlvr.rollouts.reward_functions import RewardFunction, Row
 from rlvr.rollouts.rewards import RewardError, RewardMix
 from rlvr.tasks import Problem, Share, Stage, Task, TaskError
 from rlvr.tasks.streams import ProblemStream, problem_stream
@@ -174,6 +177,66 @@ def test_spans_say_what_is_trained_on_whatever_the_token_ids() -> None:
     scored = replace(group.scored[0], completion=completion)
     batch = to_batch([replace(group, scored=(scored,))])
     assert batch.mask.tolist() == [[1, 0, 0, 1]]
+
+
+def test_token_rewards_stand_at_their_tokens(tmp_path: Path) -> None:
+    """Of groups that are kept, too; each is in the reward and in its component."""
+
+    def places(row: Row) -> list[float]:
+        assert len(row.token_ids) == row.tokens
+        return [0.5 * place for place in range(row.tokens)]
+
+    settings = ExtraReward(reward="mine:places", takes="row", weight=-1.0)
+    mixed = Draws(keep=lambda correct: any(correct) and not all(correct), max_draws=9)
+    made = rollouts(Fake(0.5), mixed)
+    made.rewards = RewardMix(RewardConfig(), [RewardFunction("places", places, settings)], 5, tmp_path / "r")
+    collected = made.collect(ProblemStream(PROBLEMS, 0))
+    batch = to_batch(collected.used)
+    assert len(batch.token_rewards) == 16 < sum(len(g.scored) for g in collected.sampled) + 1
+    width = torch.arange(batch.token_rewards.shape[1])
+    expected = torch.where(width < batch.completion_len[:, None], -0.5 * width, 0.0)
+    torch.testing.assert_close(batch.token_rewards, expected)
+    torch.testing.assert_close(batch.rewards, batch.correct.float() + expected.sum(1))
+    some = torch.tensor([9, 2, 4])
+    torch.testing.assert_close(
+        batch.select(some).token_rewards, expected[some][:, : int(batch.completion_len[some].max())]
+    )
+    given = [s.components["places"] for g in collected.sampled for s in g.scored]
+    assert rollout_metrics(collected)["reward/places"] == pytest.approx(sum(given) / len(given))
+
+
+def test_marked_steps_are_paid_at_the_tokens_that_end_them(tmp_path: Path) -> None:
+    """One token a byte; the checker is asked where steps are paid, and where a function may look."""
+    text = "é = 1\n2 = 3"
+    ids = tuple(byte_tokenizer().encode(text))
+    asked: list[str] = []
+
+    def mark(completion: str, reference: object) -> list[Mark]:
+        asked.append(completion)
+        return [Mark(0, 5, 1.0), Mark(6, 11, 0.0)]
+
+    class Saying(Fake):
+        def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+            for i, _ in enumerate(requests):
+                yield i, Completion(ids, (-1.0,) * len(ids), text, "stop")
+
+    def seen(completion: str, reference: object, verdict: Verdict) -> float:
+        return len(verdict.marks)
+
+    checker = StringMarker(lambda *_: False, "own-1", mark=mark)
+    made = rollouts(Saying(0.5), Draws(), prompts=1, group_size=1)
+    made.task, made.tokenizer = replace(TASK, checker=checker), byte_tokenizer()
+
+    def batch(functions: list[RewardFunction], **config: float) -> ReadyBatch:
+        made.rewards = RewardMix(RewardConfig(**config), functions, 5, tmp_path / "r")
+        return to_batch(made.collect(ProblemStream(PROBLEMS, 0)).used)
+
+    assert batch([]).token_rewards.tolist() == [[0.0] * len(ids)] and not asked
+    paid = batch([], right_step=0.25, wrong_step=-1.0)
+    assert {i: v for i, v in enumerate(paid.token_rewards[0].tolist()) if v} == {5: 0.25, 11: -1.0}
+    assert paid.rewards.tolist() == [-0.75] and asked == [text]
+    looking = batch([RewardFunction("seen", seen, ExtraReward(reward="mine:seen"))])
+    assert looking.rewards.tolist() == [2.0] and not looking.token_rewards.any()
 
 
 def test_a_reward_that_is_no_number_never_reaches_a_batch(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from rlvr.config.errors import ConfigError
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.core.run_dir import read_jsonl
-from rlvr.graders import Status, Verdict
+from rlvr.graders import Mark, Status, Verdict
 from rlvr.rollouts.reward_functions import RewardFunction, Row, load_functions
 from rlvr.rollouts.rewards import Reward, RewardError, RewardMix
 
@@ -164,3 +164,75 @@ def test_a_right_answer_after_a_wrong_step_is_worth_what_it_is_said_to(
     reward = one(mix(tmp_path, {}, wrong=-1.0, unsound=unsound), "", 5, None, verdict)
     assert reward.total == total
     assert ("unsound" in reward.components) == (unsound is not None)
+
+
+STEPS = (Mark(0, 4, 1.0), Mark(5, 9, 0.0), Mark(10, 12, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "spans"),
+    [
+        (0.0, -1.0, [(0, 4, 0.0), (5, 9, -1.0), (10, 12, -0.5)]),
+        (0.5, -1.0, [(0, 4, 0.5), (5, 9, -1.0), (10, 12, -0.25)]),
+        (0.0, 0.0, []),
+    ],
+)
+def test_steps_are_paid_between_wrong_and_right(
+    right: float, wrong: float, spans: list[tuple[int, int, float]], tmp_path: Path
+) -> None:
+    rewards = mix(tmp_path, {}, right_step=right, wrong_step=wrong)
+    reward = one(rewards, "1+1=2\n2+2=5", 12, None, replace(RIGHT, marks=STEPS))
+    assert [tuple(span) for span in reward.spans] == spans and rewards.by_step == bool(spans)
+    assert reward.components.get("steps", 0.0) == sum(worth for _, _, worth in spans)
+    assert reward.total == 1.0 + sum(worth for _, _, worth in spans)
+
+
+@pytest.mark.parametrize(
+    ("returned", "tokens", "spans"),
+    [
+        ([0.5, 0, -1], (1.0, 0.0, -2.0), ()),
+        ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), ()),
+        (np.array([0.5, 0.0, -1.0], dtype=np.float32), (1.0, 0.0, -2.0), ()),
+        ([(0, 2, 0.5), (2, 5, -1)], (), (Mark(0, 2, 1.0), Mark(2, 5, -2.0))),
+        ([Mark(4, 5, 0.25)], (), (Mark(4, 5, 0.5),)),
+        (np.array([[0, 2, 1]]), (), (Mark(0, 2, 2.0),)),
+        ([], (), ()),
+    ],
+    ids=str,
+)
+def test_a_function_gives_a_number_for_each_token_or_span(
+    returned: Any, tokens: tuple[float, ...], spans: tuple[Mark, ...], tmp_path: Path
+) -> None:
+    reward = one(mix(tmp_path, {"own": giving(returned)}, [2.0]), "abcde", 3, None, RIGHT)
+    assert not reward.bad and reward.spans == spans
+    assert reward.tokens == ((tokens,) if tokens else ())
+    assert reward.components["own"] == sum(tokens) + sum(span.score for span in spans)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        [0.5, 0.5],  # the completion has three tokens
+        [0.5, None, 0.5],
+        [0.5, math.nan, 0.5],
+        [9e5, 9e5, 9e5],  # the sum is too large
+        [True, False, True],
+        "abc",
+        [(0, 2)],
+        [(0, 6, 1.0)],  # the text has five characters
+        [(2, 2, 1.0)],
+        [(-1, 2, 1.0)],
+        [(0.0, 2.0, 1.0)],
+        [(0, 2, math.inf)],
+        [(0, 2, "1")],
+        [(0, 2, 1.0), 0.5],
+        {0: 1.0, 1: 1.0, 2: 1.0},
+        [[0.5, 0.5, 0.5]],
+    ],
+    ids=str,
+)
+def test_what_is_neither_a_number_a_token_nor_spans_stops(returned: Any, tmp_path: Path) -> None:
+    with pytest.raises(RewardError, match=r"one for each of its 3 tokens, or .* of its 5 characters"):
+        one(mix(tmp_path, {"own": giving(returned)}), "abcde", 3, None, RIGHT)
+    reward = one(mix(tmp_path, {"own": giving(returned)}, bad="wrong"), "abcde", 3, None, RIGHT)
+    assert reward.bad and not reward.tokens and not reward.spans and reward.total == 0.0

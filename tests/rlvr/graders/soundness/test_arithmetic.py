@@ -14,7 +14,7 @@ from conftest import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlvr.graders.soundness.arithmetic import MOST_CHARACTERS, decide
+from rlvr.graders.soundness.arithmetic import MOST_CHARACTERS, decide, mark
 
 CORPUS = Path(__file__).parent.parent / "corpora" / "chains.jsonl"
 CHAINS = [json.loads(line) for line in CORPUS.read_text().splitlines()]
@@ -97,3 +97,47 @@ def test_integers_are_checked_exactly(a: int, b: int, operator: str, off: int) -
     value = {"+": a + b, "-": a - b, "*": a * b}[operator]
     found = decide(f"{a} {operator} {b} = {value + off}", None)
     assert found is (off == 0) or (off != 0 and found is None)
+
+
+@pytest.mark.parametrize(
+    ("chain", "marked"),
+    [
+        ("3 + 4 = 7.\nThen 7 * 2 = 15.", [("3 + 4 = 7.", 1), ("Then 7 * 2 = 15.", 0)]),
+        (
+            "She has 3 + 4 = 8 pears. He has 2 * 3 = 6.",
+            [("She has 3 + 4 = 8 pears.", 0), ("He has 2 * 3 = 6.", 1)],
+        ),
+        ("48/2 = <<48/2=25>>25 clips", [("48/2 = <<48/2=25>>25 clips", 0)]),
+        ("3 + 4 =\n7\nand 2 + 2 = 4", [("3 + 4 =\n7", 1), ("and 2 + 2 = 4", 1)]),
+        ("3 + 4\n= 8", [("3 + 4\n= 8", 0)]),
+        ("3 + 4 = 8? No.\n3 + 4 = 7", [("3 + 4 = 7", 1)]),
+        ("3 + 4 = 8\nno, that is wrong\n3 + 4 = 7", [("3 + 4 = 7", 1)]),  # taken back
+        ("nothing = x", []),
+        ("", []),
+    ],
+)
+def test_marks_by_hand(chain: str, marked: list[tuple[str, int]]) -> None:
+    assert [(chain[start:end], score) for start, end, score in mark(chain, None)] == marked
+
+
+@pytest.mark.parametrize("row", CHAINS, ids=lambda row: row["chain"][:40])
+def test_a_mark_is_false_just_where_the_chain_is(row: dict[str, object]) -> None:
+    scores = {m.score for m in mark(str(row["chain"]), None)}
+    assert (0.0 in scores) == (row["sound"] is False)
+
+
+def test_the_sentence_with_the_changed_digit_is_marked() -> None:
+    rng = random.Random(0)
+    result = re.compile(r"(?<==)(\d+)(?=>>)")
+    found = 0
+    for number, text in rationales():
+        matches = [*result.finditer(text)]
+        if number % 40 or not matches or decide(text, None) is not True:
+            continue
+        match = rng.choice(matches)
+        mutated = text[: match.start()] + with_another_digit(match[0], rng) + text[match.end() :]
+        if decide(mutated, None) is False:
+            wrong = [m for m in mark(mutated, None) if m.score == 0.0]
+            assert len(wrong) == 1 and wrong[0].start <= match.start() < wrong[0].end
+            found += 1
+    assert found > 100

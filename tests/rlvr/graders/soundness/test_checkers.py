@@ -9,7 +9,16 @@ import pytest
 
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
-from rlvr.graders.soundness import CheckerError, MixtureChecker, StringChecker, build_checker, checked
+from rlvr.graders import Mark
+from rlvr.graders.soundness import (
+    CheckerError,
+    MixtureChecker,
+    StringChecker,
+    StringMarker,
+    build_checker,
+    checked,
+)
+from rlvr.graders.soundness.marks import marked, marker_of
 from rlvr.tasks import build_checker_of, build_task
 
 CHAIN = "1+2=3\n3+3=6\nanswer: (1+2)+3"
@@ -83,3 +92,41 @@ def test_the_default_of_a_task() -> None:
     found = {name: build_checker_of(name) for name in ("countdown:4", "gsm8k", "math500", "humaneval_plus")}
     versions = [checker and checker.version for checker in found.values()]
     assert versions == ["steps-1", "arithmetic-1", None, None]
+
+
+def test_a_task_marks_steps_where_it_is_asked_to() -> None:
+    task = build_task("countdown:3", train_problems=1, test_problems=1)
+    items = [(CHAIN.replace("1+2=3", "1+2=4"), REFERENCE)]
+    assert task.grade(items)[0].marks == ()
+    (verdict,) = task.grade(items, by_step=True)
+    assert verdict.marks[0] == Mark(0, 5, 0.0) and verdict.sound is False
+    plain = build_task("countdown:3", train_problems=1, test_problems=1, soundness="none")
+    assert plain.grade(items, by_step=True)[0].marks == ()
+
+
+def test_a_mixture_marks_what_its_tasks_can_mark() -> None:
+    marking = StringMarker(lambda *_: True, "a-1", mark=lambda text, _: [(0, len(text), 1.0)])
+    mixed = MixtureChecker({"a": marking, "b": StringChecker(lambda *_: None, "b-2")})
+    items = [("xy", {"task": name, "reference": 0}) for name in "bac"]
+    assert marked(mixed, items, "mixture") == [(), (Mark(0, 2, 1.0),), ()]
+    assert marker_of(mixed) is mixed
+    assert marker_of(MixtureChecker({"b": mixed.checkers["b"]})) is marker_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        (lambda text, _: [1 / (text != "bad")], r"the checker own-1 failed: ZeroDivisionError.*'bad'"),
+        (lambda text, _: [(0, 5, 1.0)], "has to mark parts of the text.*<= 4 .*good"),
+        (lambda text, _: [(0, 1, 2.0)], "a score from 0 to 1"),
+        (lambda text, _: [(0, 1)], "has to mark parts"),
+        (lambda text, _: [(1, 1, 0.0)], "has to mark parts"),
+        (lambda text, _: [(0, 1, float("nan"))], "has to mark parts"),
+        (None, "does not say which step is wrong"),
+    ],
+)
+def test_marks_that_are_none_are_named_with_the_sample(mark: object, said: str) -> None:
+    plain = StringChecker(lambda *_: True, "own-1")
+    checker = plain if mark is None else StringMarker(plain.decide, "own-1", mark=mark)  # type: ignore[arg-type]
+    with pytest.raises(CheckerError, match=said):
+        marked(checker, [("good", 1), ("bad", 2)], "sums")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
-from rlvr.graders.soundness.steps import decide
+from rlvr.graders.soundness.steps import decide, mark
 from rlvr.tasks.countdown import pretraining_texts
 
 REFERENCE = {"numbers": [3, 4, 6], "target": 13}
@@ -60,3 +61,50 @@ def test_whatever_the_base_learned_from_is_sound() -> None:
         assert decide(completion, reference) is True
         changed = completion.replace("=", "=1", 1)
         assert decide(changed, reference) is False
+
+
+@pytest.mark.parametrize(
+    ("chain", "marked"),
+    [
+        ("6+3=9\n9+4=13\nanswer: (6+3)+4", [("6+3=9", 1), ("9+4=13", 1), ("answer: (6+3)+4", 1)]),
+        # A wrong step is taken as it is written: the next is judged by what it claims.
+        ("6+3=7\n7+4=11\nanswer: (6+3)+4", [("6+3=7", 0), ("7+4=11", 1), ("answer: (6+3)+4", 0)]),
+        ("6+3=9\n9+4=14\nanswer: (6+3)+4", [("6+3=9", 1), ("9+4=14", 0), ("answer: (6+3)+4", 0)]),
+        ("9+4=13\n 6+3=9 \nanswer: 1", [("9+4=13", 0), ("6+3=9", 1), ("answer: 1", 0)]),
+        ("answer: (6+3)+4", [("answer: (6+3)+4", 0)]),
+        ("6+3=9\nnothing\n9+4=13\nanswer: never", [("6+3=9", 1), ("9+4=13", 1)]),
+        ("6\u00d73=18\n18\u22124=14", [("6\u00d73=18", 1), ("18\u22124=14", 1)]),
+        ("first 6 + 3 = 9, then\n9+4=13\nanswer: (6+3)+4", [("9+4=13", 0)]),
+        ("6+3=\nanswer: 6/0", [("6+3=", 0), ("answer: 6/0", 0)]),
+        ("", []),
+    ],
+)
+def test_marks_by_hand(chain: str, marked: list[tuple[str, int]]) -> None:
+    assert [(chain[start:end], score) for start, end, score in mark(chain, REFERENCE)] == marked
+
+
+def test_marks_say_what_the_decision_says() -> None:
+    """Of right chains with one character replaced, too."""
+    rng = random.Random(0)
+    decisions = set()
+    for prompt, completion in itertools.islice(pretraining_texts(0, 0.5, 0.3), 200):
+        numbers, target = prompt.strip().split(" make ")
+        reference = {"numbers": [*map(int, numbers.split())], "target": int(target)}
+        place = rng.randrange(len(completion))
+        for chain in (
+            completion,
+            completion[:place] + rng.choice("0123456789+-= ") + completion[place + 1 :],
+        ):
+            sound, marks = decide(chain, reference), mark(chain, reference)
+            scores = {m.score for m in marks}
+            decisions.add(sound)
+            assert all(chain[m.start : m.end].strip() == chain[m.start : m.end] != "" for m in marks)
+            assert 0.0 not in scores or sound is not True
+            if sound is False and "answer:" in chain:
+                assert 0.0 in scores
+    assert {True, False} <= decisions
+
+
+def test_more_steps_than_are_read_are_wrong() -> None:
+    scores = [m.score for m in mark("6+3=9\n6+3=9\n" * 40, REFERENCE)]
+    assert len(scores) == 80 and not any(scores[64:])
