@@ -103,7 +103,7 @@ def _rewards(config: Config) -> str:
                 columns,
                 logprob=-4.0,
                 token_ids=(0, 1, 2, 3),
-            )  # fmt: skip
+            )
             for text in ("A made-up completion: 0", "Another one: 0")
         ]
         began = time.perf_counter()
