@@ -15,13 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from forked import finished
+from toys import toy_algorithm
 
 from evals.__main__ import COMMANDS
 from launch import cli
+from rlvr.config.schema import RewardConfig
+from rlvr.engines import Completion
 from rlvr.graders import Status, Verdict
+from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.planning.recipe import load_config
+from rlvr.rollouts.collect import Group, Scored, to_batch
 from rlvr.rollouts.reward_functions import Row
+from rlvr.rollouts.rewards import RewardMix
+from rlvr.rollouts.token_rewards import token_rewards
+from rlvr.tasks import Problem, build_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -146,6 +155,69 @@ def judge() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
+
+
+def test_the_steps_of_the_docs_are_paid_and_credited(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "algorithms.md"
+    ((name, source),) = python_files(page).items()
+    (recipe,) = [block for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
+    (tmp_path / name).write_text(source)
+    (tmp_path / "steps.yaml").write_text(recipe)
+    small = ("steps=1", "save_every=1", "rollouts.prompts=8", "probe.tasks=[]")
+    done = trained(tmp_path, "recipe=steps.yaml", *small)
+    assert done.returncode == 0, done.stderr
+    (row,) = map(json.loads, (tmp_path / "runs" / "steps-s0" / "metrics.jsonl").read_text().splitlines())
+    parts = [row[f"reward/{part}"] for part in ("outcome", "steps", "zeros", "repeated")]
+    assert row["rollout/reward"] == pytest.approx(sum(parts)) and parts[1] < 0 and parts[2] < 0
+
+
+def test_the_worked_example_of_credit_by_step_is_what_is_computed() -> None:
+    """The table's completions, through checker, rewards, tokens, batch and algorithm."""
+    page = (ROOT / "docs" / "algorithms.md").read_text()
+    table = page.partition("**Example.**")[2].partition("With `credit=outcome`")[0]
+    chains = [
+        "\n".join(re.findall(r"`([^`]*)`", row.split(" | ")[0]))
+        for row in re.findall(r"^\| `.*", table, re.M)
+    ]
+    assert len(chains) == 3
+    by_step, outcome = (advantages_of(chains, credit) for credit in ("steps", "outcome"))
+    second, answer = (chains[1].index(part) for part in ("9+4", "answer"))
+    told = [[float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", part)] for part in (
+        table.partition("so the advantages are ")[2].partition(";")[0],
+        table.partition("0, -1 and 0: ")[2],
+    )]  # fmt: skip
+    for place, expected in zip((second, answer), told, strict=True):
+        assert [row[place] for row in by_step] == pytest.approx(expected)
+    assert [row[0] for row in outcome] == pytest.approx([1.5, -1.5, 0.0])
+    assert all(set(row[: len(chain)]) == {row[0]} for row, chain in zip(outcome, chains, strict=True))
+
+
+def advantages_of(chains: list[str], credit: str) -> list[list[float]]:
+    """RLOO's, of completions of one problem with one token a character."""
+    task = build_task("countdown:3", train_problems=1, test_problems=1)
+    reference = {"numbers": [3, 4, 6], "target": 13}
+    verdicts = task.grade([(chain, reference) for chain in chains], by_step=True)
+    tokenizer = byte_tokenizer()
+    rows = [
+        Row(
+            "p", "", chain, len(chain), False, reference, verdict, 0, token_ids=tuple(tokenizer.encode(chain))
+        )
+        for chain, verdict in zip(chains, verdicts, strict=True)
+    ]
+    given = RewardMix(RewardConfig(wrong_step=-1.0), [], 64, Path("unused"))(rows)
+    scored = tuple(
+        Scored(
+            Completion(row.token_ids, (0.0,) * row.tokens, row.completion, "stop"),
+            reward.verdict,
+            reward.total,
+            token_rewards=token_rewards(reward, tokenizer, row.token_ids, row.completion),
+        )
+        for row, reward in zip(rows, given, strict=True)
+    )
+    batch = to_batch([Group(Problem("p", "", reference), 0, (1,), scored)])
+    zeros = torch.zeros_like(batch.mask)
+    ready = batch.with_scores(old_logprobs=None, ref_logprobs=None, kl_rewards=zeros, values=None)
+    return toy_algorithm("rloo", credit=credit).credit(ready).advantages.tolist()
 
 
 def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rlvr.core.run_dir import RunDir
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
-from rlvr.tasks.overlap import copies, text_key, trained_on, without_copies
+from rlvr.tasks.overlap import copies, trained_on, without_copies
 from rlvr.tasks.sources import without_hub
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def check_tasks(config: Config, trained: Task, tasks: Sequence[Task]) -> None:
                 "is trained on"
             )
             mistakes.append(Mistake(f"probe.tasks[{i}]", choice.label, advice))
-        elif choice.split == "test" and (near := trained_on(trained, task, text_key)):
+        elif choice.split == "test" and (near := [copy.problem for copy in copies(trained, task)]):
             warnings.warn(
-                f"probe.tasks[{i}] {choice.label}: {len(near)} of its {len(task.test)} problems differ from "
-                f"a training problem in spelling alone (ids {', '.join(near[:5])})",
+                f"probe.tasks[{i}] {choice.label}: {len(near)} of its {len(task.test)} problems are copies "
+                f"of a training problem in other spelling (ids {', '.join(near[:5])})",
                 stacklevel=2,
             )
     if mistakes:

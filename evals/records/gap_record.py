@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evals.estimators.counts import Counts
-from evals.estimators.gap import closed_fraction, pass_at_k_difference
-from evals.estimators.gap import gap as estimate_gap
+from evals.estimators.gap import closed_fraction
 from evals.estimators.passk import ks_up_to
-from evals.estimators.solvability import Ledger, equal_draws, ledger
 from evals.records.conditions import Conditions, check_comparable
+from evals.records.differences import coverage_k, curve, differences
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
 from evals.records.sound_record import SoundRecord, sound_record
@@ -141,13 +139,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
     # The same samples of the same model are one measurement, whose differences are 0 for certain.
     b = p if base.origin == policy.origin and base.counts == p else base.counts
     ks = sorted({*ks_up_to(max(b.n_max, p.n_max)), k})
-    base_curve, curve = _curve(base, ks), _curve(policy, ks)
-    gap = estimate_gap(b, p, k) if k <= b.largest_k else None
-    change = pass_at_k_difference(b, p, 1)
-    base_at_k = base_curve[ks.index(k)]
-    coverage_k = min(k, b.largest_k, p.largest_k)
-    lost = b.pass_at_k(coverage_k).mean() - p.pass_at_k(coverage_k).mean()
-    solved = _ledger(base.counts, policy.counts)
+    of_base, of_policy = curve(base.counts, ks), curve(p, ks)
     shares = _shares(policy.shares)
     return GapRecord(
         step=step,
@@ -156,21 +148,10 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         n=p.n_max,
         base_n=b.n_max,
         ks=ks,
-        pass_at_k=curve,
-        base_pass_at_k=base_curve,
+        pass_at_k=of_policy,
+        base_pass_at_k=of_base,
         gap_k=k,
-        gap=gap and gap.value,
-        gap_low=gap and gap.new_problems.low,
-        gap_high=gap and gap.new_problems.high,
-        gap_these_low=gap and gap.these_problems.low,
-        gap_these_high=gap and gap.these_problems.high,
-        pass_at_1_change=change.value,
-        change_low=change.new_problems.low,
-        change_high=change.new_problems.high,
-        gained=solved.gained if solved else None,
-        lost=solved.lost if solved else None,
-        both=solved.both if solved else None,
-        neither=solved.neither if solved else None,
+        **differences(b, p, k)._asdict(),
         truncated=shares["truncated"],
         unparsed=shares["unparsed"],
         timed_out=shares["timed_out"],
@@ -184,9 +165,8 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         stop_r=p.stop_r,
         base_stop_r=b.stop_r,
         samples=p.samples,
-        closed=_closed(base_curve[0], base_at_k, curve[0]),
-        coverage_k=coverage_k,
-        coverage_lost=float(lost),
+        closed=_closed(of_base[0], of_base[ks.index(k)], of_policy[0]),
+        coverage_k=coverage_k(b, p, k),
         base_shares=_shares(base.shares),
         data=about.data,
         soundness=policy.soundness,
@@ -208,11 +188,6 @@ def about_sampling(about: Conditions) -> dict[str, Any]:
     return fields | ({"stop": list(about.stop)} if about.stop else {})
 
 
-def _ledger(base: Counts, policy: Counts) -> Ledger | None:
-    """Who solved how many problems: compared only at equally many samples of every problem."""
-    return ledger(base.correct, policy.correct) if equal_draws(base, policy) else None
-
-
 def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None) -> float | None:
     if base_at_1 is None or base_at_k is None or at_1 is None:
         return None
@@ -222,8 +197,3 @@ def _closed(base_at_1: float | None, base_at_k: float | None, at_1: float | None
 def _shares(shares: Mapping[str, float]) -> dict[str, float]:
     renamed = dict(shares)
     return {"duplicate_rate": renamed.pop("duplicates"), **renamed}
-
-
-def _curve(measured: Measurement, ks: list[int]) -> list[float | None]:
-    counts = measured.counts
-    return [float(counts.pass_at_k(k).mean()) if k <= counts.largest_k else None for k in ks]

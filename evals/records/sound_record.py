@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evals.estimators.gap import gap as estimate_gap
-from evals.estimators.gap import pass_at_k_difference
-from evals.estimators.solvability import equal_draws, ledger
 from evals.estimators.soundness import SoundCounts, apart, undecided_share, unsound_share
+from evals.records.differences import curve, differences
 
 
 @dataclass(frozen=True)
@@ -49,34 +46,18 @@ class SoundRecord:
     base_apart: bool
 
 
-def sound_record(base: SoundCounts, policy: SoundCounts, k: int, ks: Sequence[int]) -> SoundRecord:
+def sound_record(base: SoundCounts, policy: SoundCounts, k: int, ks: list[int]) -> SoundRecord:
     """Holds a policy's sound answers against the base's at K = k, with the curves at these ks.
 
     base and policy may be the same object, whose differences are 0 for certain.
     """
     b, p = base.sound, policy.sound
-    gap = estimate_gap(b, p, k) if k <= b.largest_k else None
-    change = pass_at_k_difference(b, p, 1)
-    at = min(k, b.largest_k, p.largest_k)
-    solved = ledger(b.correct, p.correct) if equal_draws(b, p) else None
     unsound, base_unsound = unsound_share(policy), unsound_share(base)
     undecided, base_undecided = undecided_share(policy), undecided_share(base)
     return SoundRecord(
-        pass_at_k=_curve(policy, ks),
-        base_pass_at_k=_curve(base, ks),
-        gap=gap and gap.value,
-        gap_low=gap and gap.new_problems.low,
-        gap_high=gap and gap.new_problems.high,
-        gap_these_low=gap and gap.these_problems.low,
-        gap_these_high=gap and gap.these_problems.high,
-        pass_at_1_change=change.value,
-        change_low=change.new_problems.low,
-        change_high=change.new_problems.high,
-        coverage_lost=float(b.pass_at_k(at).mean() - p.pass_at_k(at).mean()),
-        gained=solved and solved.gained,
-        lost=solved and solved.lost,
-        both=solved and solved.both,
-        neither=solved and solved.neither,
+        pass_at_k=curve(p, ks),
+        base_pass_at_k=curve(b, ks),
+        **differences(b, p, k)._asdict(),
         only_unsound=int(policy.only_unsound.sum()),
         base_only_unsound=int(base.only_unsound.sum()),
         unsound=unsound and unsound.value,
@@ -90,8 +71,3 @@ def sound_record(base: SoundCounts, policy: SoundCounts, k: int, ks: Sequence[in
         base_undecided=base_undecided and base_undecided.value,
         base_apart=apart(base),
     )
-
-
-def _curve(counts: SoundCounts, ks: Sequence[int]) -> list[float | None]:
-    sound = counts.sound
-    return [float(sound.pass_at_k(k).mean()) if k <= sound.largest_k else None for k in ks]

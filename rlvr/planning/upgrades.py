@@ -7,6 +7,7 @@ from typing import Any
 
 from rlvr.algorithms import ALGORITHMS
 from rlvr.config import registry
+from rlvr.config.keys import merged
 from rlvr.tasks import TASKS
 from rlvr.tasks.templates import STOPS
 
@@ -16,12 +17,14 @@ FORMERLY = {"split_by": "text"}
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
     """A run's configuration in the present form: a preset of algorithms is the algorithm's name, keys that
-    its tasks have got since have their defaults, and a run of before there were stop strings had none,
-    whatever its template brings now."""
+    its algorithm and tasks have got since have their defaults, and a run of before there were stop strings
+    had none, whatever its template brings now."""
     algorithm = dict(data.get("algorithm", {}))
     preset = algorithm.pop("preset", None)
     if preset == "paper_era_verl" and f"{algorithm['name']}_verl" in ALGORITHMS:
         algorithm["name"] += "_verl"
+    if algorithm.get("name") in ALGORITHMS:
+        algorithm = merged(registry.defaults(ALGORITHMS, algorithm["name"]), algorithm)
     made = {**_upgraded_tasks(data), "algorithm": algorithm}
     for name in ("rollouts", "probe"):
         if "stop" not in (section := data.get(name, {})):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from rlvr.tasks import GeneratedProblems, Problem, Task
 from rlvr.tasks.templates import TEMPLATES
@@ -58,9 +60,9 @@ def question(task: Task, problem: Problem) -> str:
     return text
 
 
-def trained_on(trained: Task, measured: Task, key: Callable[[str], str] = normalised) -> list[str]:
+def trained_on(trained: Task, measured: Task) -> list[str]:
     """Ids of the measured task's test problems that training may draw: those with the id of a training
-    problem of the same task, or with the key of a training problem's question.
+    problem of the same task, or with the question of a training problem.
 
     Ids count only where they tell problems apart: files of their own for training and test, each numbered
     from 0, do not. Of generated training problems, too many to list, it is known only that the task's own
@@ -76,14 +78,14 @@ def trained_on(trained: Task, measured: Task, key: Callable[[str], str] = normal
         same = part.name.partition("#")[0] == measured.name
         if not isinstance(part.train, GeneratedProblems):
             ids |= tells & {problem.id for problem in part.train} if same else set()
-            texts |= {key(question(part, problem)) for problem in part.train}
+            texts |= {normalised(question(part, problem)) for problem in part.train}
         elif same:
-            held_out = {key(question(part, problem)) for problem in part.test}
+            held_out = {normalised(question(part, problem)) for problem in part.test}
     return [
         problem.id
         for problem in measured.test
         if problem.id in ids
-        or (text := key(question(measured, problem))) in texts
+        or (text := normalised(question(measured, problem))) in texts
         or (held_out is not None and text not in held_out)
     ]
 
@@ -93,14 +95,32 @@ def copies(trained: Task, measured: Task) -> list[Copy]:
 
     Two texts are alike by the Jaccard index of their n-grams of ten letters and digits, without markup,
     spaces and what all prompts of a task begin and end with. Generated problems, too many to list, are left
-    out.
+    out. The same problems, of whatever task objects, are compared once.
     """
     parts = [part for part in trained.parts if not isinstance(part.train, GeneratedProblems)]
-    posed = [(part.template, [question(part, problem) for problem in part.train]) for part in parts]
-    asked = [question(measured, problem) for problem in measured.test]
-    frames = _frames([*posed, (measured.template, asked)])
-    ids = [problem.id for part in parts for problem in part.train]
-    cut = [frames[template].cut(text) for template, own in posed for text in own]
+    posed = tuple(_posed(part, part.train) for part in parts)
+    return [*_copies(posed, _posed(measured, measured.test))]
+
+
+class _Posed(NamedTuple):
+    """The problems of a task as they are compared."""
+
+    template: str
+    ids: tuple[str, ...]
+    questions: tuple[str, ...]
+
+
+def _posed(task: Task, problems: Sequence[Problem]) -> _Posed:
+    ids = tuple(problem.id for problem in problems)
+    return _Posed(task.template, ids, tuple(question(task, problem) for problem in problems))
+
+
+@lru_cache(maxsize=8)
+def _copies(trained: tuple[_Posed, ...], measured: _Posed) -> tuple[Copy, ...]:
+    """As `copies`, of the training problems of several tasks."""
+    frames = _frames([(part.template, part.questions) for part in (*trained, measured)])
+    ids = [own for part in trained for own in part.ids]
+    cut = [frames[part.template].cut(text) for part in trained for text in part.questions]
     texts = list(zip(ids, cut, strict=True))
     grams = [_grams(_plain(text)) for _, text in texts]
     holders: dict[str, list[int]] = defaultdict(list)
@@ -108,7 +128,7 @@ def copies(trained: Task, measured: Task) -> list[Copy]:
         for gram in own:
             holders[gram].append(place)
     found = []
-    for problem, whole in zip(measured.test, asked, strict=True):
+    for problem, whole in zip(measured.ids, measured.questions, strict=True):
         text = frames[measured.template].cut(whole)
         own, shared = _grams(_plain(text)), Counter[int]()
         for gram in own:
@@ -116,8 +136,8 @@ def copies(trained: Task, measured: Task) -> list[Copy]:
         likely = [(n / (len(own) + len(grams[i]) - n), i) for i, n in shared.items()]
         alike, place = max(likely, default=(0.0, -1))
         if alike >= ALIKE and _same_numbers(text, texts[place][1]):
-            found.append(Copy(problem.id, texts[place][0], alike))
-    return found
+            found.append(Copy(problem, texts[place][0], alike))
+    return tuple(found)
 
 
 def without_copies(trained: Task, measured: Task) -> Task:

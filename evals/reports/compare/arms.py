@@ -10,6 +10,8 @@ from typing import Any
 
 from evals.reports.compare.loading import ModelCounts, Run
 from evals.sampling.settings import probe_config
+from rlvr.algorithms import ALGORITHMS
+from rlvr.config import registry
 from rlvr.config.keys import covers, flattened
 
 WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
@@ -154,5 +156,27 @@ def _telling(title: str, run: Run, namesakes: Sequence[Run]) -> str:
             return f"{title} ({chr(ord('A') + own)})"
         (size, *others) = {recipe.rpartition("_")[2] for recipe in recipes}
         return recipes[own] if others else recipes[own].removesuffix(f"_{size}")
-    parts = (f"{key.rpartition('.')[2]} {value}" for key, value in zip(differing, values[own], strict=True))
-    return f"{title} ({', '.join(parts)})"
+    parts = [_said(run, key, value) for key, value in zip(differing, values[own], strict=True)]
+    told_of = ", ".join(filter(None, parts))
+    return f"{title} ({told_of})" if told_of else title
+
+
+def _said(run: Run, key: str, value: Any) -> str:
+    """A key and its value in words: 'group_size 8', 'no cap'; nothing where there is none by default."""
+    name = key.rpartition(".")[2]
+    if value is not None:
+        return f"{name} {value}"
+    return "" if _default(run, key) is None else f"no {name}"
+
+
+def _default(run: Run, key: str) -> Any:
+    """The value of a dotted key of which a recipe says nothing; None where that is not known, too."""
+    section, _, name = key.rpartition(".")
+    algorithm = run.config.algorithm.name
+    if key.startswith("algorithm.") and algorithm in ALGORITHMS:
+        return flattened(registry.defaults(ALGORITHMS, algorithm)).get(key.removeprefix("algorithm."))
+    place: Any = run.config
+    for part in filter(None, section.split(".")):
+        place = getattr(place, part, None)
+    field = getattr(type(place), "model_fields", {}).get(name)
+    return None if field is None else field.default

@@ -125,6 +125,30 @@ def test_runs_with_other_settings_are_arms_that_are_named_by_them(tmp_path: Path
     assert [arm.label for arm in study.arms] == ["GRPO (group_size 8)", "GRPO (group_size 4)", "RLOO"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "labels"),
+    [
+        ("rewards.unsound=0", "rewards.unsound=null", ["GRPO (unsound 0.0)", "GRPO"]),
+        ("algorithm.clip.dual=3", "algorithm.clip.dual=null", ["GRPO (dual 3.0)", "GRPO"]),
+        ("probe.max_problems=9", "probe.max_problems=null", ["GRPO (max_problems 9)", "GRPO"]),
+        (
+            "recipe=ppo_tiny",
+            "algorithm.critic.value_clip=null",
+            ["PPO (value_clip 0.5)", "PPO (no value_clip)"],
+        ),
+    ],
+)
+def test_an_arm_is_not_named_after_what_it_has_not(
+    first: str, second: str, labels: list[str], tmp_path: Path
+) -> None:
+    recipe = "ppo_tiny" if "value_clip" in second else "grpo_tiny"
+    runs = [
+        write_run(tmp_path / str(i), f"recipe={recipe}", *([] if "recipe" in own else [own]))
+        for i, own in enumerate((first, second))
+    ]
+    assert [arm.label for arm in study_of(*runs).arms] == labels
+
+
 def test_arms_that_differ_in_much_are_named_by_their_recipes(tmp_path: Path) -> None:
     study = study_of(
         write_run(tmp_path / "a", "recipe=study/grpo_length_tiny"),

@@ -115,6 +115,20 @@ def test_keys_that_a_saved_configuration_lacks_have_their_defaults(begun: RunDir
         find_start(load_config(["recipe=grpo_tiny", "optim.schedule=linear"]), begun)
 
 
+def test_a_run_from_before_a_key_of_the_algorithm_goes_on(tmp_path: Path) -> None:
+    config = load_config(["recipe=rloo_tiny"])
+    run_dir = RunDir(tmp_path)
+    former = config.model_dump(mode="json")
+    del former["algorithm"]["credit"], former["algorithm"]["gamma"], former["algorithm"]["clip"]["dual"]
+    del former["rewards"]["wrong_step"]
+    write_json(run_dir.config, former)
+    append_jsonl(run_dir.metrics, {"step": 1})
+    assert not find_start(config, run_dir).finished
+    paid = ["recipe=rloo_tiny", "algorithm.credit=steps", "rewards.wrong_step=-1"]
+    with pytest.raises(RunDirError, match=r"algorithm\.credit: 'outcome' there, 'steps' now"):
+        find_start(load_config(paid), run_dir)
+
+
 def test_steps_stay_where_the_rate_falls_over_them(tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path)
     falling = ["recipe=grpo_tiny", "optim.schedule=cosine"]

@@ -8,7 +8,7 @@ import pytest
 from conftest import DATA
 
 from rlvr.graders import Status, StringVerifier
-from rlvr.tasks import GeneratedProblems, Problem, Task, build_task
+from rlvr.tasks import GeneratedProblems, Problem, Task, build_task, overlap
 from rlvr.tasks.overlap import copies, text_key, without_copies
 
 VERIFIER = StringVerifier(lambda text, known: (Status.WRONG, text), "toy-1")
@@ -117,3 +117,13 @@ def test_the_same_problem(one: str, other: str) -> None:
 )
 def test_other_problems(one: str, other: str) -> None:
     assert text_key(one) != text_key(other)
+
+
+def test_the_same_problems_are_compared_once() -> None:
+    """The check of a run, its card and its probe each build their tasks anew."""
+    overlap._copies.cache_clear()
+    three = [build_task("countdown:3", train_problems=40, test_problems=9) for _ in range(2)]
+    assert [copies(three[0], task) for task in three] == [[], []]
+    assert overlap._copies.cache_info().misses == 1
+    assert copies(three[0], build_task("countdown:3", train_problems=40, test_problems=8)) == []
+    assert overlap._copies.cache_info().misses == 2
