@@ -15,6 +15,7 @@ from rlvr.core.threads import wait_briefly
 # whose docstring is the help
 COMMANDS = {
     "probe": "hold any model against its base, or take up the jobs of a detached run",
+    "watch": "probe the checkpoints of any trainer as they appear",
     "passk": "every number that stored counts or samples give, without a model",
     "ledger": "which problems training gained and which it lost, with transcripts",
     "compare": "several runs side by side, as one page",
@@ -30,7 +31,12 @@ COMMANDS = {
     "export": "merge a policy's adapters into a whole model",
 }
 
-MODULES = {"entropy": "controls.entropy", "power": "controls.power", "judge-check": "controls.judge_check"}
+MODULES = {
+    "entropy": "controls.entropy",
+    "power": "controls.power",
+    "judge-check": "controls.judge_check",
+    "watch": "two_models.watching",
+}
 
 
 def main(arguments: Sequence[str]) -> int:

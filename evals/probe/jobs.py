@@ -1,7 +1,8 @@
 """Jobs: checkpoints that wait to be probed, as directories of the run.
 
 A job is jobs/step_000050-<hash>, with policy/ and about.json. Its policy outlives the checkpoint. A job is
-done when its directory is gone; one whose worker died is taken up by the next.
+done when its directory is gone; one whose worker died is taken up by the next. One that fails lies in
+jobs/failed/ from then on, with error.txt, and holds up no other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from evals.records.probe_dir import ProbeDir
 from rlvr.core.checkpoint import keep_policy, weight_hash
 from rlvr.core.run_dir import step_folder
 from rlvr.hooks import CheckpointEvent
+
+# In a job that was set aside.
+ERROR = "error.txt"
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,49 @@ def leave(run_dir: ProbeDir, event: CheckpointEvent, console: Console) -> None:
             with claim(run_dir, job) as own:
                 if own:
                     remove(job)
-    last = "-last" if event.last else ""
-    name = f"{step_folder(event.step)}-{weight_hash(event.policy)[:8]}{last}"
-    if not (run_dir.jobs / name).exists():
-        about = {"step": event.step, "samples": event.samples, "last": event.last}
-        keep_policy(event.policy, run_dir.jobs / name, about)
-    console.print(f"left {run_dir.jobs / name} for: python -m evals probe run={run_dir.path}")
+    path = add(run_dir, event.policy, event.step, event.samples, event.last)
+    console.print(f"left {path} for: python -m evals probe run={run_dir.path}")
+
+
+def add(run_dir: ProbeDir, policy: Path, step: int, samples: int = 0, last: bool = False) -> Path:
+    """Makes a job of a policy, unless it is one already. Raises CheckpointError without whole weights."""
+    path = run_dir.jobs / f"{step_folder(step)}-{weight_hash(policy)[:8]}{'-last' if last else ''}"
+    if not path.exists():
+        run_dir.jobs.mkdir(parents=True, exist_ok=True)
+        keep_policy(policy, path, {"step": step, "samples": samples, "last": last})
+    return path
+
+
+def set_aside(run_dir: ProbeDir, job: Job, error: str) -> Path:
+    """Puts a job that failed where it holds up no other, with what went wrong; where that is."""
+    place = failed_folder(run_dir) / job.path.name
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(exist_ok=True)
+    (job.path / ERROR).write_text(error)
+    job.path.rename(place)
+    return place
+
+
+def failed(run_dir: ProbeDir) -> list[Path]:
+    """Jobs that were set aside, the earliest step first."""
+    return sorted(failed_folder(run_dir).glob("step_[0-9]*"))
+
+
+def take_back(run_dir: ProbeDir) -> int:
+    """Makes jobs of those that were set aside again; how many."""
+    aside = failed(run_dir)
+    for path in aside:
+        (path / ERROR).unlink(missing_ok=True)
+        again = run_dir.jobs / path.name
+        if again.exists():
+            shutil.rmtree(path)
+        else:
+            path.rename(again)
+    return len(aside)
+
+
+def failed_folder(run_dir: ProbeDir) -> Path:
+    return run_dir.jobs / "failed"
 
 
 def pending(run_dir: ProbeDir) -> list[Job]:

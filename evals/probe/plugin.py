@@ -163,7 +163,7 @@ def copied_problems(config: Config, tasks: Sequence[Task]) -> dict[str, set[str]
 
 def closing(run_dir: RunDir) -> list[RenderableType]:
     """The gap table of a finished run, and how many checkpoints wait to be probed."""
-    from evals.probe.jobs import pending
+    from evals.probe.jobs import failed, pending
     from evals.records.gap_record import read_records
     from evals.reports.gap_table import gap_table
 
@@ -172,6 +172,9 @@ def closing(run_dir: RunDir) -> list[RenderableType]:
     shown: list[RenderableType] = [gap_table(records)] if records else []
     if waiting := len(pending(here)):
         shown.append(f"{waiting} checkpoint(s) wait for: python -m evals probe run={here.path}")
+    if aside := len(failed(here)):
+        again = f"python -m evals probe run={here.path} retry=true"
+        shown.append(f"{aside} failed, see {here.jobs}/failed: {again}")
     return shown
 
 

@@ -85,8 +85,9 @@ class Client:
     def __init__(self, endpoint: Endpoint):
         self.endpoint = endpoint
 
-    def models(self) -> list[str]:
-        """What the server says it serves; empty where it does not say. Raises EndpointError."""
+    def served(self) -> list[dict[str, Any]]:
+        """What the server says of each model, `id` at least; empty where it does not say. Raises
+        EndpointError."""
         e = self.endpoint
         try:
             reply = httpx.get(f"{e.root}/models", headers=e.headers, timeout=min(e.timeout, _LOOK))
@@ -94,14 +95,14 @@ class Client:
             raise self._down(error) from error
         self._check_key(reply)
         try:
-            found = reply.json()["data"]
-            return [str(name) for model in found for name in (model["id"], model.get("root")) if name]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return [{"id": str(model["id"]), **model} for model in reply.json()["data"]]
+        except (ValueError, KeyError, TypeError):
             return []
 
     def check(self) -> None:
         """Raises EndpointError where the server is not there or lacks the model."""
-        known, model = self.models(), self.endpoint.model
+        known = [str(name) for one in self.served() for name in (one["id"], one.get("root")) if name]
+        model = self.endpoint.model
         if known and model not in known:
             raise EndpointError(
                 f"the server at {self.endpoint.url} has no model {model}; it has "

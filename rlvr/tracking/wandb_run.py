@@ -34,24 +34,26 @@ class WandbRun:
     """An open run. refused: why it is recorded on this disk alone although the server was asked for.
 
     The run's id and the number of its rows are in the run directory, so that a resumed run continues as
-    the same wandb run, and rows never share a number.
+    the same wandb run, and rows never share a number. part: names the run of a process that records beside
+    the one that trains, since two cannot write to one run of wandb; it stands in the same group.
     """
 
-    def __init__(self, config: Config, run_dir: RunDir):
+    def __init__(self, config: Config, run_dir: RunDir, part: str = ""):
         # wandb's reports about itself would hold up the end of the process where the server stalls.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self.refused: str | None = None
         self._run_dir = run_dir
-        known = json.loads(run_dir.wandb.read_text()) if run_dir.wandb.exists() else {}
+        self._record = run_dir.path / f".wandb-{part}.json" if part else run_dir.wandb
+        known = json.loads(self._record.read_text()) if self._record.exists() else {}
         self._id: str = known.get("id") or runid.generate_id()
         self._rows: int = known.get("rows", 0)
         self._options: dict[str, Any] = {
             "id": self._id,
             "resume": "allow" if known else None,
             "project": config.monitor.project,
-            "name": run_dir.path.resolve().name,
+            "name": run_dir.path.resolve().name + (f"-{part}" if part else ""),
             "group": group_of(config),
-            "job_type": "train",
+            "job_type": part or "train",
             "tags": tags_of(config),
             "config": config.model_dump(mode="json"),
             "dir": str(run_dir.path),
@@ -68,7 +70,7 @@ class WandbRun:
         curves = {key: as_chart(curves) for key, curves in report.curves.items()}
         step = self._rows
         self._rows += 1
-        write_json(self._run_dir.wandb, {"id": self._id, "rows": self._rows})
+        write_json(self._record, {"id": self._id, "rows": self._rows})
         self._run.log({**row, **report.metrics, **tables, **curves}, step=step)
         self._run.summary.update(dict(report.summary))
         if report.files:

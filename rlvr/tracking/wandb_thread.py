@@ -20,16 +20,17 @@ Entry = tuple[Mapping[str, Any], HookReport]
 class WandbThread:
     """Sends rows to wandb in a thread of its own, so that a stalled server stalls nothing else.
 
-    failure: what went wrong, if anything did, and what to do about it; never a reason to stop.
+    failure: what went wrong, if anything did, and what to do about it; never a reason to stop. part: see
+    `WandbRun`.
     """
 
-    def __init__(self, config: Config, run_dir: RunDir):
+    def __init__(self, config: Config, run_dir: RunDir, part: str = ""):
         self.failure: str | None = None
         self._patience = 2 * config.monitor.wandb_timeout + MARGIN
         self._entries: queue.Queue[Entry | None] = queue.Queue(maxsize=10_000)
         self._thread: threading.Thread | None = None
         if config.monitor.wandb != "disabled":
-            arguments = (config, run_dir)
+            arguments = (config, run_dir, part)
             self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
             self._thread.start()
 
@@ -54,11 +55,11 @@ class WandbThread:
         if self._thread.is_alive():
             self.failure = f"wandb did not finish within {self._patience:.0f} s"
 
-    def _run(self, config: Config, run_dir: RunDir) -> None:
+    def _run(self, config: Config, run_dir: RunDir, part: str) -> None:
         try:
             from rlvr.tracking.wandb_run import WandbRun
 
-            run = WandbRun(config, run_dir)
+            run = WandbRun(config, run_dir, part)
             self.failure = run.refused
             while (entry := self._entries.get()) is not None:
                 run.log(*entry)

@@ -1,4 +1,4 @@
-"""Any two models, measured alike on one task: what `python -m evals probe model=... base=...` does."""
+"""Any two models, measured alike: what `python -m evals probe model=... base=...` does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from evals.sampling.settings import ProbeConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines.lazy import LazyEngine
-from rlvr.engines.sampler import open_model
+from rlvr.engines.names import is_endpoint
+from rlvr.engines.sampler import Sampler, open_model
 from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task, build_task
 from rlvr.tasks.templates.chat import prompt_ids
@@ -35,43 +36,47 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
 
     Raises PairError, ConditionsError, ModelError, TaskError or EngineError.
     """
-    task = build_task(pair.task.name, **pair.task.options)
-    for note in task.notes if processes().is_main_process else ():
-        console.print(f"{task.name}: {note}", highlight=False, markup=False)
-    sides = [_Side(pair.base, task, pair), _Side(pair.model, task, pair)]
-    base, policy = sides
-    tokens = config.max_new_tokens or min(side.room for side in sides)
-    for side in sides:
+    tasks = [build_task(choice.name, **choice.options) for choice in pair.task]
+    for task in tasks if processes().is_main_process else ():
+        for note in task.notes:
+            console.print(f"{task.name}: {note}", highlight=False, markup=False)
+    base = _Side(pair.base, tasks, pair, other=pair.model)
+    policy = _Side(pair.model, tasks, pair, other=pair.base)
+    tokens = config.max_new_tokens or min(base.room, policy.room)
+    for side in (base, policy):
         side.prepare(config, tokens, console)
-    base_plan = base.instrument.plan(base.task, config.base_n, config.base_stop_r)
-    plan = policy.instrument.plan(policy.task, config.n, config.stop_r)
+    base.plans = [base.instrument.plan(task, config.base_n, config.base_stop_r) for task in base.tasks]
+    policy.plans = [policy.instrument.plan(task, config.n, config.stop_r) for task in policy.tasks]
     _check_prompts(base, policy)
-    _check_out(pair.out, base_plan)
-    work = [("base", base, base_plan), ("model", policy, plan)]
-    ranks = processes()
-    if ranks.is_main_process:
+    for plan in base.plans:
+        _check_out(pair.out, plan)
+    work = [("base", base), ("model", policy)]
+    if processes().is_main_process:
         _print_plan(work, tokens, pair, console)
     if pair.dry_run:
         return
-    readings = []
-    for title, side, its_plan in work:
+    readings: dict[str, list[MeasuredSamples | None]] = {}
+    for title, side in work:
         with side.model.engine() as engine:
-            readings.append(side.measure(title, its_plan, engine, console))
-    if readings[0] is not None and readings[1] is not None:
-        _write(pair.out, readings[0], readings[1], config.k, console)
+            readings[title] = [side.measure(title, plan, engine, console) for plan in side.plans]
+    for one, other in zip(readings["base"], readings["model"], strict=True):
+        if one is not None and other is not None:
+            _write(pair.out, one, other, config.k, console)
 
 
 class _Side:
     """One of the two models."""
 
-    def __init__(self, name: str, task: Task, pair: Pair):
+    def __init__(self, name: str, tasks: Sequence[Task], pair: Pair, other: str):
+        """other: the model that it is held against, whose tokenizer an endpoint takes by default."""
         self.name = name
-        self.model = open_model(name, pair.engine, processes().device)
-        self.task = self.model.posed(task)
-        self.room = self.model.room([self.task])
+        self.model = _opened(name, pair, other)
+        self.tasks = [self.model.posed(task) for task in tasks]
+        self.room = self.model.room(self.tasks)
+        self.plans: list[Plan] = []
 
     def prepare(self, config: ProbeConfig, tokens: int, console: Console) -> None:
-        self.model.fit([self.task], tokens)
+        self.model.fit(self.tasks, tokens)
         self.instrument = Instrument(config, self.model.tokenizer, tokens, console)
 
     def missing(self, plan: Plan) -> int:
@@ -88,22 +93,34 @@ class _Side:
             most = "at most " if plan.stop_r else ""
             minutes = (time.monotonic() - begun - engine.loading) / first * left / 60
             console.print(
-                f"{title}: about {minutes:.1f} min for {most}{left:,} samples, by the first {first:,}"
+                f"{title} {plan.task.name}: about {minutes:.1f} min for {most}{left:,} samples, by the first "
+                f"{first:,}"
             )
-        reading = self.instrument.measure(plan, subject, f"{title} {self.task.name}")
+        reading = self.instrument.measure(plan, subject, f"{title} {plan.task.name}")
         return reading and replace(reading, drawn=reading.drawn + first)
+
+
+def _opened(name: str, pair: Pair, other: str) -> Sampler:
+    if not is_endpoint(name):
+        return open_model(name, pair.engine, processes().device)
+    from rlvr.engines.endpoint import open_endpoint
+
+    return open_endpoint(name, pair.engine, pair.tokenizer or other, pair.key)
 
 
 def _check_prompts(base: _Side, policy: _Side) -> None:
     """Raises PairError where the two tokenizers do not make the same text of a problem."""
-    for own, other in zip(base.task.test, policy.task.test, strict=True):
-        read = [s.model.tokenizer.decode(prompt_ids(s.model.tokenizer, problem), skip_special_tokens=True)
-                for s, problem in ((base, own), (policy, other))]  # fmt: skip
-        if read[0] != read[1]:
-            raise PairError(
-                f"task {base.task.name}, problem {own.id}: the tokenizers of base and model read the prompt "
-                f"differently:\n  {read[0]!r:.300}\n  {read[1]!r:.300}\nUse another task.template."
-            )
+    for task, others in zip(base.tasks, policy.tasks, strict=True):
+        for own, other in zip(task.test, others.test, strict=True):
+            read = [
+                s.model.tokenizer.decode(prompt_ids(s.model.tokenizer, problem), skip_special_tokens=True)
+                for s, problem in ((base, own), (policy, other))
+            ]
+            if read[0] != read[1]:
+                raise PairError(
+                    f"task {task.name}, problem {own.id}: the tokenizers of base and model read the prompt "
+                    f"differently:\n  {read[0]!r:.300}\n  {read[1]!r:.300}\nUse another task.template."
+                )
 
 
 def _check_out(out: Path, plan: Plan) -> None:
@@ -118,18 +135,20 @@ def _check_out(out: Path, plan: Plan) -> None:
             )
 
 
-def _print_plan(work: Sequence[tuple[str, _Side, Plan]], tokens: int, pair: Pair, console: Console) -> None:
+def _print_plan(work: Sequence[tuple[str, _Side]], tokens: int, pair: Pair, console: Console) -> None:
     total = 0
-    for title, side, plan in work:
-        missing = side.missing(plan)
-        total += missing
-        stop = f", to the {plan.stop_r}th success" if plan.stop_r else ""
-        console.print(
-            f"{title:<6} {side.name}: {len(plan.problems):,} problems x {plan.n}{stop}; "
-            f"{plan.samples - missing:,} of {plan.samples:,} samples are stored",
-            highlight=False,
-            soft_wrap=True,
-        )
+    for title, side in work:
+        for plan in side.plans:
+            missing = side.missing(plan)
+            total += missing
+            stop = f", to the {plan.stop_r}th success" if plan.stop_r else ""
+            of = f" of {plan.task.name}" if len(side.plans) > 1 else ""
+            console.print(
+                f"{title:<6} {side.name}: {len(plan.problems):,} problems{of} x {plan.n}{stop}; "
+                f"{plan.samples - missing:,} of {plan.samples:,} samples are stored",
+                highlight=False,
+                soft_wrap=True,
+            )
     console.print(
         f"at most {total:,} samples to draw, of up to {tokens:,} tokens each: {total * tokens / 1e6:,.1f} "
         f"million tokens at most, with the {pair.engine.name} engine in {pair.engine.dtype}",

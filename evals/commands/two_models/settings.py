@@ -8,23 +8,27 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from evals.commands.frame import OutDirectory, complete_task
+from evals.commands.frame import OutDirectory
+from evals.commands.two_models.tasks import complete_tasks
 from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, EngineConfig, Section
 from rlvr.core.run_dir import RunDir
+from rlvr.engines.names import is_endpoint
 
 S = TypeVar("S", bound=Section)
-OWN = {"model", "base", "task", "out", "engine", "dry_run"}
+OWN = {"model", "base", "task", "out", "engine", "tokenizer", "key", "dry_run"}
 
 
 class Pair(Section):
-    """Which two models are measured on what."""
+    """Which two models are measured on what. tokenizer, key: of a model on a server, see the command."""
 
     model: str
     base: str
-    task: Choice
+    task: tuple[Choice, ...]
     out: OutDirectory
+    tokenizer: str | None = None
+    key: str = ""
     engine: EngineConfig = EngineConfig()
     dry_run: bool = False
 
@@ -34,6 +38,7 @@ class Jobs(Section):
 
     run: Path
     follow: bool = False
+    retry: bool = False
 
 
 def read_jobs(given: dict[str, Any]) -> Jobs:
@@ -52,7 +57,7 @@ def read_jobs(given: dict[str, Any]) -> Jobs:
 def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
     """The pair, and how it is measured. Raises ArgumentsError with every mistake."""
     mistakes: list[Mistake] = []
-    complete_task(given, mistakes)
+    complete_tasks(given, mistakes)
     how = {key: value for key, value in given.items() if key not in OWN}
     unknown = sorted(
         how.keys() - {*ProbeConfig.model_fields} | how.keys() & {"tasks", "every", "mode", "final_n", "watch"}
@@ -71,9 +76,22 @@ def read_pair(given: dict[str, Any]) -> tuple[Pair, ProbeConfig]:
         mistakes.append(Mistake("base_n", config.base_n, advice))
     if (models.out / "config.json").exists() or (models.out / "probes").exists():
         mistakes.append(Mistake("out", str(models.out), "is a run's directory; give another one"))
+    mistakes += _of_endpoints(models)
     if mistakes:
         raise ArgumentsError("probe", mistakes)
     return models, config
+
+
+def _of_endpoints(pair: Pair) -> list[Mistake]:
+    """Where a server is meant in a way that would not be one model, or would have no tokenizer."""
+    found = []
+    if pair.engine.mode == "server":
+        advice = "a server holds one model: give it in the model's place, as model=http://HOST:PORT#NAME"
+        found.append(Mistake("engine.mode", "server", advice))
+    if is_endpoint(pair.base) and is_endpoint(pair.model) and pair.tokenizer is None:
+        advice = "a server does not give its tokenizer: name a directory or Hub id that has it"
+        found.append(Mistake("tokenizer", None, advice))
+    return found
 
 
 def _validated(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -121,10 +121,19 @@ def gap_panels(study: Study) -> list[list[Panel]]:
         task: {arm: own for arm in study.on(task) if (own := numbers.gap_by_step(arm, task, study.k))}
         for task in study.tasks
     }
-    return [
-        [_gap_panel(task, study.k, own, against) for task, own in gaps.items() if own]
-        for against in (STEPS, SAMPLES)
-    ]
+    rows = []
+    for against in (STEPS, SAMPLES):
+        placed = {
+            task: {arm: by_step for arm, by_step in own.items() if _is_placed(arm, by_step, against)}
+            for task, own in gaps.items()
+        }
+        rows.append([_gap_panel(task, study.k, own, against) for task, own in placed.items() if own])
+    return [row for row in rows if row]
+
+
+def _is_placed(arm: Arm, steps: Iterable[int], against: Against) -> bool:
+    """Whether each run says where a step lies; one of another trainer may have logged nothing."""
+    return all(len(against.places(arm, step)) == len(arm.runs) for step in steps)
 
 
 def _gap_panel(task: str, k: int, gaps: Mapping[Arm, Mapping[int, Combined]], against: Against) -> Panel:

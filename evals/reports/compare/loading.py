@@ -101,8 +101,8 @@ class Run:
 
     @property
     def trained(self) -> int:
-        """Steps that were trained."""
-        return max((row["step"] for row in self.metrics), default=0)
+        """Steps that were trained; of a run that logged none, those that are known of by its checkpoints."""
+        return max((row["step"] for row in self.metrics or self.records), default=0)
 
     def policy(self, task: str) -> ModelCounts:
         """The measurement at the last step."""
