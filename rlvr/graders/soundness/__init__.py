@@ -24,6 +24,7 @@ NONE = "none"
 CHECKERS = {
     "steps": "rlvr.graders.soundness.steps:steps",
     "arithmetic": "rlvr.graders.soundness.arithmetic:arithmetic",
+    "chain": "rlvr.graders.soundness.chain:chain",
 }
 
 

@@ -31,7 +31,7 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
     None where a line with an equality is prose, which cannot be read as a step.
     """
     table = Counter(Fraction(number) for number in reference["numbers"])
-    steps = [line for line in _before_answer(completion).translate(_SIGNS).split("\n") if "=" in line]
+    steps = [line for line in before_answer(completion).translate(_SIGNS).split("\n") if "=" in line]
     if len(steps) > MOST_STEPS:
         return False
     for step in steps:
@@ -41,7 +41,7 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
     return len(left) == 1 and _answers(completion, left[0])
 
 
-def _before_answer(completion: str) -> str:
+def before_answer(completion: str) -> str:
     """The lines before the one that holds the last `answer:`."""
     found = [match.start() for match in re.finditer(MARKER, completion, re.IGNORECASE)]
     return completion[: completion.rfind("\n", 0, found[-1]) + 1] if found else completion
