@@ -30,10 +30,10 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rlvr.core.progress import progress
-from rlvr.tasks.countdown import pretraining_texts
+from rlvr.tasks import chain, countdown
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,10 @@ HASHED_TEXTS = 256
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Everything that determines an embedded base, but for library versions and the texts' code."""
+    """Everything that determines an embedded base, but for library versions and the texts' code.
+
+    corpus: the task whose texts these are. four_share: of countdown's problems, those with four operands.
+    """
 
     steps: int
     batch: int = 96
@@ -63,10 +66,18 @@ class Pretraining:
     heads: int = 3
     intermediate: int = 256
     positions: int = 1024
+    corpus: Literal["countdown", "chain"] = "countdown"
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Endless (prompt, completion) pairs."""
+        if self.corpus == "chain":
+            return chain.pretraining_texts(self.seed, self.failed_share)
+        return countdown.pretraining_texts(self.seed, self.failed_share, self.four_share)
 
 
 COUNTDOWN = Pretraining(steps=500)
-BASES = {"countdown": COUNTDOWN, "countdown-untrained": replace(COUNTDOWN, steps=0)}
+CHAIN = Pretraining(steps=500, corpus="chain")
+BASES = {"countdown": COUNTDOWN, "chain": CHAIN, "countdown-untrained": replace(COUNTDOWN, steps=0)}
 
 
 def is_embedded(model: str) -> bool:
@@ -77,13 +88,17 @@ def is_embedded(model: str) -> bool:
 def embedded_base(name: str = "countdown") -> Path:
     """Directory of the embedded base in Hugging Face format, built first where it is absent.
 
-    name: `countdown` or `countdown-untrained`, with or without the `embedded:` prefix. Several
+    name: of `BASES`, with or without the `embedded:` prefix. Several
     processes may call this at once: one builds, the others wait. Raises ValueError for other names.
     """
     name = name.removeprefix(PREFIX)
     if name not in BASES:
         raise ValueError(f"embedded base {name!r}: known are {', '.join(sorted(BASES))}")
-    recipe = BASES[name]
+    return built(name, BASES[name])
+
+
+def built(name: str, recipe: Pretraining) -> Path:
+    """Directory of the base that a recipe gives, built first where it is absent. name: begins its own."""
     root = Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
     directory = root / f"{name}-{content_hash(recipe)}"
     if directory.is_dir():
@@ -97,11 +112,10 @@ def embedded_base(name: str = "countdown") -> Path:
 
 def content_hash(recipe: Pretraining) -> str:
     """12 hex digits over the recipe, the first texts, the library versions and BUILD_VERSION."""
-    texts = pretraining_texts(recipe.seed, recipe.failed_share, recipe.four_share)
     key = {
         "version": BUILD_VERSION,
-        "recipe": asdict(recipe),
-        "texts": list(islice(texts, HASHED_TEXTS)),
+        "recipe": {name: value for name, value in asdict(recipe).items() if name != "corpus"},
+        "texts": list(islice(recipe.texts(), HASHED_TEXTS)),
         "libraries": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
@@ -215,7 +229,7 @@ def pretrain(recipe: Pretraining) -> Qwen2ForCausalLM:
 def _optimize(model: Qwen2ForCausalLM, recipe: Pretraining) -> None:
     import torch
 
-    texts = pretraining_texts(recipe.seed, recipe.failed_share, recipe.four_share)
+    texts = recipe.texts()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=0.01)
     model.train()
     with progress("pretraining the base", recipe.steps) as display:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # name -> module:function that builds it
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
+    "chain": "rlvr.tasks.chain:chain",
     "gsm8k": "rlvr.tasks.math:gsm8k",
     "math500": "rlvr.tasks.math:math500",
     "minerva_math": "rlvr.tasks.math:minerva_math",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -59,7 +59,12 @@ def problem_id(numbers: tuple[int, ...], target: int) -> str:
 
 def split_of(numbers: tuple[int, ...], target: int) -> Split:
     """The one split that may hold this problem."""
-    digest = hashlib.sha256(f"countdown/{problem_id(numbers, target)}".encode()).digest()
+    return split_of_name(f"countdown/{problem_id(numbers, target)}")
+
+
+def split_of_name(name: str) -> Split:
+    """The split that the name of a generated problem belongs to, by its hash."""
+    digest = hashlib.sha256(name.encode()).digest()
     bucket = int.from_bytes(digest[:8], "big") % 100
     if bucket < TEST_BUCKETS:
         return "test"
@@ -117,18 +122,29 @@ def _draw(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, .
 def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
     """The first `count` distinct problems of the split's stream; TaskError where it has fewer."""
     rng = random.Random(f"countdown/{operands}/{split}")
+
+    def draw() -> Problem:
+        numbers, solution = _draw(rng, operands, split)
+        reference = {"numbers": list(numbers), "target": solution.value}
+        name = problem_id(numbers, solution.value)
+        return Problem(name, prompt_of(numbers, solution.value), reference)
+
+    return distinct_problems(draw, f"countdown:{operands}", split, count)
+
+
+def distinct_problems(
+    draw: Callable[[], Problem], task: str, split: Split, count: int
+) -> tuple[Problem, ...]:
+    """The first `count` problems of other ids that are drawn. task, split: for the message of the TaskError
+    that is raised where there are fewer."""
     problems: dict[str, Problem] = {}
     draws = 0
     while len(problems) < count:
         draws += 1
         if draws > DRAWS_PER_PROBLEM * count + DRAWS_PER_PROBLEM or count > MOST_PROBLEMS:
-            raise TaskError(
-                f"countdown:{operands} has fewer than {split}_problems={count}, {len(problems)} were found"
-            )
-        numbers, solution = _draw(rng, operands, split)
-        name = problem_id(numbers, solution.value)
-        reference = {"numbers": list(numbers), "target": solution.value}
-        problems.setdefault(name, Problem(name, prompt_of(numbers, solution.value), reference))
+            raise TaskError(f"{task} has fewer than {split}_problems={count}, {len(problems)} were found")
+        problem = draw()
+        problems.setdefault(problem.id, problem)
     return tuple(problems.values())
 
 

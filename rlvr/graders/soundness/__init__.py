@@ -30,6 +30,7 @@ JUDGED = "soundness"
 CHECKERS = {
     "steps": "rlvr.graders.soundness.steps:steps",
     "arithmetic": "rlvr.graders.soundness.arithmetic:arithmetic",
+    "chain": "rlvr.graders.soundness.chain:chain",
 }
 
 T = TypeVar("T")

@@ -32,7 +32,7 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
     None where a line with an equality is prose, which cannot be read as a step.
     """
     table = Counter(Fraction(number) for number in reference["numbers"])
-    steps = [line for _, line in _steps(_before_answer(completion).translate(_SIGNS))]
+    steps = [line for _, line in _steps(before_answer(completion).translate(_SIGNS))]
     if len(steps) > MOST_STEPS:
         return False
     for step in steps:
@@ -50,7 +50,7 @@ def mark(completion: str, reference: Mapping[str, Any]) -> list[Mark]:
     not marked, nor an answer after a line of it.
     """
     table = Counter(Fraction(number) for number in reference["numbers"])
-    before = _before_answer(completion)
+    before = before_answer(completion)
     doubted, found = False, []
     for place, (start, line) in enumerate(_steps(before.translate(_SIGNS))):
         holds = place < MOST_STEPS and _take(line, table)
@@ -80,7 +80,7 @@ def _of_line(start: int, line: str, holds: bool) -> Mark:
     return Mark(first, first + len(line.strip()), float(holds))
 
 
-def _before_answer(completion: str) -> str:
+def before_answer(completion: str) -> str:
     """The lines before the one that holds the last `answer:`."""
     found = [match.start() for match in re.finditer(MARKER, completion, re.IGNORECASE)]
     return completion[: completion.rfind("\n", 0, found[-1]) + 1] if found else completion

@@ -1,0 +1,127 @@
+"""Chain: operations modulo 11, one after the other; the answer is the last value.
+
+The variant is the number of operations: "5" is in-domain for RL, "8" out-of-domain. A prompt such as
+"7 +5 *3 -8 *6 +2 mod 11" is worked off from left to right, one line an operation. What a small model cannot
+do in one look at the prompt: the answer depends on every operation, and each takes the result of the one
+before it. 11 is prime and nothing is multiplied by 0, so every operation is one-to-one: a single wrong step
+always ends in a wrong answer, and a right answer after wrong ones is a matter of chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rlvr.graders.chain import Operation, applied, chain_verifier
+from rlvr.graders.soundness import SoundnessName, build_checker
+from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks.countdown import Split, distinct_problems, split_of_name
+
+TEMPLATE = "chain-plain-1"
+VARIANTS = ("5", "8")
+MODULUS = 11
+TRAIN_PROBLEMS = 1800
+TEST_PROBLEMS = 200
+# Of the problems of the pretraining.
+LONG_SHARE = 0.3
+
+
+def values_of(start: int, operations: tuple[Operation, ...]) -> list[int]:
+    """The value after each operation."""
+    values = []
+    for sign, operand in operations:
+        start = applied(start, sign, operand, MODULUS)
+        values.append(start)
+    return values
+
+
+def prompt_of(start: int, operations: tuple[Operation, ...]) -> str:
+    """The text that the model continues."""
+    return f"{start} {' '.join(f'{sign}{operand}' for sign, operand in operations)} mod {MODULUS}\n"
+
+
+def text_of(start: int, operations: tuple[Operation, ...], values: list[int]) -> str:
+    """The completion that a model is meant to write, with these values: one operation a line, then the answer."""
+    befores = [start, *values]
+    steps = [
+        f"{before}{sign}{operand}={after}"
+        for before, (sign, operand), after in zip(befores, operations, values, strict=False)
+    ]
+    return "\n".join((*steps, f"answer: {values[-1]}"))
+
+
+def _draw(rng: random.Random, length: int, split: Split) -> tuple[int, tuple[Operation, ...]]:
+    """A random problem of the split: its first value and its operations."""
+    while True:
+        start = rng.randrange(MODULUS)
+        operations = tuple(_operation(rng) for _ in range(length))
+        if split_of_name(f"chain/{prompt_of(start, operations)}") == split:
+            return start, operations
+
+
+def _operation(rng: random.Random) -> Operation:
+    """One that changes some value: never +0, *0 or *1."""
+    sign = rng.choice("+-*")
+    return sign, rng.randrange(2 if sign == "*" else 1, MODULUS)
+
+
+def _problems(length: int, split: Split, count: int) -> tuple[Problem, ...]:
+    """The first `count` distinct problems of the split's stream; TaskError where that is too many."""
+    rng = random.Random(f"chain/{length}/{split}")
+
+    def draw() -> Problem:
+        start, operations = _draw(rng, length, split)
+        prompt = prompt_of(start, operations)
+        reference = {
+            "start": start,
+            "operations": [list(operation) for operation in operations],
+            "modulus": MODULUS,
+            "answer": values_of(start, operations)[-1],
+        }
+        return Problem(prompt.split(" mod")[0].replace(" ", ""), prompt, reference)
+
+    return distinct_problems(draw, f"chain:{length}", split, count)
+
+
+def chain(
+    variant: Literal["5", "8"] = "5",
+    train_problems: Annotated[int, Field(ge=1)] = TRAIN_PROBLEMS,
+    test_problems: Annotated[int, Field(ge=1)] = TEST_PROBLEMS,
+    soundness: SoundnessName = "chain",
+) -> Task:
+    """Chains of `variant` operations; the same problems on every machine.
+
+    A smaller split is a prefix of a larger one. Raises TaskError for an unknown variant and for more than
+    20,000 problems.
+    """
+    if variant not in VARIANTS:
+        raise TaskError(f"chain variant {variant!r}: allowed are {', '.join(VARIANTS)}")
+    return Task(
+        name=f"chain:{variant}",
+        train=_problems(int(variant), "train", train_problems),
+        test=_problems(int(variant), "test", test_problems),
+        verifier=chain_verifier,
+        template=TEMPLATE,
+        checker=build_checker(soundness),
+    )
+
+
+def pretraining_texts(seed: int, failed_share: float) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, completion) pairs over problems of the pretrain split, seeded.
+
+    failed_share: share of attempts with one wrong result, from which the rest follows rightly.
+    """
+    rng = random.Random(f"chain/texts/{seed}")
+    shorter, longer = map(int, VARIANTS)
+    while True:
+        length = longer if rng.random() < LONG_SHARE else shorter
+        start, operations = _draw(rng, length, "pretrain")
+        values = values_of(start, operations)
+        if rng.random() < failed_share:
+            at = rng.randrange(length)
+            wrong = rng.choice([value for value in range(MODULUS) if value != values[at]])
+            values = [*values[:at], wrong, *values_of(wrong, operations[at + 1 :])]
+        yield prompt_of(start, operations), text_of(start, operations, values)
