@@ -30,7 +30,7 @@ install-gpu: $(VENV)/.stamp-gpu ## vLLM and DeepSpeed for an NVIDIA GPU; use a V
 run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
 	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
 
-study: install ## six algorithms, three seeds each, and their report; goes on where it stopped (ARGS="--seeds 1")
+study: install ## six algorithms and a sound reward, three seeds each, and their report; goes on where it stopped (ARGS="--seeds 1")
 	$(BIN)/python -m launch.study $(ARGS)
 
 study-ablations: install ## training length, rollouts per prompt and KL, the same way

@@ -50,6 +50,7 @@ def _keys(*keys: str) -> Arm:
 ARMS: dict[str, Arm] = {
     SHIPPED: Arm(),
     "KL k3 0.1": _kl(0.1, "k3"),
+    "KL k3 0.2": _kl(0.2, "k3"),
     "KL k3 0.5": _kl(0.5, "k3"),
     "KL k3 2": _kl(2.0, "k3"),
     "KL k2 0.5": _kl(0.5, "k2"),
@@ -63,7 +64,9 @@ ARMS: dict[str, Arm] = {
     "sound reward": _keys("rewards.unsound=0"),
     "pass@4 reward": _keys("algorithm=passk", "algorithm.k=4"),
     "advantage not scaled": _keys("algorithm.scale_by_std=false"),
-    "clip 0.05, 4 updates": _keys("algorithm.clip.low=0.05", "algorithm.clip.high=0.05", "optim.mini_batches=4"),
+    "clip 0.05, 4 updates": _keys(
+        "algorithm.clip.low=0.05", "algorithm.clip.high=0.05", "optim.mini_batches=4"
+    ),
     "failed 0.1": Arm(base=replace(COUNTDOWN, failed_share=0.1)),
     "failed 0.9": Arm(base=replace(COUNTDOWN, failed_share=0.9)),
     "pretrained 4 times": Arm(base=replace(COUNTDOWN, steps=2000)),
@@ -105,7 +108,9 @@ def run(name: str, seed: int, steps: int, runs: Path) -> None:
 
 def table(runs: Path) -> Iterator[str]:
     """Markdown, one row an arm that has a finished run."""
-    heads = "arm, seeds, base @1, @256, pass@1, @256, coverage lost, sound @1, duplicates, differs in @1, in @256"
+    heads = (
+        "arm, seeds, base @1, @256, pass@1, @256, coverage lost, sound @1, duplicates, differs in @1, in @256"
+    )
     yield f"| {heads.replace(', ', ' | ')} |"
     yield "|---" * (heads.count(",") + 1) + "|"
     shipped = {seed: counts for seed, _, counts in finished(runs, SHIPPED)}

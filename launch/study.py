@@ -1,10 +1,10 @@
 """The study: python -m launch.study [--seeds 1 2 3] [--size tiny|qwen7b] [--ablations] [key=value ...]
 
-Trains every algorithm with every seed on equal prompts and equal update steps, computes the first seed's
-perplexities, and writes the report of `python -m evals compare` to RUNS/report. Stop it whenever you like:
-the same command resumes, and no finished run is repeated. What a run prints goes to RUNS/NAME.log. Keys go
-to every run. Exit status: 0 the report is written, 1 a run failed (it is named), 2 wrong arguments, 130
-stopped; a second Ctrl-C does not wait for the runs to save.
+Trains every algorithm with every seed on equal prompts and equal update steps, at size tiny also GRPO with a
+reward for sound steps, computes the first seed's perplexities, and writes the report of `python -m evals
+compare` to RUNS/report. Stop it whenever you like: the same command resumes, and no finished run is repeated.
+What a run prints goes to RUNS/NAME.log. Keys go to every run. Exit status: 0 the report is written, 1 a run
+failed (it is named), 2 wrong arguments, 130 stopped; a second Ctrl-C does not wait for the runs to save.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from rlvr.core.run_dir import RunDir, read_jsonl
 from rlvr.planning.recipe import load_config
 
 ALGORITHMS = ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo")
+# Only where the task that is trained on has a checker of reasoning.
+SOUND = ("grpo_sound",)
 ABLATIONS = ("grpo_length", "grpo_rollouts8", "grpo_rollouts32", "grpo_kl")
 TRAINER = Path(rlvr.__file__).with_name("train.py")
 POLL_SECONDS = 1.0
@@ -97,7 +99,7 @@ def study(arguments: Sequence[str]) -> int:
     keys = [argument for argument in arguments if re.match(r"[A-Za-z_][\w.]*=", argument)]
     chosen = parser().parse_args([argument for argument in arguments if argument not in keys])
     folder = chosen.runs or Path("runs") / ("study-ablations" if chosen.ablations else "study")
-    names = ABLATIONS if chosen.ablations else ALGORITHMS
+    names = ABLATIONS if chosen.ablations else (*ALGORITHMS, *(SOUND if chosen.size == "tiny" else ()))
     jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
     check_own(keys)
     runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]

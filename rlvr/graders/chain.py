@@ -1,4 +1,4 @@
-"""Grading of chains of modular operations: the last `answer:` line is the value after all of them."""
+"""Grading of chains of operations: the last `answer:` line is the value after all of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from rlvr.graders.countdown import extract_answer
 Operation = tuple[str, int]
 
 MAX_CHARACTERS = 256
-_INTEGER = re.compile(r"[0-9]{1,9}")
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
-def applied(value: int, sign: str, operand: int, modulus: int) -> int:
+def applied(value: int, sign: str, operand: int) -> int:
     """The value after one operation."""
-    made = {"+": value + operand, "-": value - operand, "*": value * operand}[sign]
-    return made % modulus
+    return {"+": value + operand, "-": value - operand, "*": value * operand}[sign]
+
+
+def label(index: int) -> str:
+    """The letter that names an operation by its place, from 0."""
+    return "abcdefghijklmnopqrstuvwxyz"[index]
 
 
 def decide(completion: str, reference: Mapping[str, Any]) -> tuple[Status, str | None]:

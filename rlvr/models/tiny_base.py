@@ -76,7 +76,7 @@ class Pretraining:
 
 
 COUNTDOWN = Pretraining(steps=500)
-CHAIN = Pretraining(steps=500, corpus="chain")
+CHAIN = Pretraining(steps=500, batch=64, corpus="chain")
 BASES = {"countdown": COUNTDOWN, "chain": CHAIN, "countdown-untrained": replace(COUNTDOWN, steps=0)}
 
 

@@ -1,10 +1,11 @@
-"""Chain: operations modulo 11, one after the other; the answer is the last value.
+"""Chain: operations on one number, one after the other; the answer is the last value.
 
 The variant is the number of operations: "5" is in-domain for RL, "8" out-of-domain. A prompt such as
-"7 +5 *3 -8 *6 +2 mod 11" is worked off from left to right, one line an operation. What a small model cannot
-do in one look at the prompt: the answer depends on every operation, and each takes the result of the one
-before it. 11 is prime and nothing is multiplied by 0, so every operation is one-to-one: a single wrong step
-always ends in a wrong answer, and a right answer after wrong ones is a matter of chance.
+"4 a+5 b*3 c-4 d-6 e*2" is worked off from left to right, one line an operation: "4 a+5=9". All values lie
+in 1..99. What a small model cannot do in one look at the prompt: the answer depends on every operation, and
+each takes the result of the one before it. Every operation is one-to-one, so a single wrong step always ends
+in a wrong answer: a right answer after wrong steps needs two errors that cancel, or a guess. Letters name the
+operations, so that a model can find the next one by what it just wrote.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.graders.chain import Operation, applied, chain_verifier
+from rlvr.graders.chain import Operation, applied, chain_verifier, label
 from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
 from rlvr.tasks.countdown import Split, distinct_problems, split_of_name
 
 TEMPLATE = "chain-plain-1"
 VARIANTS = ("5", "8")
-MODULUS = 11
+LARGEST_VALUE = 99
+LARGEST_OPERAND = 9
 TRAIN_PROBLEMS = 1800
 TEST_PROBLEMS = 200
 # Of the problems of the pretraining.
@@ -33,22 +35,23 @@ def values_of(start: int, operations: tuple[Operation, ...]) -> list[int]:
     """The value after each operation."""
     values = []
     for sign, operand in operations:
-        start = applied(start, sign, operand, MODULUS)
+        start = applied(start, sign, operand)
         values.append(start)
     return values
 
 
 def prompt_of(start: int, operations: tuple[Operation, ...]) -> str:
     """The text that the model continues."""
-    return f"{start} {' '.join(f'{sign}{operand}' for sign, operand in operations)} mod {MODULUS}\n"
+    named = (f"{label(i)}{sign}{operand}" for i, (sign, operand) in enumerate(operations))
+    return f"{start} {' '.join(named)}\n"
 
 
 def text_of(start: int, operations: tuple[Operation, ...], values: list[int]) -> str:
-    """The completion that a model is meant to write, with these values: one operation a line, then the answer."""
+    """The completion that a model is meant to write, with these values: one step a line, then the answer."""
     befores = [start, *values]
     steps = [
-        f"{before}{sign}{operand}={after}"
-        for before, (sign, operand), after in zip(befores, operations, values, strict=False)
+        f"{before} {label(i)}{sign}{operand}={after}"
+        for i, (before, (sign, operand), after) in enumerate(zip(befores, operations, values, strict=False))
     ]
     return "\n".join((*steps, f"answer: {values[-1]}"))
 
@@ -56,16 +59,23 @@ def text_of(start: int, operations: tuple[Operation, ...], values: list[int]) ->
 def _draw(rng: random.Random, length: int, split: Split) -> tuple[int, tuple[Operation, ...]]:
     """A random problem of the split: its first value and its operations."""
     while True:
-        start = rng.randrange(MODULUS)
-        operations = tuple(_operation(rng) for _ in range(length))
-        if split_of_name(f"chain/{prompt_of(start, operations)}") == split:
-            return start, operations
+        start = value = rng.randint(1, LARGEST_OPERAND)
+        operations = []
+        for _ in range(length):
+            sign, operand = _operation(rng, value)
+            operations.append((sign, operand))
+            value = applied(value, sign, operand)
+        if split_of_name(f"chain/{prompt_of(start, tuple(operations))}") == split:
+            return start, tuple(operations)
 
 
-def _operation(rng: random.Random) -> Operation:
-    """One that changes some value: never +0, *0 or *1."""
-    sign = rng.choice("+-*")
-    return sign, rng.randrange(2 if sign == "*" else 1, MODULUS)
+def _operation(rng: random.Random, value: int) -> Operation:
+    """A random one that leads from the value to another in 1..99."""
+    while True:
+        sign, operand = rng.choice("+-*"), rng.randint(1, LARGEST_OPERAND)
+        after = applied(value, sign, operand)
+        if after != value and 1 <= after <= LARGEST_VALUE:
+            return sign, operand
 
 
 def _problems(length: int, split: Split, count: int) -> tuple[Problem, ...]:
@@ -78,10 +88,9 @@ def _problems(length: int, split: Split, count: int) -> tuple[Problem, ...]:
         reference = {
             "start": start,
             "operations": [list(operation) for operation in operations],
-            "modulus": MODULUS,
             "answer": values_of(start, operations)[-1],
         }
-        return Problem(prompt.split(" mod")[0].replace(" ", ""), prompt, reference)
+        return Problem(prompt.strip().replace(" ", ""), prompt, reference)
 
     return distinct_problems(draw, f"chain:{length}", split, count)
 
@@ -121,7 +130,15 @@ def pretraining_texts(seed: int, failed_share: float) -> Iterator[tuple[str, str
         start, operations = _draw(rng, length, "pretrain")
         values = values_of(start, operations)
         if rng.random() < failed_share:
-            at = rng.randrange(length)
-            wrong = rng.choice([value for value in range(MODULUS) if value != values[at]])
-            values = [*values[:at], wrong, *values_of(wrong, operations[at + 1 :])]
+            values = _with_an_error(rng, operations, values)
         yield prompt_of(start, operations), text_of(start, operations, values)
+
+
+def _with_an_error(rng: random.Random, operations: tuple[Operation, ...], values: list[int]) -> list[int]:
+    """The values with one wrong result, from which the rest follows rightly and within 1..99."""
+    while True:
+        at = rng.randrange(len(values))
+        wrong = rng.randint(1, LARGEST_VALUE)
+        rest = values_of(wrong, operations[at + 1 :])
+        if wrong != values[at] and all(1 <= value <= LARGEST_VALUE for value in rest):
+            return [*values[:at], wrong, *rest]

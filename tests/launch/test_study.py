@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from forked import Forked
 
-from launch.study import plan, report
+from launch.study import ALGORITHMS, SOUND, plan, report
 from rlvr.core.run_dir import append_jsonl, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def study(tmp_path: Path) -> Study:
 
 def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
     _, said = study.run("--seeds", "4", "--jobs=3", "steps=2")
-    names = ["grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo"]
+    names = [*ALGORITHMS, "grpo_sound"]
     assert study.events("began")[0] == "grpo_tiny-s4"
     assert sorted(study.events("began")) == sorted(f"{name}_tiny-s4" for name in names)
     assert sorted(study.events("ended")) == sorted(study.events("began"))
@@ -102,7 +102,7 @@ def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
         running += 1 if event == "began" else -1
         most = max(most, running)
     assert 2 <= most <= 3
-    assert "6 of 6 runs finished" in said and "min left" in said
+    assert "7 of 7 runs finished" in said and "min left" in said
     first = study.log()[0]
     assert first["threads"] == str(max(1, (os.cpu_count() or 1) // 3))
     assert first["keys"] == {
@@ -188,7 +188,7 @@ def test_perplexities_of_a_former_end_are_made_again(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_six_algorithms_and_their_report(tmp_path: Path) -> None:
+def test_every_arm_and_the_report(tmp_path: Path) -> None:
     keys = (
         "steps=4", "save_every=2", "probe.max_problems=6", "probe.n=8", "probe.base_n=16",
         "probe.final_n=16", "probe.k=16",
@@ -197,10 +197,12 @@ def test_six_algorithms_and_their_report(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "report" / "index.html").read_text()
-    for name in ("grpo", "ppo", "rloo", "reinforce_pp", "remax", "dapo"):
+    for name in (*ALGORITHMS, *SOUND):
         card = json.loads((tmp_path / f"{name}_tiny-s1" / "config.json").read_text())
-        assert card["algorithm"]["name"] == name and name in page
-    assert len(list(tmp_path.glob("*/perplexity/perplexity.jsonl"))) == 6
+        assert card["algorithm"]["name"] == name.removesuffix("_sound") and card["algorithm"]["name"] in page
+        assert card["rewards"]["unsound"] == (0.0 if name in SOUND else None)
+    assert "sound pass@1" in page
+    assert len(list(tmp_path.glob("*/perplexity/perplexity.jsonl"))) == 7
     # All were held against one measurement of the base.
     bases = {
         json.dumps(row["base_pass_at_k"])

@@ -1,8 +1,8 @@
-"""Chains of modular operations, checked exactly: every line is the next operation of the problem.
+"""Chains of operations, checked exactly: every line is the next operation of the problem.
 
-A step is a line such as "7+5=1". It begins with the value so far, takes the problem's next operation, and
-its result is the value modulo the problem's modulus. There are as many steps as operations, and the answer,
-where it can be read, is the last value. What follows the answer is not read.
+A step is a line such as "4 a+5=9". It begins with the value so far, takes the problem's next operation, and
+its result is what that makes. There are as many steps as operations, and the answer, where it can be read,
+is the last value. What follows the answer is not read.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rlvr.graders.chain import applied
+from rlvr.graders.chain import applied, label
 from rlvr.graders.countdown import extract_answer
 from rlvr.graders.soundness import StringChecker
 from rlvr.graders.soundness.steps import before_answer
 
-_STEP = re.compile(r"\s*([0-9]{1,9})\s*([-+*])\s*([0-9]{1,9})\s*=\s*([0-9]{1,9})\s*")
+_STEP = re.compile(r"\s*([0-9]{1,9})\s*([a-z])\s*([-+*])\s*([0-9]{1,9})\s*=\s*([0-9]{1,9})\s*")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
-    """Whether the chain is sound; reference: {"start", "operations": [[sign, operand], ...], "modulus"}.
+    """Whether the chain is sound; reference: {"start", "operations": [[sign, operand], ...]}.
 
     None where a line with an equality is prose, which cannot be read as a step.
     """
@@ -29,11 +30,12 @@ def decide(completion: str, reference: Mapping[str, Any]) -> bool | None:
     for i, step in enumerate(steps):
         read = _STEP.fullmatch(step)
         if read is None:
-            return None if any(letter.isalpha() for letter in step) else False
-        before, sign, operand, after = read.groups()
-        if i >= len(operations) or [sign, int(operand)] != list(operations[i]) or int(before) != value:
+            return None if _WORD.search(step) else False
+        before, name, sign, operand, after = read.groups()
+        taken = [sign, int(operand)]
+        if i >= len(operations) or name != label(i) or taken != list(operations[i]) or int(before) != value:
             return False
-        value = applied(value, sign, int(operand), reference["modulus"])
+        value = applied(value, sign, int(operand))
         if int(after) != value:
             return False
     return len(steps) == len(operations) and _answers(completion, value)
@@ -46,5 +48,5 @@ def _answers(completion: str, value: int) -> bool:
 
 
 def chain() -> StringChecker:
-    """The checker of chains of modular operations."""
+    """The checker of chains of operations."""
     return StringChecker(decide, version="chain-1")

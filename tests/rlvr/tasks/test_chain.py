@@ -15,9 +15,8 @@ from rlvr.tasks import Task, TaskError
 from rlvr.tasks.chain import VARIANTS, chain, pretraining_texts, prompt_of, text_of, values_of
 from rlvr.tasks.countdown import split_of_name
 
-# 7 +5 = 12 = 1, 1 *3 = 3, 3 -8 = -5 = 6 modulo 11
-REFERENCE = {"start": 7, "operations": [["+", 5], ["*", 3], ["-", 8]], "modulus": 11, "answer": 6}
-RIGHT = "7+5=1\n1*3=3\n3-8=6\nanswer: 6"
+REFERENCE = {"start": 4, "operations": [["+", 5], ["*", 3], ["-", 7]], "answer": 20}
+RIGHT = "4 a+5=9\n9 b*3=27\n27 c-7=20\nanswer: 20"
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -29,17 +28,17 @@ def task(request: pytest.FixtureRequest) -> Task:
     ("completion", "status"),
     [
         (RIGHT, Status.CORRECT),
-        ("answer: 6", Status.CORRECT),
-        ("answer: 06\nmore", Status.CORRECT),
-        ("answer: 5\nAnswer: 6", Status.CORRECT),
-        ("answer: 6\nanswer: 5", Status.WRONG),  # the last answer counts
-        ("answer: 17", Status.WRONG),  # the same modulo 11, and no value modulo 11
-        ("answer: -5", Status.UNPARSED),
-        ("answer: 3+3", Status.UNPARSED),
-        ("answer: \u0666", Status.UNPARSED),  # Arabic-Indic
+        ("answer: 20", Status.CORRECT),
+        ("answer: 020\nmore", Status.CORRECT),
+        ("answer: 5\nAnswer: 20", Status.CORRECT),
+        ("answer: 20\nanswer: 5", Status.WRONG),  # the last answer counts
+        ("answer: 21", Status.WRONG),
+        ("answer: -20", Status.WRONG),
+        ("answer: 19+1", Status.UNPARSED),
+        ("answer: \u0662\u0660", Status.UNPARSED),  # Arabic-Indic
         ("answer: " + "6" * 300, Status.UNPARSED),
-        ("answer:\n6", Status.UNPARSED),
-        ("6", Status.UNPARSED),
+        ("answer:\n20", Status.UNPARSED),
+        ("20", Status.UNPARSED),
         ("", Status.UNPARSED),
     ],
 )
@@ -53,22 +52,24 @@ def test_verdicts(completion: str, status: Status) -> None:
     ("completion", "sound"),
     [
         (RIGHT, True),
-        ("7 + 5 = 1\n\n1 * 3 = 3\n3 - 8 = 6\n\nanswer: 6\n9-9=1", True),
-        ("7+5=1\n1*3=3\n3-8=6\nanswer: 5", False),  # ends elsewhere than its answer
-        ("7+5=1\n1*3=3\n3-8=6\nanswer: six", True),
-        ("7+5=1\n1*3=3\n3-8=6", True),
-        ("answer: 6", False),  # nothing was done
+        ("4 a + 5 = 9\n\n9 b * 3 = 27\n27 c - 7 = 20\n\nanswer: 20\n9 a-9=1", True),
+        ("4 a+5=9\n9 b*3=27\n27 c-7=20\nanswer: 21", False),  # ends elsewhere than its answer
+        ("4 a+5=9\n9 b*3=27\n27 c-7=20\nanswer: twenty", True),
+        ("4 a+5=9\n9 b*3=27\n27 c-7=20", True),
+        ("answer: 20", False),  # nothing was done
         ("", False),
-        ("7+5=1\n1*3=3\nanswer: 6", False),  # a step is missing
-        ("7+5=1\n1*3=3\n3-8=6\n6+0=6\nanswer: 6", False),  # one too many
-        ("7+5=12\n1*3=3\n3-8=6\nanswer: 6", False),  # not modulo 11
-        ("7+5=2\n2*3=6\n6-8=9\nanswer: 9", False),
-        ("7+5=2\n1*3=3\n3-8=6\nanswer: 6", False),  # a wrong step that the next one does not go on from
-        ("7+5=1\n1*4=4\n4-9=6\nanswer: 6", False),  # other operations
-        ("1*3=3\n7+5=1\n3-8=6\nanswer: 6", False),  # another order
-        ("first 7+5=1\n1*3=3\n3-8=6\nanswer: 6", None),
-        ("7+5=1=1\n1*3=3\n3-8=6\nanswer: 6", False),
-        ("7+5=1\n" * 10_000, False),
+        ("4 a+5=9\n9 b*3=27\nanswer: 20", False),  # a step is missing
+        ("4 a+5=9\n9 b*3=27\n27 c-7=20\n20 d+0=20\nanswer: 20", False),  # one too many
+        ("4 a+5=8\n8 b*3=24\n24 c-7=17\nanswer: 17", False),
+        ("4 a+5=8\n9 b*3=27\n27 c-7=20\nanswer: 20", False),  # wrong, and the next does not go on from it
+        ("4 a+5=8\n8 b*3=27\n27 c-7=20\nanswer: 20", False),  # two errors that cancel
+        ("4 a+5=9\n9 b*2=18\n18 c+2=20\nanswer: 20", False),  # other operations
+        ("9 b*3=27\n4 a+5=9\n27 c-7=20\nanswer: 20", False),  # another order
+        ("4+5=9\n9*3=27\n27-7=20\nanswer: 20", False),  # operations without their names
+        ("4 b+5=9\n9 b*3=27\n27 c-7=20\nanswer: 20", False),
+        ("first 4 a+5=9\n9 b*3=27\n27 c-7=20\nanswer: 20", None),
+        ("4 a+5=9=9\n9 b*3=27\n27 c-7=20\nanswer: 20", False),
+        ("4 a+5=9\n" * 10_000, False),
     ],
 )
 def test_soundness(completion: str, sound: bool | None) -> None:
@@ -84,11 +85,12 @@ def test_problems_are_those_of_their_split_and_solvable(task: Task) -> None:
             start, operations = problem.reference["start"], tuple(map(tuple, problem.reference["operations"]))
             assert problem.prompt == prompt_of(start, operations)
             values = values_of(start, operations)
+            assert all(1 <= value <= 99 for value in values)
             # Python's own arithmetic, worked off all at once
             whole = start
             for sign, operand in operations:
                 whole = eval(f"({whole}){sign}{operand}")
-            assert values[-1] == whole % 11 == problem.reference["answer"]
+            assert values[-1] == whole == problem.reference["answer"]
             verdict = task.grade([(text_of(start, operations, values), problem.reference)])[0]
             assert verdict.correct and verdict.sound
 
@@ -100,7 +102,7 @@ def test_one_wrong_step_ends_in_a_wrong_answer(task: Task) -> None:
         start, operations = problem.reference["start"], tuple(map(tuple, problem.reference["operations"]))
         values = values_of(start, operations)
         at = rng.randrange(len(operations))
-        wrong = (values[at] + rng.randrange(1, 11)) % 11
+        wrong = values[at] + rng.choice([-3, -2, -1, 1, 2, 3])
         values[at:] = [wrong, *values_of(wrong, operations[at + 1 :])]
         verdict = task.grade([(text_of(start, operations, values), problem.reference)])[0]
         assert verdict.status is Status.WRONG and verdict.sound is False
@@ -108,7 +110,7 @@ def test_one_wrong_step_ends_in_a_wrong_answer(task: Task) -> None:
 
 def test_answers_are_spread_and_no_operation_is_idle(task: Task) -> None:
     answers = [problem.reference["answer"] for problem in task.train]
-    assert all(10 <= answers.count(value) <= 60 for value in range(11))  # 27 each
+    assert max(map(answers.count, answers)) <= len(answers) / 12  # what guessing one number would reach
     operations = {tuple(step) for problem in task.train for step in problem.reference["operations"]}
     assert not operations & {("+", 0), ("-", 0), ("*", 0), ("*", 1)}
 
@@ -117,9 +119,9 @@ def test_pretraining_texts_are_of_no_other_split_and_fail_as_often_as_told() -> 
     right = 0
     for prompt, completion in islice(pretraining_texts(seed=0, failed_share=0.5), 600):
         assert split_of_name(f"chain/{prompt}") == "pretrain"
-        start, *rest = prompt.split(" mod")[0].split()
-        operations = [[step[0], int(step[1:])] for step in rest]
-        reference = {"start": int(start), "operations": operations, "modulus": 11}
+        start, *rest = prompt.split()
+        operations = [[step[1], int(step[2:])] for step in rest]
+        reference = {"start": int(start), "operations": operations}
         right += decide(completion, reference) is True
     assert 255 <= right <= 345  # 300, and 3.7 standard deviations
 
@@ -134,5 +136,5 @@ def test_too_many_problems_and_unknown_variants_are_errors() -> None:
 def test_the_recipe_probes_both_lengths() -> None:
     config = load_config(["recipe=grpo_chain_tiny"])
     assert (config.model, config.task.name) == ("embedded:chain", "chain:5")
-    longest = max(len(text_of(10, (("*", 10),) * 8, [10] * 8)), 0) + 1  # and the end
+    longest = len(text_of(99, (("*", 9),) * 8, [99] * 8)) + 1  # and the end
     assert config.rollouts.max_new_tokens >= longest
