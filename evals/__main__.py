@@ -15,8 +15,8 @@ from rlvr.core.threads import wait_briefly
 # whose docstring is the help
 COMMANDS = {
     "probe": "hold any model against its base, or take up the jobs of a detached run",
-    "watch": "probe the checkpoints of any trainer as they appear",
     "passk": "every number that stored counts or samples give, without a model",
+    "watch": "probe the checkpoints of any trainer as they appear",
     "ledger": "which problems training gained and which it lost, with transcripts",
     "compare": "several runs side by side, as one page",
     "curves": "pass@k of any number of measurements in one figure",

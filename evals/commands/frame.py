@@ -75,7 +75,7 @@ def command(
     """
 
     def decorate(run: Callable[[S], int | None]) -> Main:
-        name = run.__module__.rpartition(".")[2]
+        name = run.__module__.rpartition(".")[2].replace("_", "-")
 
         def main(arguments: Sequence[str]) -> int:
             def work() -> int | None:

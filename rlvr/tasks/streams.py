@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from rlvr.core.seeds import derive_seed
 from rlvr.tasks import Problem, Task, TaskError
 
 
-class Stream:
+class Stream(ABC):
     """Problems without an end. step: the training step that takes."""
 
     def __init__(self, seed: int):
@@ -26,9 +27,9 @@ class Stream:
             self.position += 1
         return taken
 
+    @abstractmethod
     def following(self) -> Problem:
         """The problem at the position."""
-        raise NotImplementedError
 
     def state(self) -> dict[str, int]:
         """What `restore` needs to go on from here, beside the step."""

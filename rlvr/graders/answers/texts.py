@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,21 +20,23 @@ _SIGNED = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+|/\d+)?")
 
 
 @dataclass(frozen=True)
-class AnswerVerifier:
+class AnswerVerifier(ABC):
     """Reads the answer and decides it by a few lines of our own. place: where it is read."""
 
     place: Place
 
     @property
+    @abstractmethod
     def version(self) -> str:
-        raise NotImplementedError
+        """Changes whenever a verdict could."""
 
     @property
     def confinement(self) -> None:
         return None
 
+    @abstractmethod
     def decide(self, answer: str, reference: Any) -> Status:
-        raise NotImplementedError
+        """Whether an answer that was found is right."""
 
     def __call__(self, completion: str, reference: Any) -> Verdict:
         start = time.perf_counter()
