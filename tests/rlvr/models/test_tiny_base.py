@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,8 +123,17 @@ def test_concurrent_builders_agree(cache: Path) -> None:
 def test_the_hash_covers_the_recipe_and_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = {tiny_base.content_hash(recipe) for recipe in tiny_base.BASES.values()}
     monkeypatch.setattr("rlvr.tasks.countdown.LARGEST_TARGET", 50)
+    monkeypatch.setattr("rlvr.tasks.chain.LARGEST_OPERAND", 8)
     hashes |= {tiny_base.content_hash(recipe) for recipe in tiny_base.BASES.values()}
-    assert len(hashes) == 4
+    assert len(hashes) == 2 * len(tiny_base.BASES)
+
+
+def test_bases_of_other_texts_have_other_hashes() -> None:
+    """The corpus is hashed by its texts alone, so a base from before it had a name is found again."""
+    changed = replace(tiny_base.COUNTDOWN, corpus="chain")
+    texts = [next(recipe.texts()) for recipe in (tiny_base.COUNTDOWN, changed)]
+    assert texts[0] != texts[1]
+    assert tiny_base.content_hash(changed) != tiny_base.content_hash(tiny_base.COUNTDOWN)
 
 
 def test_the_recipe_is_recorded_beside_the_weights(cache: Path) -> None:
