@@ -18,7 +18,6 @@ import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
 from rlvr.graders.math.equality.compare import LENIENT_TOLERANCE, Rules, compare
-from rlvr.graders.math.equality.formulas import NotPlain, formula
 from rlvr.graders.math.equality.proofs import identical
 from rlvr.graders.math.reading.numbers import rational
 
@@ -111,30 +110,21 @@ def _exactly(a: Any, b: Any) -> bool:
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """The sympy object that a compact text is, None if it is none."""
-    text = repaired(text)
+    for pattern, replacement in _REPAIRS:
+        text = pattern.sub(replacement, text)
     try:
-        parsed = _read(text, real=not _IMAGINARY.search(text))
+        parsed = latex2sympy(
+            text,
+            is_real=not _IMAGINARY.search(text),
+            normalization_config=None,
+            conversion_config=_CONVERSION,
+        )
     except Exception:  # a parser of third-party text raises whatever it likes; the text is then no formula
         return None
     if isinstance(parsed, sympy.Basic):
         parsed = parsed.subs({s: sympy.I for s in parsed.free_symbols if s.name == "i"})
         return sympy.nsimplify(parsed, rational=True) if parsed.has(sympy.Float) else parsed
     return parsed
-
-
-def repaired(text: str) -> str:
-    """A compact text with what the parser would misread written otherwise."""
-    for pattern, replacement in _REPAIRS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _read(text: str, real: bool) -> Any:
-    """By our own reader where the formula is plain: the parser takes a hundred times as long."""
-    try:
-        return formula(text, real)
-    except NotPlain:
-        return latex2sympy(text, is_real=real, normalization_config=None, conversion_config=_CONVERSION)
 
 
 def _agree(a: Any, b: Any, digits: int, tolerance: float | None) -> bool | None:
@@ -168,7 +158,7 @@ def _points(*expressions: Any) -> list[tuple[dict[Any, Any], bool]]:
 
     One symbol at a time is negative, since sqrt(ab) = sqrt(a) sqrt(b) is meant for positive ones.
     """
-    rng = random.Random("|".join(sympy.srepr(e, order="none") for e in expressions))
+    rng = random.Random("|".join(map(sympy.srepr, expressions)))
     symbols = sorted(set().union(*(e.free_symbols for e in expressions)), key=str)
     if not symbols:
         return [({}, False)]
