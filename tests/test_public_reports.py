@@ -139,7 +139,9 @@ def masked_values(said: str, *_: Path) -> None:
     mask = batch.mask.clone()
     mask[0, 0] = mask[5] = 0
     rollouts = RolloutConfig(max_new_tokens=9)
-    learner = toy_learner(toy_algorithm("grpo"), toy_model(), reference=toy_model(1), rollouts=rollouts)
+    learner = toy_learner(
+        toy_algorithm("grpo"), toy_model(), reference=toy_model(1), rollouts=rollouts, mini_batches=2
+    )
     score = learner.score
 
     def unscored_where_masked(batch: Any) -> Any:
