@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import http.server
-import os
 import resource
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forked import finished
 
-from launch import machine, models, needs, preflight
+from launch import machine, models, needs
 from launch.machine import Finding, Gpu
 from rlvr.config.schema import Choice, Config
 from rlvr.planning.recipe import load_config
@@ -242,40 +239,6 @@ def test_wandb(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password x\n")
     holds(needs.check_wandb(netrc), "ok")
     holds(needs.check_wandb({**netrc, "WANDB_BASE_URL": "https://wandb.example"}), "warning", "wandb.example")
-
-
-def test_a_wrong_recipe_is_a_fault() -> None:
-    assert preflight.read_recipe(["recipe=grpo_tiny"], 1)[1].state == "ok"
-    read, finding = preflight.read_recipe(["recipe=grpo_tin"], 1)
-    assert read is None and finding.state == "fault" and "did you mean grpo_tiny?" in finding.found
-
-
-def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process, from the root of the checkout."""
-    return finished(["-m", "launch.preflight", *arguments], ROOT, os.environ | environment)
-
-
-def test_the_command(tmp_path: Path) -> None:
-    alone = doctor()
-    assert alone.returncode == 0, alone.stdout + alone.stderr
-    checked = [line.split()[1:2] for line in alone.stdout.splitlines()]
-    assert "0 fault(s)" in alone.stdout and ["model"] not in checked
-    tiny = doctor("recipe=grpo_tiny", f"run_dir={tmp_path}", "monitor.wandb=online")
-    assert tiny.returncode == 0, tiny.stdout + tiny.stderr
-    for check in (
-        "python",
-        "versions",
-        "gpus",
-        "disk",
-        "embedded:countdown",
-        "countdown:4",
-        "sandbox",
-        "wandb",
-    ):
-        assert check in tiny.stdout, check
-    wrong = doctor("recipe=grpo_tiny", "model=nobody/nothing", HF_HUB_OFFLINE="1")
-    assert wrong.returncode == 1
-    assert "HF_HUB_OFFLINE is set" in wrong.stdout and "hf download nobody/nothing" in wrong.stdout
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ TemplateName: TypeAlias = Literal["r1_zero", "qwen_boxed", "plain"]
 
 # The end of a sentence, which the full stops of 3.5, a.m. and No. 5 are not.
 _SENTENCE_END = re.compile(r"\n|(?<!\b[a-zA-Z])(?<!\bNo)\.(?=\s|$)")
+# A formula on a line of its own.
+_DISPLAY = re.compile(r"\s*(?:\\\[((?:(?!\\\]).){1,1000})\\\]|\$\$([^$]{1,1000})\$\$)", re.DOTALL)
 _STATED = re.compile(
     r"answer(?:[ \t]+to[ \t]+[^.\n:=]{1,60}?)?[ \t*]*"
     r"(?:(?<=\s)(?:is|would be)[ \t*]*[:=]?|[:=])(?=[\s$\\(*\d-])",
@@ -63,6 +65,8 @@ def stated(completion: str) -> str | None:
     if not found:
         return None
     start = found[-1].end()
+    if display := _DISPLAY.match(completion, start):
+        return (display[1] or display[2]).strip()
     end = _SENTENCE_END.search(completion, start)
     return completion[start : end.start() if end else None].strip(" \t*:")
 

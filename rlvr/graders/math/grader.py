@@ -22,7 +22,7 @@ from rlvr.sandbox import Limits, WorkerPool
 GraderName: TypeAlias = Literal["strict", "lenient"]
 
 # Raise one whenever a verdict of that grader could change.
-VERSIONS: dict[GraderName, str] = {"strict": "math-strict-2", "lenient": "math-lenient-2"}
+VERSIONS: dict[GraderName, str] = {"strict": "math-strict-3", "lenient": "math-lenient-3"}
 SECONDS = 2.0
 # Formulas of every kind, compared once when a worker starts: parser and algebra are slow the first time.
 _WARM_UP = (

@@ -42,7 +42,7 @@ def test_it_adds_verdicts_and_keeps_the_rest(folder: Path) -> None:
     write(folder / "in.jsonl", samples)
     command = [sys.executable, "-m", "evals", "grade", *ARGUMENTS]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == "amc23, math-strict-2: 4 samples: 1 correct, 1 wrong, 1 unparsed, 1 timed_out\n"
+    assert done.stdout == "amc23, math-strict-3: 4 samples: 1 correct, 1 wrong, 1 unparsed, 1 timed_out\n"
     graded = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert [row["verdict"] for row in graded] == ["correct", "wrong", "unparsed", "timed_out"]
     assert [row["extracted"] for row in graded] == [r"\sqrt{8}", "2.0001", None, "2^{2^{40}}"]

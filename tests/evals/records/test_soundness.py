@@ -198,4 +198,3 @@ def test_a_dear_checker_sees_right_answers_alone_and_what_they_continue(tmp_path
     prompts = {chain.prompt for chain in later.chains}
     assert len(later.chains) == right and prompts <= {problem.prompt for problem in PROBLEMS}
     assert looked.counts.sound == found.sound.sound
-

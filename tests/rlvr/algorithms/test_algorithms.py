@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
+from algorithm_cases import CASES, run
 from torch import Tensor
 from toys import (
     assert_equal_gradients,
@@ -22,52 +21,12 @@ from toys import (
     toy_model,
 )
 
-from rlvr.algorithms import ALGORITHMS
-from rlvr.algorithms.batch import ReadyBatch, ScoredBatch, TokenBatch
+from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
 from rlvr.algorithms.bundle import Credit
-from rlvr.algorithms.formulas import advantages
-from rlvr.algorithms.formulas.masks import selected
 from rlvr.config.schema import Correction, PolicyConfig, RolloutConfig
 from rlvr.engines import Completion
 from rlvr.graders import Status
-from rlvr.learning.actor_critic import ActorCritic, Scores
 from rlvr.rollouts.collect import Group, to_batch
-
-# Every algorithm, and the variants that compute something else.
-CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {"k": 2} if name == "passk" else {}) for name in ALGORITHMS},
-    "grpo with KL": ("grpo", {"kl": {"coefficient": 0.1}}),
-    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length"}),
-    "dapo by group": ("dapo", {"normalisation": "group_token_mean"}),
-    "rloo with KL": ("rloo", {"kl": {"coefficient": 0.1}}),
-    "remax with KL": ("remax", {"kl": {"coefficient": 0.1}}),
-    "reinforce_pp with KL": ("reinforce_pp", {"kl": {"coefficient": 0.1}}),
-    "reinforce_pp by completions": ("reinforce_pp", {"whitening": {"by": "completions"}}),
-    "reinforce_pp baseline": (
-        "reinforce_pp",
-        {"baseline": True, "kl": {"coefficient": 0.1, "estimator": "k2", "paid": "loss"}},
-    ),
-    "rloo by step": ("rloo", {"credit": "steps", "gamma": 0.9}),
-    "rloo_verl by step with KL": ("rloo_verl", {"credit": "steps", "kl": {"coefficient": 0.1}}),
-    "reinforce_pp by step": ("reinforce_pp", {"credit": "steps"}),
-    "ppo with KL": ("ppo", {"kl": {"coefficient": 0.1}, "lam": 0.95}),
-    "ppo shared trunk": ("ppo", {"critic": {"trunk": "shared"}}),
-}  # fmt: skip
-
-
-TRUNCATE = Correction(by="truncate", level="sequence")
-
-
-def run(case: str, batch: ReadyBatch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """One step of a case on a batch, from the same weights each time."""
-    name, options = CASES[case]
-    algorithm = toy_algorithm(name, **options)
-    reference = toy_model(seed=1) if algorithm.kl.coefficient else None
-    learner = toy_learner(algorithm, toy_model(), reference=reference, **settings)
-    if learner.policy.plain.critic is not None:  # the zero head would hide the trunk's gradient
-        torch.manual_seed(5)
-        torch.nn.init.normal_(learner.policy.plain.critic.head.weight, std=0.2)
-    return learn(learner, batch)
 
 
 def widen(batch: ReadyBatch, left: int, right: int) -> ReadyBatch:
@@ -222,99 +181,6 @@ def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:
         learner.credit(unscored(replace(batch, mask=torch.zeros_like(batch.mask))))
         toy_learner(toy_algorithm("passk", k=2), toy_model()).credit(unscored(batch))
         toy_learner(toy_algorithm("grpo"), toy_model()).credit(unscored(batch))
-
-
-POISON = (math.nan, math.inf, -math.inf, -1e30)
-
-
-@pytest.mark.parametrize("value", POISON)
-@pytest.mark.parametrize(
-    "settings", [{}, {"mini_batches": 2, "epochs": 2}], ids=["one update", "four updates"]
-)
-@pytest.mark.parametrize("case", CASES)
-def test_what_stands_at_a_masked_token_reaches_nothing(
-    case: str, settings: dict[str, int], value: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Padding, a token in the middle and a whole completion: loss, metrics and gradient to the bit."""
-    if settings and not toy_algorithm(CASES[case][0], **CASES[case][1]).policy_loss.uses_ratio:
-        settings = {}
-    batch = toy_batch()
-    mask = batch.mask.clone()
-    mask[0, 0] = mask[5] = mask[6, 1] = 0
-    batch = replace(batch, mask=mask, engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, -1.0))
-    settings = settings | {"rollouts": RolloutConfig(max_new_tokens=9, correction=TRUNCATE)}
-    expected = run(case, batch, **settings)
-    forward = ActorCritic.forward
-
-    def poisoned(self: ActorCritic, batch: TokenBatch, critic_only: bool = False) -> Scores:
-        scores = forward(self, batch, critic_only)
-        return Scores(*(x if x is None else torch.where(batch.mask > 0, x, value) for x in scores))
-
-    monkeypatch.setattr(ActorCritic, "forward", poisoned)
-    worse = replace(
-        batch,
-        engine_logprobs=torch.where(mask > 0, batch.engine_logprobs, value),
-        token_rewards=torch.where(mask > 0, batch.token_rewards, value),
-    )
-    metrics, found = run(case, worse, **settings)
-    assert metrics == expected[0]
-    assert all(torch.equal(found[name], gradient) for name, gradient in expected[1].items())
-
-
-@pytest.mark.parametrize("value", POISON)
-def test_formulas_select_what_is_trained_on(value: float) -> None:
-    mask = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    clean = torch.tensor([[0.5, 0.0, -0.25], [0.0, 0.0, 0.0]])
-    poisoned = torch.where(mask > 0, clean, value)
-    rewards = torch.tensor([1.0, 0.0])
-    for formula in (
-        lambda x: advantages.rewards_at_end(rewards, mask, x),
-        lambda x: torch.stack(advantages.gae(clean, x, mask, 0.9, 0.95)),
-        lambda x: torch.stack(advantages.gae(x, clean, mask, 0.9, 0.95)),
-        lambda x: advantages.return_to_go(x, mask, 0.9),
-        lambda x: advantages.leave_one_out_by_step(rewards, x, mask, torch.zeros(2, dtype=torch.int64)),
-        lambda x: advantages.moments(x, mask),
-        lambda x: advantages.whitened(x, mask, advantages.moments(x, mask), 1),
-        lambda x: selected(x, mask),
-    ):
-        assert torch.equal(formula(poisoned), formula(clean))
-    values = poisoned.clone().requires_grad_()
-    selected(values.exp(), mask).sum().backward()
-    assert values.grad is not None and (values.grad[mask > 0] == clean.exp()[mask > 0]).all()
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_reward_that_is_no_number_never_reaches_the_weights(value: float) -> None:
-    batch = toy_batch()
-    rewards = batch.rewards.clone()
-    rewards[5] = value
-    learner = toy_learner(toy_algorithm("grpo"), toy_model(), reference=toy_model(1), lr=0.1)
-    before = copy.deepcopy(learner.policy.plain.state_dict())
-    metrics, skipped = learner.update(learner.credit(learner.score(replace(batch, rewards=rewards))), 1)
-    assert skipped and metrics["loss/skipped"] == 1
-    for key, tensor in learner.policy.plain.state_dict().items():
-        assert torch.equal(tensor, before[key])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_batch_without_trained_tokens_moves_nothing(case: str) -> None:
-    batch = toy_batch()
-    metrics, found = run(case, replace(batch, mask=torch.zeros_like(batch.mask)))
-    assert all(math.isfinite(v) for v in metrics.values())
-    assert all(g.abs().max() == 0 for g in found.values())
-
-
-def test_masked_truncated_rows_leave_the_denominator_and_stay_in_the_statistics() -> None:
-    groups = toy_groups()
-    batch = to_batch(groups, mask_truncated=True)
-    assert 0 < int((~batch.mask.any(1)).sum()) == int(batch.truncated.sum()) < 16
-    algorithm = toy_algorithm("grpo", kl={"coefficient": 0.0})
-    learner = toy_learner(algorithm, toy_model())
-    credited = learner.credit(learner.score(batch))
-    whole = learner.credit(learner.score(to_batch(groups)))
-    torch.testing.assert_close(credited.advantages, whole.advantages * batch.mask)
-    weights = algorithm.weights(credited, learner._counts(batch))
-    assert weights.sum().item() == pytest.approx(1.0)
 
 
 def test_gradient_checkpointing_changes_nothing_but_is_done() -> None:

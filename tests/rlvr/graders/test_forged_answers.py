@@ -119,6 +119,44 @@ OTHERS = (
     "type('T', (int,), {'__eq__': lambda *_: True})(24)",
     "nan", "zoo", "oo - oo", "Float('nan')", "S.NaN", "[...]", "True", "1.0", "+1.0",
 )  # fmt: skip
+# How a value, or what the library looks up on it, passes for another; and calls that name nothing.
+IN_DISGUISE = (
+    "type('T', (float,), {'__eq__': lambda *_: True, '__float__': lambda s: 24.0})(1)",
+    "type('T', (list,), {'__eq__': lambda *_: True, '__len__': lambda s: 8})()",
+    "type('T', (Integer,), {'equals': lambda *_: True, '__eq__': lambda *_: True})(1)",
+    "type('T', (Expr,), {'diff': lambda *_: S.Zero, '__sub__': lambda *_: S.Zero})()",
+    "type('T', (Symbol,), {'__rsub__': lambda *_: S.Zero})('x')",
+    "type('T', (), {'__getattr__': lambda s, n: lambda *_: True})()",
+    "type('T', (), {'__class__': property(lambda s: exec({write!r}))})()",
+    "type('T', (), {'__del__': lambda s: exec({write!r})})()",
+    "type('T', (), {'__repr__': lambda s: exec({write!r})})()",
+    "type('M', (type,), {'__instancecheck__': lambda *_: True})('T', (), {})",
+    "(lambda *a, f=exec: f({write!r}))()",
+    "(x for x in [exec({write!r})]).send(None)",
+    "__import__('functools').partial(exec, {write!r})()",
+    "__import__('functools').reduce(lambda a, b: a(b), [exec, {write!r}])",
+    "__import__('operator').call(exec, {write!r})",
+    "__import__('operator').methodcaller('exec', {write!r})(__import__('builtins'))",
+    "vars(__import__('builtins'))['ex''ec']({write!r})",
+    "__import__('code').InteractiveInterpreter().runsource({write!r}, symbol='exec')",
+    "__import__('timeit').timeit({write!r}, number=1)",
+    "__import__('runpy').run_path('/proc/self/fd/3')",
+    "__import__('ctypes').pythonapi.PyRun_SimpleString({write!r}.encode())",
+    "__import__('types').FunctionType(compile({write!r}, '', 'exec'), {})()",
+    "__import__('threading').Timer(0, exec, [{write!r}]).start()",
+    "__import__('atexit').register(exec, {write!r})",
+    "__import__('weakref').finalize(type('T', (), {})(), exec, {write!r})",
+    "__import__('sys').settrace(lambda *_: exec({write!r}))",
+    "__import__('sys').addaudithook(lambda *_: __import__('os')._exit(0))",
+    "__import__('signal').raise_signal(9)",
+    "__import__('faulthandler')._sigsegv()",
+    "__import__('os').kill(__import__('os').getppid(), 9)",
+    "__import__('pickle').loads(b\"cbuiltins\\nexec\\n(S'1'\\ntR.\")",
+    "sympify('x', locals=type('D', (dict,), {'__getitem__': lambda *_: exec({write!r})})())",
+    "parse_expr('x', global_dict={'Symbol': lambda *_: exec({write!r})})",
+    "Symbol('__import__(\"os\")._exit(0)')", "Function('exec')({write!r})", "Derivative(0, x) + nan",
+    "Piecewise((24, True))", "Poly(0, x)", "Eq(x, x)", "x if exec({write!r}) else x",
+)  # fmt: skip
 EVERY_WAY_THAT_PASSED = (WAYS[1], WAYS[2], WAYS[7], WAYS[13])
 
 
@@ -127,10 +165,11 @@ def tries() -> Iterator[str]:
     for payload in PAYLOADS[1:]:
         yield from (way.replace("{code!r}", repr(payload)) for way in EVERY_WAY_THAT_PASSED)
     yield from OTHERS
+    yield from (answer.replace("{write!r}", repr(WRITE)) for answer in IN_DISGUISE)
 
 
 def test_the_corpus_is_as_large_as_it_was() -> None:
-    assert len(list(tries())) * len(NAMES) >= 322
+    assert len(list(tries())) * len(NAMES) >= 1500
 
 
 @pytest.mark.parametrize(

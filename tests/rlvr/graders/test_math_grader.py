@@ -108,7 +108,7 @@ def test_a_verdict_carries_its_evidence() -> None:
     assert 0 < verdict.seconds < 60
     long = STRICT(f"<answer>{'9' * 3000}</answer>", "7")
     assert long.status is Status.UNPARSED and len(long.extracted or "") == 1000
-    assert (STRICT.version, LENIENT.version) == ("math-strict-2", "math-lenient-2")
+    assert (STRICT.version, LENIENT.version) == ("math-strict-3", "math-lenient-3")
 
 
 @pytest.mark.parametrize("verifier", [STRICT, LENIENT], ids=["strict", "lenient"])

@@ -129,4 +129,4 @@ def test_a_decimal_reference_may_be_a_rounding(given: str, wanted: str, right: b
 def test_without_rounding_digits_count() -> None:
     for given, wanted in (("1.58", "1.6"), ("6.0221e23", r"6.02 \times 10^{23}"), (r"\frac{\pi}{2}", "1.57")):
         assert not MathVerifier("qwen_boxed", "strict")(f"\\boxed{{{given}}}", wanted).correct
-    assert MathVerifier("qwen_boxed", "strict", rounding=True).version == "math-strict-2+rounding"
+    assert MathVerifier("qwen_boxed", "strict", rounding=True).version == "math-strict-3+rounding"

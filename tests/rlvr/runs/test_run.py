@@ -26,13 +26,13 @@ from rlvr.core.run_dir import read_jsonl
 TRAINER = Path(__file__).resolve().parents[3] / "rlvr" / "train.py"
 Train = Callable[..., Forked]
 
-# A run with everything in it that a resume could get wrong, in a few seconds a step.
+# A run with everything in it that a resume could get wrong, in half a second a step.
 SMALL = (
     "recipe=grpo_tiny",
     "steps=6",
     "save_every=2",
-    "rollouts.prompts=8",
-    "rollouts.max_new_tokens=48",
+    "rollouts.prompts=4",
+    "rollouts.max_new_tokens=32",
     "optim.mini_batches=2",
     "optim.epochs=2",
     "optim.micro_batch_tokens=2000",

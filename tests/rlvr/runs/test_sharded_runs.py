@@ -43,31 +43,41 @@ def launch(run: Path, *arguments: str, zero: int = 0) -> list[dict[str, Any]]:
     return read_jsonl(run / "metrics.jsonl")
 
 
-def go(run: Path, *arguments: str, zero: int) -> None:
-    """The same without the launcher."""
+def go(run: Path, *arguments: str, zero: int = 0) -> list[dict[str, Any]]:
+    """The same without the launcher, which imports everything anew in every process."""
     command = [str(ROOT / "rlvr" / "train.py"), *TINY, f"run_dir={run}", f"policy.zero={zero}", *arguments]
     for done in ranks(2 if zero else 1, command, run.parent):
         assert done.returncode == 0, done.stderr[-6000:]
+    return read_jsonl(run / "metrics.jsonl")
 
 
-def final(run: Path, file: str = "model.safetensors") -> dict[str, torch.Tensor]:
-    return load_file(run / "checkpoints" / "step_000004" / "policy" / file)
+def final(run: Path, file: str = "model.safetensors", step: int = 4) -> dict[str, torch.Tensor]:
+    return load_file(run / "checkpoints" / f"step_{step:06d}" / "policy" / file)
 
 
 @pytest.mark.usefixtures("base")
 class TestGoingOn:
-    """Four steps at once, and two steps and then two more from what was saved, end with the same weights,
-    bit by bit."""
+    """Some steps at once, and half of them and then the others from what was saved, end with the same
+    weights, bit by bit."""
 
-    def check(self, tmp_path: Path, *arguments: str, zero: int = 0, file: str = "model.safetensors") -> Path:
+    def check(
+        self,
+        tmp_path: Path,
+        *arguments: str,
+        zero: int = 0,
+        file: str = "model.safetensors",
+        last: int = 4,
+        start: Any = launch,
+    ) -> Path:
         whole, parted = tmp_path / "whole", tmp_path / "parted"
-        steps = launch(whole, "steps=4", *arguments, zero=zero)
+        arguments = (f"steps={last}", f"save_every={last // 2}", *arguments)
+        steps = start(whole, *arguments, zero=zero)
         shutil.copytree(whole, parted)
-        shutil.rmtree(parted / "checkpoints" / "step_000004")
+        shutil.rmtree(parted / "checkpoints" / f"step_{last:06d}")
         (parted / ".finished").unlink()
-        go(parted, "steps=4", *arguments, zero=zero)
-        assert len(read_jsonl(parted / "metrics.jsonl")) == 4
-        one, other = final(whole, file), final(parted, file)
+        go(parted, *arguments, zero=zero)
+        assert len(read_jsonl(parted / "metrics.jsonl")) == last
+        one, other = final(whole, file, last), final(parted, file, last)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
         assert any(step["loss/grad_norm"] > 0 for step in steps)
@@ -80,8 +90,9 @@ class TestGoingOn:
     @pytest.mark.distributed
     def test_zero_3_with_a_critic_and_a_reference(self, tmp_path: Path) -> None:
         pytest.importorskip("deepspeed", reason="needs DeepSpeed (make install-test)")
-        run = self.check(tmp_path, "algorithm=ppo", "algorithm.kl.coefficient=0.01", zero=3)
-        load_model(run / "checkpoints" / "step_000004" / "policy", "float32")
+        settings = ["algorithm=ppo", "algorithm.kl.coefficient=0.01", "rollouts.prompts=4"]
+        run = self.check(tmp_path, *settings, zero=3, last=2, start=go)
+        load_model(run / "checkpoints" / "step_000002" / "policy", "float32")
 
     @pytest.mark.slow
     @pytest.mark.distributed

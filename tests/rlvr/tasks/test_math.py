@@ -37,7 +37,7 @@ def test_the_real_files(data: Path, name: str) -> None:
     task = build_task(name, source=str(data))
     assert (len(task.train), len(task.test)) == SIZES[name]
     assert PUBLISHED_PROBLEMS[name] == len(task.test)
-    assert (task.skipped, task.template, task.grader) == (0, "r1_zero", "math-strict-2")
+    assert (task.skipped, task.template, task.grader) == (0, "r1_zero", "math-strict-3")
     for split in (task.train, task.test):
         assert len({p.id for p in split}) == len(split)
     assert not {p.prompt for p in task.train} & {p.prompt for p in task.test}

@@ -44,7 +44,9 @@ _NOTHING = {
     "no real roots",
 }
 _EXCEPT = re.compile(
-    r"all real(?:s| numbers)(?: x)?,? (?:except|but|other than)(?: for)?(?: x =)? (\S+)", re.IGNORECASE
+    r"all real(?:s| numbers| values)?(?: of)?(?: x)?,?"
+    r" (?:except|but|other than)(?: for)?(?: x =)? (\S+)",
+    re.IGNORECASE,
 )
 _SYMBOL = re.compile(
     r"(?<![a-zA-Z\\])(?![ei](?![a-zA-Z]))(?:[a-zA-Z]|\\(?!pi|infty|frac|sqrt|cdot)[a-z]+)(?:_(?:\w|\{\w+\}))?(?![a-zA-Z(])"

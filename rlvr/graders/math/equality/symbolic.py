@@ -18,6 +18,7 @@ import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
 
 from rlvr.graders.math.equality.compare import LENIENT_TOLERANCE, Rules, compare
+from rlvr.graders.math.equality.formulas import formula
 from rlvr.graders.math.equality.proofs import identical
 from rlvr.graders.math.reading.numbers import rational
 
@@ -110,6 +111,11 @@ def _exactly(a: Any, b: Any) -> bool:
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """The sympy object that a compact text is, None if it is none."""
+    found = formula(text)
+    return _by_latex2sympy(text) if found is None else found
+
+
+def _by_latex2sympy(text: str) -> Any:
     for pattern, replacement in _REPAIRS:
         text = pattern.sub(replacement, text)
     try:

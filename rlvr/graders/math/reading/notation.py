@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 from rlvr.graders.math.reading.characters import ascii_text
+from rlvr.graders.math.reading.displays import displayed
+from rlvr.graders.math.reading.numbers import without_and
 
 LONGEST_ANSWER = 1000
 
@@ -113,13 +115,24 @@ _EMPHASIS = re.compile(
 _AROUND = re.compile(r"(?s)([*_'`])(?=[^\s*_'`])(.*?)(?<=[^\s\\*_'`])\1")
 _PRICE = re.compile(r"\\?\$\s*(-?[\d,.]*\d)")
 _NOTES = re.compile(r"<<[^<>]*>>")
+_TAGS = re.compile(r"<(b|i|u|p|em|strong|code|span|div|center)>([^<>]*)</\1>")
+_END_MARKS = re.compile(
+    r"\s*(?:\\(?:checkmark|blacksquare|square|qed)(?![a-zA-Z])|[\u2713\u2714\u220e\u2610])[\s$.]*$"
+)
+_MARKED = re.compile(r"[#\u2116\u2713\u2714\u220e\u2610]|\\(?:checkmark|blacksquare|square|qed)")
+_NUMBER_SIGN = re.compile(r"(?:#|\u2116)\s*(?=\d)")
+_CENTS = re.compile(r"(\d[\d,]*) dollars?,?(?: and)? (\d{1,2}) cents?\b", re.IGNORECASE)
+_OR_SO = re.compile(r"(?<=[\da-z]) or so\b")
 
 
 def plain_text(answer: str) -> str:
     """The answer without typography: characters that LaTeX spells, emphasis, quotes, calculator notes."""
-    text = ascii_text(answer).strip()
-    if "<<" in text:
-        text = _NOTES.sub("", text)
+    text = _NUMBER_SIGN.sub("", _END_MARKS.sub("", answer)) if _MARKED.search(answer) else answer
+    text = ascii_text(text).strip()
+    if "<" in text:
+        text = _TAGS.sub(r"\2", _NOTES.sub("", text))
+    if " " in text:
+        text = _OR_SO.sub("", _CENTS.sub(_with_cents, without_and(text)))
     if any(mark in text for mark in "*_`\"'"):
         text = _EMPHASIS.sub(lambda m: m[m.lastindex or 0], text)
         if m := _AROUND.fullmatch(text.rstrip(".")):
@@ -127,9 +140,15 @@ def plain_text(answer: str) -> str:
     return text
 
 
+def _with_cents(match: re.Match[str]) -> str:
+    return f"{match[1]}.{match[2]:0>2} dollars"
+
+
 def canonical(answer: str) -> str:
     """The answer in one spelling: no sizes, delimiters, currency or final full stop; single spaces."""
     text = plain_text(answer)
+    if "\\begin" in text:
+        text = displayed(text)
     if _SIMPLE.fullmatch(text):
         return text
     if m := _PRICE.fullmatch(text):

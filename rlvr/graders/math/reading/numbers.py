@@ -219,6 +219,19 @@ def in_words(text: str) -> str | None:
     return f"{sign}{_written(value)}{''.join(words[used:])}"
 
 
+_TEENS = "|".join(_WORDS)
+_AND = re.compile(rf"\b(hundred|thousand|million|billion)\s+and\s+(?=(?:{_TEENS})\b)", re.IGNORECASE)
+_AND_A_HALF = re.compile(rf"(?<![\w./,])(\d+|{_TEENS})\s+and\s+(?:a|one)[ -]half\b", re.IGNORECASE)
+
+
+def without_and(text: str) -> str:
+    """Number words without "and": one hundred and five -> one hundred five, two and a half -> 2.5."""
+    if " and " not in text:
+        return text
+    text = _AND.sub(r"\1 ", text)
+    return _AND_A_HALF.sub(lambda m: f"{_WORDS.get(m[1].lower(), m[1])}.5", text)
+
+
 def _leading(words: list[str]) -> tuple[Fraction | None, int]:
     """The number that the first words (every other entry) say, and how many entries say it."""
     total, group, used, seen = 0, 0, 0, False

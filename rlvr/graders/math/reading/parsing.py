@@ -44,7 +44,11 @@ _HOUR = re.compile(r"(\d{1,2})\s*([AaPp])\.?[Mm]\.?")
 _RATIO_IN_WORDS = re.compile(r"(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)")
 _MARKS = " .!'\"`"
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
-_ARTICLE = re.compile(r"\b(?:the|an?)\s+", re.IGNORECASE)
+_DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+_MONTHS = "(?:january|february|march|april|june|july|august|september|october|november|december)"
+_ARTICLE = re.compile(
+    rf"\b(?:the|an?)\s+|^on\s+(?:an?\s+)?(?={_DAYS}\b)|^in\s+(?={_MONTHS}\b)", re.IGNORECASE
+)
 # What stands left of "=" when the right side is the answer: x, x_1, f(x), \angle ABC; no number, no sum.
 NAME = re.compile(r"(?!\d|.*\\(?:frac|sqrt|cdot|binom|sin|cos|tan|log|ln)(?![a-zA-Z]))[^+\-*/^]+")
 _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
@@ -67,6 +71,7 @@ def shape_of(answer: str) -> Shape:
 
 def _statement(text: str) -> Shape:
     """The whole of an answer: perhaps prose, or a choice with its text."""
+    text = statements.without_aside(text)
     bare = statements.unwrapped_words(text)
     bare = statements.without_lead(bare).rstrip(".,;: ") or bare
     if found := _choice(bare) or _colons(bare):
@@ -124,7 +129,7 @@ def _prose(bare: str) -> Shape:
     phrase = " ".join(_ARTICLE.sub("", bare).split()).strip(_MARKS)
     if value is None or value == bare:
         return Sentence(phrase, None)
-    return Sentence(phrase, shape(value))
+    return Sentence(phrase, _colons(value) or shape(value))
 
 
 def _choice(text: str) -> Shape | None:

@@ -50,6 +50,14 @@ _WORD = re.compile(
 _LONG_WORD = re.compile(r"(?<![\\a-zA-Z_{^])(?:[a-zA-Z]{4,}|is|are|was|of|the)(?![a-zA-Z])")
 _NOT_WORDS = re.compile(r"[A-Z]{2,3}|[b-df-hj-np-tv-xz]{2,3}|gcd|lcm|ab|xy|max|min")
 _OPEN_END = re.compile(r"[;,]\s*(?:more|less|fewer|greater|higher|lower|above|below)\b", re.IGNORECASE)
+# "Total: 42" says what "total is 42" says.
+_LABEL = re.compile(r"(?<=[a-zA-Z]):\s+(?=[-\d$\\(.])")
+# 42, which is even
+_ASIDE = re.compile(
+    r"(?<=[\d}%)]),\s*which\s+(?:is|are|was|means|makes|agrees|matches)\b"
+    r"(?!.*(?:\bnot\b|n't|never|wrong|incorrect|more|less))[^\d\\]*$",
+    re.IGNORECASE | re.DOTALL,
+)
 _EQUALS = re.compile(r"(?<![<>!])=(?!=)|\\approx(?![a-zA-Z])")
 _BINARY = re.compile(r"[\d)}%]\s*(?:[-+*/^x]|\\cdot|\\div)\s*[\d(.\\]")
 # Letters within arithmetic that are no variables.
@@ -71,6 +79,11 @@ def without_lead(text: str) -> str:
     return text
 
 
+def without_aside(text: str) -> str:
+    """The text without a clause at its end that says something more of the value."""
+    return _ASIDE.sub("", text) if "which" in text else text
+
+
 def has_words(text: str) -> bool:
     """Whether there is prose in a canonical text whose \\text{} is unwrapped."""
     return bool(_LONG_WORD.search(unwrapped_words(text)))
@@ -85,6 +98,7 @@ def stated_value(text: str) -> str | None:
     """The text of the one value that prose states; None where it states none, or not for certain."""
     if _OPEN_END.search(text):
         return None
+    text = _LABEL.sub(" is ", text)
     sentences = [s for s in _ENDS.split(text) if s.strip()]
     if len(sentences) > 1:
         values = {value for s in sentences if (value := _concluded(s, alone=False))}
