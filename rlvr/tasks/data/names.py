@@ -19,6 +19,7 @@ HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 POSING = frozenset({
     "template", "system", "thinking", "instruction", "few_shot", "answer_in", "verifier", "grader",
     "tolerance", "ignore_case", "test_seconds", "problem_seconds", "allow_unsafe", "bad_rows", "stop",
+    "soundness",
 })  # fmt: skip
 
 

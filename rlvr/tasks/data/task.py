@@ -16,6 +16,7 @@ from pydantic import Field
 from rlvr.config import registry
 from rlvr.graders.answers.reading import Place
 from rlvr.graders.math.grader import GraderName
+from rlvr.graders.soundness import NONE, SoundnessName, build_checker
 from rlvr.graders.thoughts import AfterThought, ends_in_thought
 from rlvr.tasks import TASKS, Task
 from rlvr.tasks.code import Seconds
@@ -76,6 +77,7 @@ def data(
     problem_seconds: Seconds = 60.0,
     allow_unsafe: bool = False,
     bad_rows: BadRows = "stop",
+    soundness: SoundnessName = NONE,
 ) -> Task:
     """Rows of jsonl, json, csv, tsv or parquet files, of a directory of them, or of a data set of the hub.
 
@@ -157,6 +159,7 @@ def _made(state: str, written: str, held: _Held) -> Made:
         chat=posing.chat(shots),
         stop=posing.stops if o["stop"] is None else o["stop"],
         notes=tuple(_notes(held.files, rows, said, posing)),
+        checker=build_checker(o["soundness"]),
     )
     return Made(task, held.files, rows, train, test, posing)
 

@@ -175,6 +175,18 @@ def test_a_verifier_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
         broken.verifier("x", "a")
 
 
+def test_reasoning_is_looked_at_where_asked(tmp_path: Path) -> None:
+    file = saved(tmp_path / "a.jsonl", ROWS)
+    assert of(file).soundness is None
+    task = of(file, soundness="arithmetic")
+    reference = next(p.reference for p in task.train if p.reference == "3")
+    said = [f"<think>2 + 1 = {n}</think> <answer>3</answer>" for n in (3, 4)]
+    verdicts = task.grade([(text, reference) for text in said])
+    assert [(v.status, v.sound) for v in verdicts] == [(Status.CORRECT, True), (Status.CORRECT, False)]
+    judged = of(file, soundness={"name": "judge", "url": "http://localhost:1", "model": "m"})
+    assert judged.soundness is not None and judged.soundness.startswith("judge-1 m x1 ")
+
+
 def test_a_template_file_with_columns_and_its_stamp(tmp_path: Path) -> None:
     file = saved(tmp_path / "a.jsonl", ROWS)
     template = tmp_path / "mine.txt"
