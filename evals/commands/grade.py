@@ -1,10 +1,13 @@
 """python -m evals grade task=NAME samples=IN.jsonl out=OUT.jsonl [split=test] [task.KEY=VALUE ...]
+    [tokenizer=DIR]
 
 Grades stored completions again, without a model. A line of samples is {"id": ..., "completion": ...}; it
 is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer, the
 seconds that the verdict took and, where the task has a checker of reasoning, `sound` (true, false, or null
 where it could not decide). Other keys of a line are kept. Task keys are those of recipes, such as
-task.grader=lenient; split says which of the task's problems the ids name, test or train.
+task.grader=lenient; split says which of the task's problems the ids name, test or train. With
+task.template=chat, tokenizer says whose chat template posed them: where that opens a thought, the answer
+stands behind the thought's end.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from evals.commands.frame import OutFile, command
+from evals.commands.frame import InDirectory, OutFile, command
 from evals.records.judge_checks import remark
+from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, Section
 from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import write_text
 from rlvr.graders import Status, Verdict
 from rlvr.tasks import Problem, Task, build_task
+from rlvr.tasks.templates.chat import NAME as CHAT
+from rlvr.tasks.templates.chat import posed
 
 # Samples that are handed to the verifier together, between two marks of progress.
 TOGETHER = 256
@@ -42,12 +48,26 @@ class Grading(Section):
     samples: Path
     out: OutFile
     split: Literal["test", "train"] = "test"
+    tokenizer: InDirectory | None = None
 
 
-@command(Grading, builds_task=True)
+def _check(settings: Grading) -> Sequence[Mistake]:
+    if settings.tokenizer is None and settings.task.options.get("template") == CHAT:
+        advice = (
+            "task.template=chat needs it: the directory of the model that was sampled, or of its tokenizer"
+        )
+        return [Mistake("tokenizer", None, advice)]
+    return []
+
+
+@command(Grading, _check, builds_task=True)
 def main(settings: Grading) -> None:
     """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
     task = build_task(settings.task.name, **settings.task.options)
+    if task.chat is not None and settings.tokenizer is not None:
+        from rlvr.models.loading import load_tokenizer
+
+        task = posed(task, load_tokenizer(settings.tokenizer))
     for note in task.notes:
         print(f"{task.name}: {note}", file=sys.stderr)
     rows = read_samples(settings.samples, task.test if settings.split == "test" else task.train)

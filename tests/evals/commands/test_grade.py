@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from evals.commands import grade
+from rlvr.models.tiny_base import byte_tokenizer
 
 
 @pytest.fixture
@@ -109,3 +110,21 @@ def test_the_command_line(arguments: list[str], status: int) -> None:
     done = subprocess.run([sys.executable, "-m", "evals", *arguments], capture_output=True, text=True)
     assert done.returncode == status
     assert "grade" in (done.stderr if status else done.stdout)
+
+
+def test_a_chat_template_that_opens_a_thought(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands in the thought alone is no answer; without the tokenizer nobody knows that one is open."""
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: <think>\n{% endif %}"
+    )
+    tokenizer.save_pretrained(folder / "model")
+    texts = [r"\boxed{2} </think> so \boxed{3}", r"\boxed{3} </think> so \boxed{2}", r"\boxed{2}"]
+    write(folder / "in.jsonl", [{"id": 7, "completion": text} for text in texts])
+    task = [a for a in ARGUMENTS if "template" not in a] + ["task.template=chat"]
+    assert grade.main([*task, "tokenizer=model"]) == 0
+    graded = [json.loads(line)["verdict"] for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert graded == ["wrong", "correct", "unparsed"]
+    assert grade.main(task) == 2
+    assert "task.template=chat needs it" in capsys.readouterr().err
