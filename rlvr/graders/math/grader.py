@@ -35,6 +35,7 @@ _WARM_UP = (
     r"(\sqrt{7}+1)(\sqrt{7}-1), \sqrt{3+2\sqrt{2}}",
     r"\lceil n/2\rceil+1, \frac{-4-\sqrt{31}}{15}, a^2-2ab+b^2, 2^{9}-2^{8}, x^{2y}",
     r"\frac{n!}{(n-1)!}, 1-(\frac{1}{2})^{9}",
+    r"\sum_{k=1}^{n} k, \overline{AB}, f(x), 5\angle 30, 1+2i, |3+4i|",
 )
 
 

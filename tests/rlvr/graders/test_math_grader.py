@@ -15,6 +15,9 @@ from rlvr.graders.math import grader
 from rlvr.graders.math.equality.compare import Rules, compare
 from rlvr.graders.math.extract import TemplateName, extract
 from rlvr.graders.math.grader import MathVerifier
+from rlvr.graders.math.reading.notation import canonical, compact
+from rlvr.graders.math.reading.parsing import shape_of
+from rlvr.graders.math.reading.shapes import Relation, Tuple
 from rlvr.sandbox import Limits, WorkerPool
 
 CORPORA = Path(__file__).parent / "corpora"
@@ -205,3 +208,27 @@ def test_an_answer_that_never_ends_is_timed_out_and_the_next_is_decided() -> Non
     expected = [Status.TIMED_OUT, Status.CORRECT]
     assert [STRICT(*item).status for item in (never, root)] == expected
     assert [verdict.status for verdict in STRICT.grade([never, root, never])] == [*expected, expected[0]]
+
+
+def test_a_worker_warms_up_on_every_formula() -> None:
+    """One that is read as something else leaves each call what its process should have had from the start."""
+    formulas = grader._listed("0+")
+    read = shape_of(formulas)
+    assert isinstance(read, Tuple)
+    texts = ["=".join(item.sides) if isinstance(item, Relation) else item.text for item in read.items]
+    assert texts == [compact(canonical(text)) for text in formulas[1:-1].split(", ")]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "equal"),
+    [
+        (r"\sqrt[3]{2}, \sqrt[3]{5}", r"\sqrt[3]{5}, \sqrt[3]{2}", True),
+        (r"(\sqrt[3]{2}, \sqrt[3]{5})", r"(2^{1/3}, 5^{1/3})", True),
+        (r"(\sqrt[3]{2}, \sqrt[3]{5})", r"(5^{1/3}, 2^{1/3})", False),
+        (r"[\sqrt[3]{2}, \sqrt[3]{5}]", r"(\sqrt[3]{2}, \sqrt[3]{5})", False),
+        (r"[0, \sqrt[3]{5}[", r"[0, \sqrt[3]{5})", True),
+        (r"]0, 5[", r"(0, 5)", True),
+    ],
+)
+def test_the_index_of_a_root_is_no_bracket_of_an_interval(given: str, wanted: str, equal: bool) -> None:
+    assert STRICT(f"<answer>{given}</answer>", wanted).correct == equal

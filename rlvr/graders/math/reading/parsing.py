@@ -53,7 +53,10 @@ _ARTICLE = re.compile(
 NAME = re.compile(r"(?!\d|.*\\(?:frac|sqrt|cdot|binom|sin|cos|tan|log|ln)(?![a-zA-Z]))[^+\-*/^]+")
 _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _POINT = re.compile(r"[A-Z](?:_\w|')?\s*(?=\()")
-_REVERSED = re.compile(r"([\[\](])([^\[\]()]*[,;][^\[\]()]*)([\[\])])")
+# Brackets of a root's index are passed over.
+_ROOT = r"\\sqrt\s*\[[^\[\]]*\]"
+_INSIDE = rf"(?:{_ROOT}|[^\[\]()])*"
+_REVERSED = re.compile(rf"{_ROOT}|([\[\](])({_INSIDE}[,;]{_INSIDE})(?<!\\sqrt)([\[\])])")
 _NAMED_ENVIRONMENT = re.compile(r"([^=\\]+)=\s*((?:\\\{\s*|[(\[]\s*)?\\begin.*)", re.DOTALL)
 _EMPTY = re.compile(r"\\\{\s*\\\}|\\emptyset")
 
@@ -222,6 +225,8 @@ def _is_thousands(text: str) -> bool:
 
 def _facing(match: re.Match[str]) -> str:
     """]0,1[ with brackets that face inwards."""
+    if match[1] is None:
+        return match[0]
     opening = {"]": "("}.get(match[1], match[1])
     closing = {"[": ")"}.get(match[3], match[3])
     return opening + match[2] + closing
