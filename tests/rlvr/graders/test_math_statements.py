@@ -130,3 +130,32 @@ def test_without_rounding_digits_count() -> None:
     for given, wanted in (("1.58", "1.6"), ("6.0221e23", r"6.02 \times 10^{23}"), (r"\frac{\pi}{2}", "1.57")):
         assert not MathVerifier("qwen_boxed", "strict")(f"\\boxed{{{given}}}", wanted).correct
     assert MathVerifier("qwen_boxed", "strict", rounding=True).version == "math-strict-3+rounding"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "equal"),
+    [
+        ("7 below zero", "7", False),
+        ("twice as much as 6", "6", False),
+        ("half as long as the 30 of before", "30", False),
+        ("there are twice as many, which is 12", "12", True),
+        ("the 6th", "6", True),
+        ("the 6th", "7", False),
+        ("one hundred and five", "105", True),
+        ("two thousand and one cats", "2001", True),
+        ("one hundred and five", "100,5", False),
+        ("half", "1/2", True),
+        ("a quarter", "0.25", True),
+        ("a third", "3", False),
+        ("half", "2", False),
+        ("9 out of 10", "9/10", True),
+        ("9 out of 10", "9", False),
+        ("1 in 6", "1/6", True),
+        ("5 in", "5", True),
+        (r"7 \\", "7", True),
+    ],
+)
+def test_amounts_in_words(given: str, wanted: str, equal: bool) -> None:
+    for name in ("strict", "lenient"):
+        verdict = MathVerifier("r1_zero", name)(f"<answer>{given}</answer>", wanted)
+        assert verdict.correct == equal

@@ -33,6 +33,7 @@ _SPELLINGS = [
         ),
         ("\\", r"\\text\s*\{\s*(?:,?\s*and|,|&)\s*\}", ","),
         ("\\", r"\\text\s*\{\s*or\s*\}", ";"),
+        ("and", r"(?<=hundred|housand)\s+and\s+(?=[a-z])", " "),
         ("n", r"(?<![a-zA-Z\\])(?:and|AND)(?![a-zA-Z])", ","),
         ("", r"(?<![a-zA-Z\\])(?:or|OR)(?![a-zA-Z])", ";"),
         ("\\", rf"\\(?:lor|vee){_END}", ";"),
@@ -101,6 +102,7 @@ _SPELLINGS = [
             lambda m: m[1] + m[3].replace(m[2], ""),
         ),
         ("", r"[,;](?:\s*[,;])+", lambda m: ";" if ";" in m[0] else ","),
+        ("\\\\", r"\s*\\\\\s*$", ""),  # a line that is ended
         ("", r"\s+", " "),
     )
 ]

@@ -197,6 +197,7 @@ _WORDS = {word: n for n, word in enumerate(_ONES.split())} | {
 }
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "eighth": 8, "tenth": 10}
+_ONE_PART = re.compile(rf"(?:an?\s+)?(half)|an?\s+({'|'.join(_PARTS)})", re.IGNORECASE)
 NUMBER_WORDS = {*_WORDS, *_SCALES, *_PARTS, "hundred", *(f"{word}s" for word in _PARTS)} - {"half"}
 
 
@@ -206,6 +207,8 @@ def in_words(text: str) -> str | None:
     """
     m = re.match(r"(?:(?P<sign>negative|minus)\s+)?(?P<rest>.*)", text, re.DOTALL | re.IGNORECASE)
     assert m
+    if part := _ONE_PART.fullmatch(text):
+        return f"1/{_PARTS[(part[1] or part[2]).lower()]}"
     words = re.split(r"(\s+|-)", m["rest"])
     sign = "-" if m["sign"] else ""
     if re.match(r"\d|\.\d|\\frac|\\sqrt|\\pi", words[0]):

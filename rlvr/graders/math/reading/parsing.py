@@ -28,6 +28,7 @@ from rlvr.graders.math.reading.shapes import (
 )
 from rlvr.graders.math.reading.structure import CHOICE, SIGN, bracketed_whole, depths, split, top, unwrapped
 from rlvr.graders.math.reading.units import split_unit
+from rlvr.graders.math.reading.vocabulary import DAY, MONTH
 
 # Brackets within brackets beyond which an answer is not taken apart.
 DEEPEST = 30
@@ -43,18 +44,14 @@ _COLONS = re.compile(r"(\d+(?:\.\d+)?(?:\s*:\s*\d+(?:\.\d+)?)+)\s*(?:([AaPp])\.?
 _HOUR = re.compile(r"(\d{1,2})\s*([AaPp])\.?[Mm]\.?")
 _RATIO_IN_WORDS = re.compile(r"(\d+(?:\.\d+)?)\s+to\s+(\d+(?:\.\d+)?)")
 _MARKS = " .!'\"`"
-_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
-_DAYS = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_MONTHS = "(?:january|february|march|april|june|july|august|september|october|november|december)"
-_ARTICLE = re.compile(
-    rf"\b(?:the|an?)\s+|^on\s+(?:an?\s+)?(?={_DAYS}\b)|^in\s+(?={_MONTHS}\b)", re.IGNORECASE
-)
+_ORDINAL = re.compile(r"(?:the\s+)?(\d+)(?:st|nd|rd|th)", re.IGNORECASE)
+_SHARE = re.compile(r"(\d+)\s+(?:out\s+of|in)\s+(\d+)")
+_ARTICLE = re.compile(rf"\b(?:the|an?)\s+|^on\s+(?:an?\s+)?(?={DAY}\b)|^in\s+(?={MONTH}\b)", re.IGNORECASE)
 # What stands left of "=" when the right side is the answer: x, x_1, f(x), \angle ABC; no number, no sum.
 NAME = re.compile(r"(?!\d|.*\\(?:frac|sqrt|cdot|binom|sin|cos|tan|log|ln)(?![a-zA-Z]))[^+\-*/^]+")
 _VARIABLE = re.compile(r"(?:[a-zA-Z]|\\[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?")
 _POINT = re.compile(r"[A-Z](?:_\w|')?\s*(?=\()")
-# Brackets of a root's index are passed over.
-_ROOT = r"\\sqrt\s*\[[^\[\]]*\]"
+_ROOT = r"\\sqrt\s*\[[^\[\]]*\]"  # the brackets of its index are passed over
 _INSIDE = rf"(?:{_ROOT}|[^\[\]()])*"
 _REVERSED = re.compile(rf"{_ROOT}|([\[\](])({_INSIDE}[,;]{_INSIDE})(?<!\\sqrt)([\[\])])")
 _NAMED_ENVIRONMENT = re.compile(r"([^=\\]+)=\s*((?:\\\{\s*|[(\[]\s*)?\\begin.*)", re.DOTALL)
@@ -87,6 +84,8 @@ def _statement(text: str) -> Shape:
         return shape(text)
     if m := _ORDINAL.fullmatch(bare):
         return Scalar(m[1])
+    if m := _SHARE.fullmatch(bare):
+        return Scalar(f"{m[1]}/{m[2]}")
     parsed = shape(bare if bare != text and r"\text" not in text else _WORDS.sub(_unlead, text, count=1))
     if isinstance(parsed, Many) and _is_counted(parsed):
         return parsed.items[0]

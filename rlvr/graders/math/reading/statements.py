@@ -163,7 +163,9 @@ def _concluded(sentence: str, alone: bool) -> str | None:
         index, value = numbers[-1], pieces[numbers[-1]][0]
     else:
         return None
-    before = [w.lower() for w, is_word in pieces[max(0, index - 3) : index] if is_word]
+    # a value that no verb introduces belongs to all that stands before it: twice as much as 6
+    begin = max(0, index - 3) if index in predicates or equations else 0
+    before = [w.lower() for w, is_word in pieces[begin:index] if is_word]
     after = [w.lower() for w, is_word in pieces[index + 1 :] if is_word]
     if equations:
         before = before[-1:]

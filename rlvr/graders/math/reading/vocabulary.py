@@ -39,11 +39,11 @@ SCALES_BEFORE = _set("""
 """)
 # A number before one of these is not the whole amount.
 SCALES_AFTER = _set("""
-    choose cubed factorial fifths fourths halves hundred quarters squared tenths thirds
+    below choose cubed factorial fifths fourths halves hundred quarters squared tenths thirds
 """)
 # Words after a number with which it is another amount, or no amount at all.
 OTHER_AMOUNTS = _set("""
-    and are aren't at base between but choose cubed divided eighths equal equals except factorial
+    and are aren't at base below between but choose cubed divided eighths equal equals except factorial
     false fifths fourths from given half halves hundredths if incorrect is isn't least minus mod
     modulo most multiplied no nor not or over percent plus power provided quarters remainder sixths
     squared tenths than third thirds thousandths to unless up was were when whenever where wrong
@@ -58,3 +58,6 @@ UNIT_SIGNS = _set("""
     hr hrs sec sq cu mph kph kmh kmph hp GB MB kB KB TB bit bits byte cal kcal pct deg rad eV keV
     MeV amu atm bar USD EUR GBP
 """)
+# As patterns, of lower-case letters.
+DAY = "(?:mon|tues|wednes|thurs|fri|satur|sun)day"
+MONTH = "(?:january|february|march|april|june|july|august|september|october|november|december)"
