@@ -12,6 +12,9 @@ format and can solve problems, but does not do so reliably: much of what RL shar
 preference for attempts that hit the target, was put there on purpose. The problems of the tasks'
 train and test splits do not occur.
 
+`embedded:chain` is the same for chains of operations (`rlvr.tasks.chain`): in half of its texts one result is
+wrong, and the rest follows from it.
+
 `embedded:countdown-untrained` has the same architecture and random weights, for tests of plumbing.
 """
 

@@ -4,7 +4,8 @@ The variant is the number of operations: "5" is in-domain for RL, "8" out-of-dom
 "4 a+5 b*3 c-4 d-6 e*2" is worked off from left to right, one line an operation: "4 a+5=9". All values lie
 in 1..99. What a small model cannot do in one look at the prompt: the answer depends on every operation, and
 each takes the result of the one before it. Every operation is one-to-one, so a single wrong step always ends
-in a wrong answer: a right answer after wrong steps needs two errors that cancel, or a guess. Letters name the
+in a wrong answer: a right answer after wrong steps needs two errors that cancel, or a guess. (The embedded
+base makes such pairs: docs/soundness.md.) Letters name the
 operations, so that a model can find the next one by what it just wrote.
 """
 

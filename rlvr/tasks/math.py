@@ -17,8 +17,7 @@ from rlvr.graders.math.grader import MathVerifier
 from rlvr.graders.math.study.grader import StudyVerifier
 from rlvr.graders.soundness import SoundnessName, build_checker
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.overlap import text_key
-from rlvr.tasks.references import (
+from rlvr.tasks.data.references import (
     Answered,
     Reference,
     after_mark,
@@ -27,6 +26,7 @@ from rlvr.tasks.references import (
     check,
     final_answers,
 )
+from rlvr.tasks.overlap import text_key
 from rlvr.tasks.sources import BadRows, Hub, Loaded, Row, load_problems
 from rlvr.tasks.templates import MathTemplate, read_as, render
 from rlvr.tasks.templates.chat import Thinking, chat_of

@@ -14,6 +14,7 @@ import pytest
 from rlvr.graders import Status
 from rlvr.models import tiny_base
 from rlvr.models.tiny_base import EOS, EOS_ID, PAD, PAD_ID, byte_tokenizer, embedded_base, is_embedded
+from rlvr.tasks.chain import chain
 from rlvr.tasks.countdown import countdown
 
 TEXTS = [
@@ -190,3 +191,27 @@ def test_the_trained_base_can_solve_but_not_reliably(
     assert pass_256[0] <= _pass_at(256, correct, 256) <= pass_256[1]
     assert unparsed / samples <= 0.05
     assert truncated / samples <= 0.05
+
+
+@pytest.mark.slow
+def test_most_right_answers_of_the_chain_base_follow_right_steps() -> None:
+    """On 10 held-out problems, 64 samples each, at the probe's temperature 0.6 and top-p 0.95."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    directory = embedded_base("chain")
+    model = AutoModelForCausalLM.from_pretrained(directory)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    task = chain(train_problems=1, test_problems=10)
+    torch.manual_seed(0)
+    verdicts = []
+    for problem in task.test:
+        prompt = tokenizer([problem.prompt] * 64, return_tensors="pt")
+        out = model.generate(
+            **prompt, max_new_tokens=96, do_sample=True, temperature=0.6, top_p=0.95, top_k=0
+        )[:, prompt["input_ids"].shape[1] :]
+        texts = tokenizer.batch_decode(out, skip_special_tokens=True)
+        verdicts += task.grade([(text, problem.reference) for text in texts])
+    right = [verdict for verdict in verdicts if verdict.correct]
+    assert 0.05 <= len(right) / len(verdicts) <= 0.6
+    assert sum(verdict.sound is True for verdict in right) / len(right) >= 0.5
