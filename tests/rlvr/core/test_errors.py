@@ -27,6 +27,7 @@ WRONG_ARGUMENTS = {
     "ConfigError",
     "DataError",
     "FileError",
+    "JudgeError",
     "KeysError",
     "PluginError",
     "SamplesError",
