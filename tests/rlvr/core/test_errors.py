@@ -18,7 +18,7 @@ from rlvr.core.errors import UserError, exit_status
 # Caught where they are raised, or turned into a UserError that says more.
 INTERNAL = {
     "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Refused", "RowError",
-    "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError", "_TestTimedOut",
+    "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError", "_OtherText", "_TestTimedOut",
 }  # fmt: skip
 WRONG_ARGUMENTS = {
     "ArgumentsError",
