@@ -23,6 +23,7 @@ INTERNAL = {
 WRONG_ARGUMENTS = {
     "ArgumentsError",
     "ChatError",
+    "ClassifierError",
     "ConditionsError",
     "ConfigError",
     "DataError",
@@ -32,6 +33,7 @@ WRONG_ARGUMENTS = {
     "PluginError",
     "SamplesError",
     "TemplateError",
+    "WatchError",
 }
 
 
