@@ -21,6 +21,10 @@ from pathlib import Path
 PRELOADED = ["preloaded"]
 
 
+# Variables by which a process knows that it is one of several, as `accelerate launch` sets them.
+GROUP = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
 class Forked:
     """A running program, with the part of `subprocess.Popen`'s interface that tests use."""
 
@@ -28,15 +32,16 @@ class Forked:
         self, program: Sequence[str], cwd: str | Path = ".", env: Mapping[str, str] | None = None
     ) -> None:
         """program: a script or `-m` and a module, and its arguments. env: the whole environment; as here
-        if None."""
+        if None, but for what makes a process one of a group, which an engine in this one may have set."""
         self.args = list(program)
         self._output = tempfile.TemporaryDirectory(prefix="forked-")
         files = [str(Path(self._output.name) / name) for name in ("stdout", "stderr")]
+        here = {name: value for name, value in os.environ.items() if name not in GROUP}
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self._process = context.Process(
             target=_run,
-            args=(self.args, str(Path(cwd).resolve()), dict(os.environ if env is None else env), files),
+            args=(self.args, str(Path(cwd).resolve()), dict(here if env is None else env), files),
         )
         with _importing_from_here():
             self._process.start()

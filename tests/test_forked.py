@@ -38,6 +38,13 @@ def test_it_has_what_a_process_has(script: str, tmp_path: Path, status: int) -> 
     }  # fmt: skip
 
 
+def test_it_is_no_member_of_a_group_that_this_process_was_made_one_of(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    assert json.loads(finished([script, "0"], tmp_path).stdout)["rank"] is None
+
+
 def test_a_module_is_found_where_the_process_runs(script: str, tmp_path: Path) -> None:
     done = finished(["-m", "about", "0"], tmp_path)
     found = json.loads(done.stdout)
