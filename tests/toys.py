@@ -13,7 +13,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from rlvr.algorithms import ALGORITHMS
-from rlvr.algorithms.batch import ReadyBatch
+from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
 from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig, Shape
@@ -144,3 +144,23 @@ def assert_equal_gradients(one: Mapping[str, Tensor], other: Mapping[str, Tensor
     for name, g in one.items():
         distance = float((g - other[name]).norm()) / max(float(g.norm()), 1e-30)
         assert distance < tolerance or float((g - other[name]).norm()) < 1e-14, f"{name}: {distance}"
+
+
+def unscored(batch: ReadyBatch, values: torch.Tensor | None = None) -> ScoredBatch:
+    """The batch as it is credited after one update without KL."""
+    zeros = torch.zeros_like(batch.mask)
+    return batch.with_scores(old_logprobs=None, ref_logprobs=None, kl_rewards=zeros, values=values)
+
+
+def byte_level_bpe(text: str, special: str) -> Any:
+    """A tokenizer that has merged what comes often in the text, across words and lines."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator([text], trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet))
+    core.add_special_tokens([AddedToken(special, special=True, normalized=False)])
+    return PreTrainedTokenizerFast(tokenizer_object=core)

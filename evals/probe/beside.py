@@ -65,7 +65,8 @@ class Watch:
                 continue
             if found.lacks or time.time() - found.changed < self.settle:
                 waiting.append(found)
-            elif self._take(found):
+            else:
+                self._take(found)
                 self._taken[found.path] = found.changed
                 self.last = max(self.last, found.step)
         return waiting
@@ -80,16 +81,15 @@ class Watch:
                     advice = " (verl writes it with hf_model in actor.checkpoint.save_contents)"
                 self._say(f"{found.path} is not whole, it lacks {found.lacks}{advice}")
 
-    def _take(self, found: Found) -> bool:
+    def _take(self, found: Found) -> None:
         try:
             known = weight_hash(found.path)
             if known in self.measured.get(found.step, set()) or self._has_failed(found.step, known):
-                return True
+                return
             add(self.run_dir, found.path, found.step)
             self._say(f"found step {found.step} of {found.trainer}: {found.path}")
         except (OSError, CheckpointError) as error:  # the trainer has removed it meanwhile
             self._say(f"{found.path} is gone, or cannot be read: {error}")
-        return True
 
     def _has_failed(self, step: int, known: str) -> bool:
         return any(path.name.startswith(f"step_{step:06d}-{known[:8]}") for path in failed(self.run_dir))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from evals.estimators.counts import Counts
 from evals.estimators.gap import gap as estimate_gap
@@ -10,7 +10,8 @@ from evals.estimators.gap import pass_at_k_difference
 from evals.estimators.solvability import equal_draws, ledger
 
 
-class Differences(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Differences:
     """Fields of `GapRecord` and `SoundRecord`, with their meaning there. gap: None where the base has too few
     samples; gained to neither: where the two have not equally many of every problem."""
 

@@ -151,7 +151,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         pass_at_k=of_policy,
         base_pass_at_k=of_base,
         gap_k=k,
-        **differences(b, p, k)._asdict(),
+        **asdict(differences(b, p, k)),
         truncated=shares["truncated"],
         unparsed=shares["unparsed"],
         timed_out=shares["timed_out"],

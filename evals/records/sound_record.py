@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from evals.estimators.soundness import SoundCounts, apart, undecided_share, unsound_share
-from evals.records.differences import curve, differences
+from evals.records.differences import Differences, curve, differences
 
 
-@dataclass(frozen=True)
-class SoundRecord:
+@dataclass(frozen=True, kw_only=True)
+class SoundRecord(Differences):
     """Shares are fractions 0..1; names are those of `GapRecord`, of sound answers alone.
 
     unsound: the share of right answers with a wrong step. undecided: of those that the checker could not
@@ -19,19 +19,6 @@ class SoundRecord:
 
     pass_at_k: list[float | None]
     base_pass_at_k: list[float | None]
-    gap: float | None
-    gap_low: float | None
-    gap_high: float | None
-    gap_these_low: float | None
-    gap_these_high: float | None
-    pass_at_1_change: float
-    change_low: float
-    change_high: float
-    coverage_lost: float
-    gained: int | None
-    lost: int | None
-    both: int | None
-    neither: int | None
     only_unsound: int
     base_only_unsound: int
     unsound: float | None
@@ -57,7 +44,7 @@ def sound_record(base: SoundCounts, policy: SoundCounts, k: int, ks: list[int]) 
     return SoundRecord(
         pass_at_k=curve(p, ks),
         base_pass_at_k=curve(b, ks),
-        **differences(b, p, k)._asdict(),
+        **asdict(differences(b, p, k)),
         only_unsound=int(policy.only_unsound.sum()),
         base_only_unsound=int(base.only_unsound.sum()),
         unsound=unsound and unsound.value,

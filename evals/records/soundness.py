@@ -25,7 +25,7 @@ from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
 from rlvr.core.run_dir import read_jsonl, write_text
 from rlvr.graders import Status
-from rlvr.graders.soundness import Chain, Checker, checked, looks_at
+from rlvr.graders.soundness import Chain, Checker, checked
 from rlvr.tasks import build_checker_of
 
 # Rows of a file that are written together at least.
@@ -65,15 +65,11 @@ def look(path: Path, checker: Checker | None = None) -> Looked:
         if missing := {*problems} - references.keys():
             raise FileError(f"{beside} has no reference of problem {min(missing)}, which the checker needs")
         texts = rows["text"].to_pylist()
-        right = [status == Status.CORRECT for status in rows["status"].to_pylist()]
-        put = [i for i, is_right in enumerate(right) if looks_at(checker, is_right)]
         chains = [
-            Chain(texts[i], references[problems[i]], prompts.get(problems[i], ""), right[i]) for i in put
+            Chain(text, references[problem], prompts.get(problem, ""), status == Status.CORRECT)
+            for text, problem, status in zip(texts, problems, rows["status"].to_pylist(), strict=True)
         ]
-        found: list[bool | None] = [None] * len(texts)
-        for i, decided in zip(put, checked(checker, chains, task), strict=True):
-            found[i] = decided
-        sound = pa.array(found, pa.bool_())
+        sound = pa.array(checked(checker, chains, task), pa.bool_())
     names = tuple(references) or tuple(dict.fromkeys(problems))
     counts = _counts(path, names, rows, sound)
     graded = 0 if known else len(problems)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pyarrow as pa
 
 from evals.records.store import SampleSet
-from rlvr.graders.soundness import Chain, looks_at
+from rlvr.graders.soundness import Chain
 from rlvr.tasks import Task
 
 # Of a verdict, and of what a checker says: prompt, index, reference, digest.
@@ -32,7 +32,7 @@ class Looking:
 
     def looks_at(self, right: bool) -> bool:
         """Whether the checker looks at a sample whose answer is right, or is not."""
-        return looks_at(self.task.checker, right)
+        return right or not getattr(self.task.checker, "of_right_answers", False)
 
     def look(self, items: Mapping[Key, Chain]) -> None:
         """Checks and stores. Raises CheckerError, EndpointError."""

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, create_model
 
 from rlvr.config.keys import flattened, merged
-from rlvr.core.errors import MissingPackage, UserError, is_missing
+from rlvr.core.errors import UserError, is_missing
 
 
 class PluginError(UserError):
@@ -33,8 +33,8 @@ def load(path: str) -> Callable[..., Any]:
     try:
         imported = importlib.import_module(module)
     except Exception as error:  # whatever a module does when it is imported
-        if isinstance(error, ImportError) and is_missing(error):
-            raise MissingPackage(str(error.name)) from error
+        if is_missing(error):
+            raise
         raise PluginError(f"{path}: the module {module} cannot be imported: {located(error)}") from error
     found = getattr(imported, name, None)
     if found is None:

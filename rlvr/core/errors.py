@@ -22,18 +22,8 @@ class UserError(Exception):
     status = 1
 
 
-class MissingPackage(UserError):
-    """A command needs a package that is not installed."""
-
-    def __init__(self, name: str):
-        super().__init__(
-            f"this needs the package {name}, which is not installed: pip install 'rlvr[train]' brings all "
-            "that training and probing need (in a checkout: make install)"
-        )
-
-
-def is_missing(error: ImportError) -> bool:
-    """Whether an import failed for a package that only `rlvr[train]` brings."""
+def is_missing(error: Exception) -> bool:
+    """Whether it is an import that failed for a package that only `rlvr[train]` brings."""
     return isinstance(error, ModuleNotFoundError) and error.name in TRAINING_PACKAGES
 
 
@@ -53,8 +43,12 @@ def exit_status(command: Callable[[], int | None], interrupted: str = "interrupt
     except ModuleNotFoundError as error:
         if not is_missing(error):
             raise
-        print(f"\n{MissingPackage(str(error.name))}", file=sys.stderr)
-        return MissingPackage.status
+        print(
+            f"\nthis needs the package {error.name}, which is not installed: pip install 'rlvr[train]' "
+            "brings all that training and probing need (in a checkout: make install)",
+            file=sys.stderr,
+        )
+        return UserError.status
     except KeyboardInterrupt:
         print(f"\n{interrupted}", file=sys.stderr)
         return INTERRUPTED

@@ -249,6 +249,8 @@ def to_batch(
     mask = torch.zeros(len(rows), depth)
     at_tokens = torch.zeros(len(rows), depth)
     for i, (_, scored) in enumerate(rows):
+        if not scored.token_rewards:
+            continue
         at_tokens[i, : len(scored.token_rewards)] = torch.tensor(scored.token_rewards)
     for i, completion in enumerate(completions):
         logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)

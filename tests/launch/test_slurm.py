@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from accelerate.commands.launch import launch_command_parser
 
-from launch.server import serve_command
 from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,25 +278,3 @@ def test_shellcheck_finds_nothing() -> None:
     if not shutil.which("shellcheck"):
         pytest.skip("no shellcheck: make install-test")
     subprocess.run(["shellcheck", str(NODE), str(SERVER), str(PROBE)], check=True)
-
-
-@pytest.mark.slow
-@pytest.mark.vllm
-@pytest.mark.parametrize("transfer", ["nccl", "files"])
-def test_vllm_knows_every_flag(transfer: str) -> None:
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
-    from vllm.utils.argparse_utils import FlexibleArgumentParser
-
-    config = load_config(["recipe=grpo_qwen7b", "engine.mode=server", f"engine.transfer={transfer}"])
-    placed = (
-        "--host 0.0.0.0 --port 8000 --tensor-parallel-size 1 --data-parallel-size 16 "
-        "--data-parallel-size-local 8 --data-parallel-address node1 --data-parallel-rpc-port 8001"
-    )
-    parser = make_arg_parser(FlexibleArgumentParser())
-    command = serve_command(config)
-    flags = command[command.index("--dtype") :]
-    parsed = parser.parse_args([*flags, *placed.split()])
-    assert parsed.logprobs_mode == "processed_logprobs" and parsed.dtype == "bfloat16"
-    assert (parsed.weight_transfer_config is not None) == (transfer == "nccl")
-    headless = parser.parse_args(["--headless", "--data-parallel-start-rank", "8"])
-    assert headless.headless and headless.data_parallel_start_rank == 8

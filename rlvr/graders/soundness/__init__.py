@@ -195,11 +195,6 @@ def build_checker(name: str | JudgeSettings) -> Checker | None:
     return checker
 
 
-def looks_at(checker: Checker | None, right: bool) -> bool:
-    """Whether a completion whose answer is right, or is not, is put to the checker."""
-    return checker is not None and (right or not getattr(checker, "of_right_answers", False))
-
-
 def checked(checker: Checker, items: Sequence[Chain | tuple[str, Any]], task: str) -> list[bool | None]:
     """The checker's decisions on chains, or on (completion, reference). task: for the message.
 

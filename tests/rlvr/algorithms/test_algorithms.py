@@ -19,6 +19,7 @@ from toys import (
     toy_groups,
     toy_learner,
     toy_model,
+    unscored,
 )
 
 from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
@@ -114,12 +115,6 @@ def test_groups_of_equal_rewards_give_no_gradient(name: str) -> None:
     assert all(g.abs().max() == 0 for g in found.values())
 
 
-def unscored(batch: ReadyBatch, values: torch.Tensor | None = None) -> ScoredBatch:
-    """The batch as it is credited after one update without KL."""
-    zeros = torch.zeros_like(batch.mask)
-    return batch.with_scores(old_logprobs=None, ref_logprobs=None, kl_rewards=zeros, values=values)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_the_smallest_group_is_the_smallest_that_teaches(case: str) -> None:
     """One completion right, the rest wrong: with one fewer, all advantages are 0 or the group is refused."""
@@ -143,30 +138,6 @@ def test_the_smallest_group_is_the_smallest_that_teaches(case: str) -> None:
     assert (advantages(algorithm.smallest_group) != 0).any()
     if algorithm.smallest_group > 1:
         assert (advantages(algorithm.smallest_group - 1) == 0).all()
-
-
-@pytest.mark.parametrize("name", ["rloo", "reinforce_pp"])
-def test_where_a_reward_is_credited(name: str) -> None:
-    """By steps what follows a token alone; as one action all of it. Without token rewards there is no
-    difference, to the bit."""
-    batch = unscored(toy_batch())
-    whole, by_step = (
-        toy_algorithm(name, credit=credit).credit(batch).advantages for credit in ("outcome", "steps")
-    )
-    assert not torch.equal(whole, by_step)
-    if name == "reinforce_pp":
-        later = batch.token_rewards.flip(1).cumsum(1).flip(1)
-        rest = batch.rewards - batch.token_rewards.sum(1)
-        torch.testing.assert_close(by_step, (rest[:, None] + later) * batch.mask)
-        torch.testing.assert_close(whole[:, 0], by_step[:, 0])
-    plain = replace(batch, token_rewards=torch.zeros_like(batch.mask))
-    for credit in ("outcome", "steps"):
-        assert torch.equal(toy_algorithm(name, credit=credit).credit(plain).advantages, whole)
-
-
-def test_reinforce_pp_with_a_baseline_has_no_steps() -> None:
-    with pytest.raises(ValueError, match="baseline=true takes a completion as one action"):
-        toy_algorithm("reinforce_pp", credit="steps", baseline=True)
 
 
 def test_a_step_that_teaches_nothing_by_construction_is_warned_about() -> None:

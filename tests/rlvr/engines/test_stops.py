@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toys import byte_level_bpe
 
 from rlvr.engines.stops import StopFinder, ended, finder
 from rlvr.models.tiny_base import byte_tokenizer
@@ -20,16 +21,7 @@ TEXT = (
 @pytest.fixture(scope="module")
 def merged() -> Any:
     """A byte-level BPE tokenizer whose tokens hold several characters, and one that begins with a space."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet))
-    core.add_special_tokens([AddedToken("<|im_end|>", special=True, normalized=False)])
-    return PreTrainedTokenizerFast(tokenizer_object=core)
+    return byte_level_bpe(TEXT, "<|im_end|>")
 
 
 def first_end(tokenizer: Any, strings: tuple[str, ...], ids: list[int]) -> int | None:

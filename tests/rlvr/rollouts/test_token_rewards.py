@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toys import byte_level_bpe
 
 from rlvr.graders import Mark, Status, Verdict
 from rlvr.models.tiny_base import byte_tokenizer
@@ -21,16 +22,7 @@ TEXT = "6+3=9\n9+4=13\nanswer: (6+3)+4\nc'est 5 €, né 漢字 漢字 🧮🧮 
 @pytest.fixture(scope="module")
 def merged() -> Any:
     """A byte-level BPE whose tokens hold line breaks, several characters, and parts of characters."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    core.train_from_iterator([TEXT], trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet))
-    core.add_special_tokens([AddedToken("<|end|>", special=True, normalized=False)])
-    return PreTrainedTokenizerFast(tokenizer_object=core)
+    return byte_level_bpe(TEXT, "<|end|>")
 
 
 def by_bytes(tokenizer: Any, ids: list[int], text: str) -> list[int]:
