@@ -198,16 +198,23 @@ def build_checker(name: str | JudgeSettings) -> Checker | None:
 def checked(checker: Checker, items: Sequence[Chain | tuple[str, Any]], task: str) -> list[bool | None]:
     """The checker's decisions on chains, or on (completion, reference). task: for the message.
 
+    A chain that must not be put to the checker (`of_right_answers`) is undecided.
     Raises as `guarded`, and CheckerError where it decides something else than it may.
     """
-    chains = [Chain(*item) for item in items]
+    everything = [Chain(*item) for item in items]
+    only_right = getattr(checker, "of_right_answers", False)
+    places = [i for i, chain in enumerate(everything) if chain.right or not only_right]
+    chains = [everything[i] for i in places]
     found = guarded(checker, partial(_called, checker), chains, task)
     if len(found) != len(chains) or not all(sound in (True, False, None) for sound in found):
         raise CheckerError(
             f"task {task}: the checker {checker.version} has to give True, False or None for each of "
             f"{len(chains)} chains; it gave {found!r:.200}"
         )
-    return found
+    decisions: list[bool | None] = [None] * len(everything)
+    for i, sound in zip(places, found, strict=True):
+        decisions[i] = sound
+    return decisions
 
 
 def _called(checker: Checker, chains: Sequence[Chain]) -> list[bool | None]:

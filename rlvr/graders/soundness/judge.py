@@ -87,19 +87,18 @@ class Judge:
 
     def check_chains(self, chains: Sequence[Chain]) -> list[bool | None]:
         """The decision on each. Raises EndpointError."""
-        asked = [i for i, chain in enumerate(chains) if chain.right]
         filled = [
             {
-                "prompt": chains[i].prompt,
-                "completion": chains[i].completion,
-                "reference": written(chains[i].reference),
+                "prompt": chain.prompt,
+                "completion": chain.completion,
+                "reference": written(chain.reference),
             }
-            for i in asked
+            for chain in chains
         ]
-        found: list[bool | None] = [None] * len(chains)
-        for i, replies in zip(asked, self.asking.replies(filled), strict=True):
-            found[i] = majority([None if reply is None else read_verdict(reply) for reply in replies])
-        return found
+        return [
+            majority([None if reply is None else read_verdict(reply) for reply in replies])
+            for replies in self.asking.replies(filled)
+        ]
 
 
 def is_judge(version: str | None) -> bool:
