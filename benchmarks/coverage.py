@@ -2,10 +2,10 @@
 
     python benchmarks/coverage.py [--arms NAME ...] [--seeds 0 1] [--steps 100] [--runs DIR] [--table]
 
-Every arm is `recipe=grpo_tiny` with the keys below, or another base, and is probed at its end alone, on 50
-test problems with 256 samples each; its base is measured once. Finished runs are not repeated, interrupted
-ones go on. The table is made from the run directories: of each arm the mean over its seeds, and what it
-differs from `as shipped` in, paired by seed and problem.
+Every arm is `recipe=study/grpo_tiny` with the keys below, or another base, and is probed at its end alone, on
+50 test problems and on 50 that it trained on, with 256 samples each; its base is measured once. Finished runs
+are not repeated, interrupted ones go on. The tables are made from the run directories, one for each set of
+problems: of each arm the mean over its seeds, and what it differs from `no KL` in, paired by seed and problem.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.records.files import read_counts
+from evals.records.files import counts_file, read_counts
 from evals.records.gap_record import GapRecord, read_records
 from evals.records.probe_dir import ProbeDir
 from rlvr.models.tiny_base import COUNTDOWN, Pretraining, built
 
 ROOT = Path(__file__).resolve().parent.parent
-TASK = "countdown:3"
-SHIPPED = "as shipped"
+SETS = {"test problems": "countdown:3", "problems trained on": "countdown:3/train"}
+REFERENCE = "no KL"
 K = 256
 
 
@@ -48,7 +48,7 @@ def _keys(*keys: str) -> Arm:
 
 
 ARMS: dict[str, Arm] = {
-    SHIPPED: Arm(),
+    REFERENCE: Arm(),
     "KL k3 0.1": _kl(0.1, "k3"),
     "KL k3 0.2": _kl(0.2, "k3"),
     "KL k3 0.5": _kl(0.5, "k3"),
@@ -86,7 +86,8 @@ def main() -> int:
     for seed in () if chosen.table else chosen.seeds:
         for name in chosen.arms:
             run(name, seed, chosen.steps, chosen.runs)
-    print("\n".join(table(chosen.runs)))
+    for heading, task in SETS.items():
+        print(f"\n{heading}:\n", *table(chosen.runs, task), sep="\n")
     return 0
 
 
@@ -99,46 +100,48 @@ def run(name: str, seed: int, steps: int, runs: Path) -> None:
     arm = ARMS[name]
     model = "embedded:countdown" if arm.base == COUNTDOWN else str(built("countdown", arm.base))
     command = [
-        sys.executable, str(ROOT / "rlvr" / "train.py"), "recipe=grpo_tiny", f"seed={seed}", *arm.keys,
+        sys.executable, str(ROOT / "rlvr" / "train.py"), "recipe=study/grpo_tiny", f"seed={seed}", *arm.keys,
         f"model={model}", f"run_dir={directory(runs, name, seed)}", f"steps={steps}", f"save_every={steps}",
-        f"probe.tasks=[{TASK}]", "probe.max_problems=50",
+        f"probe.n={K}", "probe.max_problems=50",
+        "probe.tasks=[countdown:3,{name: countdown:3, split: train}]",
     ]  # fmt: skip
     subprocess.run(command, check=True)
 
 
-def table(runs: Path) -> Iterator[str]:
+def table(runs: Path, task: str) -> Iterator[str]:
     """Markdown, one row an arm that has a finished run."""
     heads = (
-        "arm, seeds, base @1, @256, pass@1, @256, coverage lost, sound @1, duplicates, differs in @1, in @256"
+        "arm, seeds, base @1, @256, pass@1, @256, coverage lost, sound @1, wrong step, duplicates, "
+        "differs in @1, in @256"
     )
     yield f"| {heads.replace(', ', ' | ')} |"
     yield "|---" * (heads.count(",") + 1) + "|"
-    shipped = {seed: counts for seed, _, counts in finished(runs, SHIPPED)}
+    reference = {seed: counts for seed, _, counts in finished(runs, REFERENCE, task)}
     for name in ARMS:
-        if done := list(finished(runs, name)):
-            yield f"| {' | '.join(row(name, done, shipped))} |"
+        if done := list(finished(runs, name, task)):
+            yield f"| {' | '.join(row(name, done, reference))} |"
 
 
 Finished = tuple[int, GapRecord, Path]
 
 
-def finished(runs: Path, name: str) -> Iterator[Finished]:
+def finished(runs: Path, name: str, task: str) -> Iterator[Finished]:
     """(seed, last record, file of its counts) of each finished run of the arm."""
     for path in sorted(runs.glob(f"{directory(runs, name, 0).name.removesuffix('0')}[0-9]*")):
-        records = [r for r in read_records(ProbeDir(path).probe) if r.task == TASK and r.step]
+        records = [r for r in read_records(ProbeDir(path).probe) if r.task == task and r.step]
         if records:
-            counts = path / "probes" / f"step_{records[-1].step:06d}" / f"{TASK.replace(':', '-')}.parquet"
-            yield int(path.name.rpartition("-s")[2]), records[-1], counts
+            where = counts_file(ProbeDir(path).of_step(records[-1].step), task)
+            yield int(path.name.rpartition("-s")[2]), records[-1], where
 
 
-def row(name: str, done: Sequence[Finished], shipped: dict[int, Path]) -> list[str]:
+def row(name: str, done: Sequence[Finished], reference: dict[int, Path]) -> list[str]:
     records = [record for _, record, _ in done]
 
     def mean(values: Sequence[float | None]) -> str:
         found = [value for value in values if value is not None]
         return f"{100 * float(np.mean(found)):.1f}" if found else "-"
 
-    pairs = [(shipped[seed], counts) for seed, _, counts in done if seed in shipped and name != SHIPPED]
+    pairs = [(reference[seed], counts) for seed, _, counts in done if seed in reference and name != REFERENCE]
     return [
         name,
         ", ".join(str(seed) for seed, _, _ in done),
@@ -148,13 +151,14 @@ def row(name: str, done: Sequence[Finished], shipped: dict[int, Path]) -> list[s
         mean([r.at(K) for r in records]),
         mean([r.coverage_lost for r in records]),
         mean([r.sound_at(1) for r in records]),
+        mean([r.sound.unsound for r in records if r.sound]),
         mean([r.duplicate_rate for r in records]),
         *(difference(pairs, k) for k in (1, K)),
     ]
 
 
 def difference(pairs: Sequence[tuple[Path, Path]], k: int) -> str:
-    """Mean over seeds and problems of arm minus shipped, with the standard error over problems."""
+    """Mean over seeds and problems of arm minus reference, with the standard error over problems."""
     if not pairs:
         return ""
     each = []
