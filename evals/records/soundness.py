@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.files import METADATA, FileError, Origin, read_about, read_soundness
 from evals.records.gap_record import read_record
+from evals.records.parquet import read_parquet, write_parquet
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
 from evals.records.sound_record import sound_record
@@ -27,9 +26,6 @@ from rlvr.core.run_dir import read_jsonl, write_text
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain, Checker, checked
 from rlvr.tasks import build_checker_of
-
-# Rows of a file that are written together at least.
-ROW_GROUP = 8192
 
 
 @dataclass(frozen=True)
@@ -154,24 +150,14 @@ def _of_task(task: str, path: Path) -> Checker:
 
 
 def _read(path: Path) -> pa.Table:
-    wanted = ["problem", "index", "text", "status"]
-    try:
-        names = pq.read_schema(path).names
-        if missing := {*wanted} - {*names}:
-            raise FileError(f"{path} has no column {', '.join(sorted(missing))}, which samples have")
-        return pq.read_table(path, columns=[*wanted, *({"sound"} & {*names})])
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{path} cannot be read: {error}") from None
+    return read_parquet(path, ["problem", "index", "text", "status"], optional=["sound"])
 
 
 def _posed(beside: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """References and prompts by problem, in the order of the counts; empty where there are no counts."""
     if not beside.is_file():
         return {}, {}
-    try:
-        table = pq.read_table(beside)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{beside} cannot be read: {error}") from None
+    table = read_parquet(beside)
     problems = table["problem"].to_pylist()
     texts = table["prompt"].to_pylist() if "prompt" in table.column_names else []
     prompts = {problem: text for problem, text in zip(problems, texts, strict=bool(texts)) if text}
@@ -203,7 +189,7 @@ def _counts(path: Path, names: tuple[str, ...], rows: pa.Table, sound: pa.Array)
 
 def _replace(path: Path, checker: str, columns: Callable[[pa.Table], dict[str, pa.Array]]) -> None:
     """Rewrites a file with these columns and with the checker's name, in one rename."""
-    table = pq.read_table(path)
+    table = read_parquet(path)
     for name, values in columns(table).items():
         if name in table.column_names:
             table = table.set_column(table.column_names.index(name), name, values)
@@ -212,6 +198,4 @@ def _replace(path: Path, checker: str, columns: Callable[[pa.Table], dict[str, p
     metadata = dict(table.schema.metadata or {})
     about = json.loads(metadata.get(METADATA, b"{}")) | {"soundness": checker}
     table = table.replace_schema_metadata({**metadata, METADATA: json.dumps(about).encode()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
-    temporary.replace(path)
+    write_parquet(path, table)

@@ -99,6 +99,15 @@ def keep_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
         write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def free_name(path: Path) -> Path:
+    """The path itself or, where there is something, the first of path-2, path-3, ... where there is not."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, for text."""
     write_bytes(path, text.encode())
