@@ -22,7 +22,7 @@ from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
 from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
-from rlvr.core.run_dir import read_jsonl, write_text
+from rlvr.core.run_dir import read_jsonl, write_jsonl
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain, Checker, checked
 from rlvr.tasks import build_checker_of
@@ -121,8 +121,8 @@ def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -
     if not run_dir.probe.is_file():
         return
     with run_dir.writing_records():
-        lines = []
-        for number, row in enumerate(read_jsonl(run_dir.probe), start=1):
+        rows = []
+        for number, row in enumerate(read_jsonl(run_dir.probe, once=["step", "task"]), start=1):
             record = read_record(row, f"{run_dir.probe}, line {number}")
             base = looked.get(("base", record.task))
             policy = looked.get((f"step {record.step}", record.task)) or looked.get(("model", record.task))
@@ -131,8 +131,8 @@ def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -
                 counts = policy.counts if same else base.counts
                 made = sound_record(counts, policy.counts, record.gap_k, record.ks)
                 row = {**row, "soundness": policy.checker, "sound": asdict(made)}
-            lines.append(json.dumps(row) + "\n")
-        write_text(run_dir.probe, "".join(lines))
+            rows.append(row)
+        write_jsonl(run_dir.probe, rows)
 
 
 def _of_task(task: str, path: Path) -> Checker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from evals.reports.perplexity_report import Median
 from evals.sampling.settings import probe_config
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Config
-from rlvr.core.run_dir import read_jsonl
+from rlvr.core.records import RecordError, read_jsonl, read_object
 from rlvr.planning.recipe import saved_config
 
 # Where in a run directory the perplexities are looked for.
@@ -134,14 +133,14 @@ def read_run(path: Path) -> Run:
     """Raises ConfigError where there is no run or no probe; FileError or ConditionsError for bad files."""
     here = ProbeDir(path)
     config = _read_config(here)
-    records = read_jsonl(here.probe)
+    records = read_jsonl(here.probe, once=["step", "task"])
     tasks = _read_tasks(here, records)
     return Run(
         path=path,
         config=config,
         card=_read_json(here.card),
         finished=_read_json(here.finished).get("steps") == config.steps,
-        metrics=read_jsonl(here.metrics),
+        metrics=read_jsonl(here.metrics, once=["step"]),
         records=records,
         tasks=tasks,
         perplexities=_read_perplexities(path / PERPLEXITY),
@@ -153,17 +152,14 @@ def _read_config(here: ProbeDir) -> Config:
         return saved_config(here.config)
     except OSError:
         advice = f"is no run directory: there is no {here.config.name} in it"
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, RecordError) as error:
         advice = f"its {here.config.name} cannot be read by this version: {error}"
     raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Empty where there is no file."""
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
+    return read_object(path, remedy="restore it or take the run out") if path.exists() else {}
 
 
 def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[str, TaskProbe]:
@@ -206,7 +202,7 @@ def _read_side(path: Path) -> ModelCounts:
 
 def _read_perplexities(path: Path) -> dict[str, list[Median]]:
     medians: dict[str, list[Median]] = {}
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for number, row in enumerate(read_jsonl(path, "task"), start=1):
         try:
             medians.setdefault(row.pop("task"), []).append(Median(**row))
         except (KeyError, TypeError) as error:
