@@ -18,6 +18,8 @@ from rlvr.core.run_dir import step_folder, step_folders
 MANIFEST = "manifest.json"
 # Of whom and when a checkpoint is; in the manifest beside the files, whose names have a folder.
 RUN, STEP = "run", "step"
+# Suffixes of files that are loaded where they lie, asked for or not.
+LOADED = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py")
 # What is missing rather than out of reach.
 ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _PARTIAL = ".partial-"
@@ -131,7 +133,7 @@ def find_fault(checkpoint: Checkpoint, run: str = "") -> str | None:
                 return f"{name} differs from what was written"
     except OSError as error:
         raise CheckpointError(
-            f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the same command again when "
+            f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the same command again once "
             "the disk gives it, or move the checkpoint away to go on from an earlier one"
         ) from error
     return None
@@ -150,10 +152,16 @@ def _manifest(path: Path) -> dict[str, Any] | str:
     return manifest
 
 
+def owner(checkpoint: Checkpoint) -> str:
+    """The id of the run that a checkpoint is of; empty where older versions wrote it."""
+    manifest = _manifest(checkpoint.path)
+    return "" if isinstance(manifest, str) else str(manifest.get(RUN, ""))
+
+
 def _files(path: Path) -> set[str]:
-    """Files of a checkpoint but for its manifest, by their paths in it."""
-    found = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
-    return found - {MANIFEST}
+    """Files of a checkpoint that a loader may take, but for its manifest, by their paths in it."""
+    files = (f for f in path.rglob("*") if f.suffix in LOADED and f.is_file())
+    return {str(file.relative_to(path)) for file in files} - {MANIFEST}
 
 
 def weight_hash(policy: Path) -> str:
@@ -203,6 +211,12 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def tree_hashes(directory: Path) -> dict[str, str]:
+    """The hash of every file below a directory, by its path in it."""
+    files = sorted(f for f in directory.rglob("*") if f.is_file())
+    return {str(file.relative_to(directory)): file_hash(file) for file in files}
+
+
 def _all(directory: Path) -> list[Checkpoint]:
     """Every finished checkpoint, oldest first."""
     return [Checkpoint(step, path) for step, path in step_folders(directory).items()]
@@ -229,7 +243,7 @@ def _seal(partial: Checkpoint, run: str) -> None:
     path = partial.path
     files = sorted(f for f in path.rglob("*") if f.is_file())
     about = {RUN: run, STEP: partial.step} if run else {STEP: partial.step}
-    manifest = {**about, **{str(f.relative_to(path)): file_hash(f) for f in files}}
+    manifest = {**about, **tree_hashes(path)}
     (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
     for file in [*files, path / MANIFEST]:
         _sync(file)

@@ -66,7 +66,8 @@ def read_object(path: Path, *needs: str, remedy: str = "restore it") -> dict[str
     value, wrong = _object(content)
     if value is None or (wrong := ", ".join(f"has no {key}" for key in needs if key not in value)):
         raise RecordError(f"{path} is damaged: {wrong}. Everything beside it was left as it is: {remedy}")
-    _warn_of_changes(path, [(len(content), content, "")], sums)
+    if sums and sums.get(len(content)) != f"{zlib.crc32(content):08x}":
+        warnings.warn(f"{path}: is not what was written {_advice(path)}", stacklevel=2)
     return value
 
 
@@ -193,9 +194,13 @@ def _sums(path: Path) -> dict[int, str]:
     return sums
 
 
+def _advice(path: Path) -> str:
+    return f"(if you changed it yourself, remove {sums_file(path)})"
+
+
 def _warn_of_changes(path: Path, parts: Sequence[tuple[int, bytes, str]], sums: dict[int, str]) -> None:
     """parts: where each ends, its bytes, and how it is named."""
-    advice = f"(if you changed it yourself, remove {sums_file(path)})"
+    advice = _advice(path)
     changed = [name for end, text, name in parts if sums.get(end, crc := f"{zlib.crc32(text):08x}") != crc]
     ends = {end for end, _, _ in parts}
     last = max(ends, default=0)
@@ -204,5 +209,6 @@ def _warn_of_changes(path: Path, parts: Sequence[tuple[int, bytes, str]], sums: 
         warnings.warn(f"{path}{changed[0]}{more}: is not what was written {advice}", stacklevel=4)
     elif {end for end in sums if end <= last} - ends:
         warnings.warn(f"{path}: its lines are not those that were written {advice}", stacklevel=4)
-    if gone := [end for end in sums if end > last]:
-        warnings.warn(f"{path}: {len(gone)} line(s) after its end are gone {advice}", stacklevel=4)
+    elif gone := sorted(end for end in sums if end > last):
+        cut = f"{len(gone)} line(s) at its end are gone" if last else "what was written is gone"
+        warnings.warn(f"{path}: {cut} {advice}", stacklevel=4)

@@ -37,6 +37,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.wandb = self.path / ".wandb.json"
         self.finished = self.path / ".finished"
+        self.saved = self.path / ".saved"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"
 
