@@ -133,7 +133,7 @@ def find_fault(checkpoint: Checkpoint, run: str = "") -> str | None:
                 return f"{name} differs from what was written"
     except OSError as error:
         raise CheckpointError(
-            f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the same command again once "
+            f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the command again once "
             "the disk gives it, or move the checkpoint away to go on from an earlier one"
         ) from error
     return None

@@ -53,7 +53,7 @@ def read_lines(path: Path, *needs: str, once: Sequence[str] = ()) -> list[Line]:
     for line in lines:
         if wrong := _lacks(line.row, {*needs, *once}):
             raise RecordError(f"{path}, line {line.number}: {wrong}. {_left(line.number, len(lines))}")
-    _warn_of_changes(path, [(line.end, line.text, f", line {line.number}") for line in lines], sums)
+    _warn_of_changes(path, lines, sums)
     return _once(path, lines, once) if once else lines
 
 
@@ -198,17 +198,20 @@ def _advice(path: Path) -> str:
     return f"(if you changed it yourself, remove {sums_file(path)})"
 
 
-def _warn_of_changes(path: Path, parts: Sequence[tuple[int, bytes, str]], sums: dict[int, str]) -> None:
-    """parts: where each ends, its bytes, and how it is named."""
-    advice = _advice(path)
-    changed = [name for end, text, name in parts if sums.get(end, crc := f"{zlib.crc32(text):08x}") != crc]
-    ends = {end for end, _, _ in parts}
+def _warn_of_changes(path: Path, lines: Sequence[Line], sums: dict[int, str]) -> None:
+    ends = {line.end for line in lines}
     last = max(ends, default=0)
+    moved = any(end <= last for end in sums.keys() - ends)
+    changed = [
+        line.number
+        for line in lines
+        if (moved if line.end not in sums else sums[line.end] != f"{zlib.crc32(line.text):08x}")
+    ]
     if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        warnings.warn(f"{path}{changed[0]}{more}: is not what was written {advice}", stacklevel=4)
-    elif {end for end in sums if end <= last} - ends:
-        warnings.warn(f"{path}: its lines are not those that were written {advice}", stacklevel=4)
-    elif gone := sorted(end for end in sums if end > last):
-        cut = f"{len(gone)} line(s) at its end are gone" if last else "what was written is gone"
-        warnings.warn(f"{path}: {cut} {advice}", stacklevel=4)
+        what = f", line {changed[0]}: is not what was written"
+        what += f", nor are {len(changed) - 1} more" if len(changed) > 1 else ""
+    elif gone := [end for end in sums if end > last]:
+        what = f": {len(gone)} line(s) at its end are gone" if last else ": what was written is gone"
+    else:
+        return
+    warnings.warn(f"{path}{what} {_advice(path)}", stacklevel=4)
