@@ -63,7 +63,7 @@ class Campaign:
     def __init__(self, directory: Path, parts: Sequence[Subject]):
         self.directory = directory
         self.parts = parts
-        self.known: dict[tuple[str, Path], Any] = {}
+        self.known: dict[tuple[str, Path | None], Any] = {}  # what is read of whole files
         self.found = Damages()
 
     def random_try(self, number: int, seed: int) -> None:
@@ -77,12 +77,13 @@ class Campaign:
 
     def damage(self, part: Subject, file: Path, kind: str, harm: Harm, random: Random, name: str) -> str:
         """Damages a file, reads it, and puts it back; the outcome."""
-        before = self.known.setdefault((part.name, file), None) or part.read(file)
-        self.known[part.name, file] = before
+        about = part.name, None if part.whole else file
+        if about not in self.known:
+            self.known[about] = part.read(file)
         content = file.read_bytes()
         file.write_bytes(harm(content, random))
         try:
-            outcome, said = self._outcome(part, file, before)
+            outcome, said = self._outcome(part, file, self.known[about])
         finally:
             self._put_back(file, content)
         self.found.tries += 1
@@ -120,7 +121,7 @@ def _passed_over(after: Any) -> bool:
 def campaign(
     tries: int, seed: int, directory: Path, only: int | None = None, start: Start | None = None
 ) -> Damages:
-    """Random damages 0 .. tries-1, or one of them. directory: empty, or with a run that was damaged before."""
+    """Random damages 0 .. tries-1, or one of them. directory: empty, or with a run to damage."""
     begun = time.monotonic()
     running = Campaign(directory, parts(directory, start))
     for number in range(tries) if only is None else [only]:

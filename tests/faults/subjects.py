@@ -43,12 +43,13 @@ Start = Callable[[list[str], Path, dict[str, str]], int]
 @dataclass(frozen=True)
 class Subject:
     """One part of a run. read: what a command makes of it, to be compared. texts: whether its lines are
-    damaged too."""
+    damaged too. whole: whether it is read at once, whichever file is damaged."""
 
     name: str
     files: Sequence[Path]
     read: Callable[[Path], Any]
     texts: bool = False
+    whole: bool = False
 
 
 def parts(directory: Path, start: Start | None = None) -> list[Subject]:
@@ -119,10 +120,12 @@ def _subjects(directory: Path) -> list[Subject]:
         Subject("probe files", probes, _probed),
         Subject("checkpoints", checkpoints, checkpoint),
         Subject("manifests", manifests, checkpoint, texts=True),
-        Subject("base cache", sorted(base), lambda _: _base(directory)),
-        Subject("small files", small, small_file, texts=True),
-        Subject("checksums", sums, small_file, texts=True),
-        Subject("keys of sets", sorted(store.glob("*/key.json")), lambda _: _sets(store), texts=True),
+        Subject("base cache", sorted(base), lambda _: _base(directory), whole=True),
+        Subject("small files", small, small_file, texts=True, whole=True),
+        Subject("checksums", sums, small_file, texts=True, whole=True),
+        Subject(
+            "keys of sets", sorted(store.glob("*/key.json")), lambda _: _sets(store), texts=True, whole=True
+        ),
     ]
 
 

@@ -37,7 +37,7 @@ def test_every_kind_of_damage_is_found(place: Path) -> None:
             file = list(part.files)[number % len(part.files)]
             running.damage(part, file, kind, harm, Random(number), "the table")
     assert running.found.failures == []
-    assert running.found.total("named") > 0.8 * sum(map(len, kinds.values()))
+    assert running.found.total("named") > 0.7 * running.found.tries
 
 
 def test_random_damages_are_found_and_repeat(place: Path) -> None:

@@ -12,7 +12,7 @@ from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions, ConditionsError, check_comparable
 from evals.records.files import CountsFile, FileError, Origin, counts_file, read_counts
-from evals.records.probe_dir import ProbeDir
+from evals.records.probe_dir import RECORDS, ProbeDir
 from evals.reports.perplexity_report import Median
 from evals.sampling.settings import probe_config
 from rlvr.config.errors import ConfigError, Mistake
@@ -175,21 +175,33 @@ def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[st
             "first probe, take up its jobs with python -m evals probe run=..., or leave it out"
         )
         raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
-    return {task: _read_probed(here, task, own) for task, own in steps.items()}
+    hashes = {(row["task"], row["step"]): row.get("policy_hash") for row in records}
+    return {task: _read_probed(here, task, own, hashes) for task, own in steps.items()}
 
 
-def _read_probed(here: ProbeDir, task: str, steps: Sequence[int]) -> TaskProbe:
+def _read_probed(
+    here: ProbeDir, task: str, steps: Sequence[int], hashes: Mapping[tuple[str, int], str | None]
+) -> TaskProbe:
+    """hashes: of the policies' weights, by task and step, as the records have them."""
     base = _read_side(counts_file(here.base, task))
-    policy = {step: _read_side(counts_file(here.of_step(step), task)) for step in sorted(steps)}
+    policy = {
+        step: _read_side(counts_file(here.of_step(step), task), hashes[task, step]) for step in sorted(steps)
+    }
     for side in policy.values():
         check_comparable(base.conditions, side.conditions)
     return TaskProbe(base, policy)
 
 
-def _read_side(path: Path) -> ModelCounts:
+def _read_side(path: Path, weights: str | None = None) -> ModelCounts:
+    """weights: the hash of those that it must be of. Raises FileError."""
     measured: CountsFile = read_counts(path)
     if measured.conditions is None or measured.origin is None:
         raise FileError(f"{path} does not say how it was measured: it was not written by the probe")
+    if weights is not None and measured.origin.weights != weights:
+        raise FileError(
+            f"{path} is of the weights {measured.origin.weights}, and {RECORDS} says {weights}: it was moved "
+            "or is of another probe. Put the right one there, or remove both and probe the checkpoint again"
+        )
     return ModelCounts(
         measured.problems,
         measured.counts,

@@ -122,7 +122,7 @@ def test_whole_files_are_read_without_a_word(file: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "is empty"), (b"null", "is null, not an object"), (b"[]", "is a list"), (b'{"a": ', "is not JSON"),
+        (b"", "is empty"), (b"null", "is null, not"), (b"[]", "is a list"), (b'{"a"', "is not JSON"),
         (b"\xff", "is not UTF-8"), (b"{}", "has no steps"),
     ],
 )  # fmt: skip
