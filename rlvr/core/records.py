@@ -65,7 +65,7 @@ def read_object(path: Path, *needs: str, remedy: str = "restore it") -> dict[str
     content, sums = _with_sums(path, missing=False)
     value, wrong = _object(content)
     if value is None or (wrong := ", ".join(f"has no {key}" for key in needs if key not in value)):
-        raise RecordError(f"{path} is damaged: {wrong}. Everything beside it was left as it is: {remedy}")
+        raise RecordError(f"{path} is not whole: {wrong}. Everything beside it was left as it is: {remedy}")
     if sums and sums.get(len(content)) != f"{zlib.crc32(content):08x}":
         warnings.warn(f"{path}: is not what was written {_advice(path)}", stacklevel=2)
     return value

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +30,7 @@ _BLANK = b"x" * _DIGITS
 _NO_PARQUET = (pa.ArrowException, UnicodeDecodeError, OverflowError)
 # Bytes of a file that is held in memory at most, and that are summed at once of a larger one.
 _HELD, _PIECE = 1 << 20, 1 << 18
+Check: TypeAlias = Literal["footer", "columns", "whole"]
 # Of a disk, a right or a limit: they say nothing of the bytes in the file.
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
@@ -84,17 +85,18 @@ def read_sealed(
     columns: Sequence[str] | None = None,
     only: tuple[str, Collection[Any]] | None = None,
     optional: Sequence[str] = (),
-    whole: bool = False,
+    check: Check = "columns",
 ) -> pa.Table:
     """The columns of a Parquet file, held against its seal where it has one.
 
     columns: by default all. only: a column and the values whose rows are wanted. optional: columns that are
-    read where the file has them. whole: checks the other columns too. Raises DamagedError, UnreadableError,
-    FileNotFoundError.
+    read where the file has them. check: what is held against the seal beside the footer: the columns that are
+    read, the whole file, or, of one that is known to be whole, nothing more. Raises DamagedError,
+    UnreadableError, FileNotFoundError.
     """
     try:
         with open(path, "rb", buffering=0) as raw:
-            table = _read(path, _Bytes(path, raw), columns, optional, whole)
+            table = _read(path, _Bytes(path, raw), columns, optional, check)
     except OSError as error:
         if error.errno in _MISSING:
             raise
@@ -113,7 +115,7 @@ def read_sealed(
 
 def check_seal(path: Path) -> None:
     """Holds the whole file against its seal. Raises as `read_sealed`."""
-    read_sealed(path, [], whole=True)
+    read_sealed(path, [], check="whole")
 
 
 class _Bytes:
@@ -148,7 +150,7 @@ class _Bytes:
 
 
 def _read(
-    path: Path, content: _Bytes, columns: Sequence[str] | None, optional: Sequence[str], whole: bool
+    path: Path, content: _Bytes, columns: Sequence[str] | None, optional: Sequence[str], check: Check
 ) -> pa.Table:
     seal = _checked_footer(path, content)
     with pq.ParquetFile(content.source) as file:
@@ -156,8 +158,8 @@ def _read(
         if missing := sorted({*(columns or ())} - {*names}):
             raise MissingColumnError(f"{path} has no column {', '.join(missing)}")
         wanted = None if columns is None else [*columns, *(n for n in optional if n in names)]
-        if seal is not None:
-            _check_columns(path, content, file.metadata, seal, None if whole else wanted)
+        if seal is not None and check != "footer":
+            _check_columns(path, content, file.metadata, seal, None if check == "whole" else wanted)
         return _without_seal(file.read(wanted))
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from rlvr.core.run_dir import free_name
-from rlvr.core.sealed import DamagedError, read_sealed, write_sealed
+from rlvr.core.sealed import DamagedError, UnreadableError, read_sealed, write_sealed
 
 
 def store_root() -> Path:
@@ -47,7 +47,8 @@ class Shards:
         self.schema = schema
         self.key = list(key)
         self.allowed = allowed or {}
-        self._prompts: dict[Path, set[str]] = {}  # what is in each shard, which was found whole
+        self._prompts: dict[Path, set[str]] = {}  # what is in each shard
+        self._whole: dict[Path, tuple[int, ...]] = {}  # shards that were found whole, as they were then
 
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
         """Every row, of these prompts where they are given, once and sorted by key.
@@ -74,24 +75,29 @@ class Shards:
 
     def _is_whole(self, shard: Path) -> bool:
         """Whether the shard is there with all that was written, so that damage is found before anything is
-        drawn; shards never change, so each is looked at once."""
+        drawn; shards never change, so each is summed once, and again if it is another file."""
         if shard not in self._prompts:
-            table = self._read(shard, ["prompt", *self.allowed], None, whole=True)
+            table = self._read(shard, ["prompt", *self.allowed])
             if table is None:
                 return False
             self._prompts[shard] = set(table["prompt"].unique().to_pylist())
         return True
 
     def _read(
-        self, shard: Path, columns: list[str], only: tuple[str, Collection[str]] | None, whole: bool = False
+        self, shard: Path, columns: list[str], only: tuple[str, Collection[str]] | None = None
     ) -> pa.Table | None:
-        """whole: looks at all columns."""
+        """None where it is gone, or damaged."""
         try:
-            table = read_sealed(shard, columns, only, whole=whole)
+            stamp = _stamp(shard)
+            known = self._whole.get(shard) == stamp
+            table = read_sealed(shard, columns, only, check="footer" if known else "whole")
             self._check(shard, table)
+            self._whole[shard] = stamp
             return table
         except FileNotFoundError:  # another process has set it aside
             return None
+        except OSError as error:
+            raise UnreadableError(f"{shard} cannot be read: {error}. It was left as it is") from error
         except DamagedError as error:
             aside = free_name(shard.with_suffix(".torn"))
             with suppress(FileNotFoundError):
@@ -114,6 +120,12 @@ class Shards:
         """A mask over rows sorted by key."""
         rows = list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
         return pa.array([i == 0 or rows[i - 1] != row for i, row in enumerate(rows)], pa.bool_())
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What differs between a file and another in its place, or itself changed."""
+    found = os.stat(file)
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def check_values(path: Path, column: pa.ChunkedArray, allowed: Collection[str]) -> None:

@@ -67,7 +67,7 @@ def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
         models = [(part, name) for part in ("weights", "settings") for name in ("model", "base")]
         hashes = {(part, name): _models(stored, part).get(name) for part, name in models}
     except (AttributeError, KeyError, TypeError):
-        raise RecordError(f"{path} is damaged: it says not what was trained on: {CARD_REMEDY}") from None
+        raise RecordError(f"{path} is not whole: it says not what was trained on: {CARD_REMEDY}") from None
     if before and before != now:
         raise RunDirError(
             f"{path.parent} was trained on {_listed(before)}, and the data is now {_listed(now)}: problems, "

@@ -167,7 +167,7 @@ class Trainer:
             self.config.keep_last,
             ranks.is_main_process,
             ranks.wait_for_everyone,
-            self.run_id,
+            run=self.run_id,
         )
         if ranks.is_main_process:
             write_record(self.run_dir.saved, {"step": self.step})

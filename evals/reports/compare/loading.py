@@ -115,7 +115,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     for path in paths:
         try:
             runs.append(read_run(path))
-        except (ConfigError, FileError, ConditionsError) as error:
+        except (ConfigError, FileError, RecordError, ConditionsError) as error:
             mistakes += getattr(error, "mistakes", [Mistake(str(path), None, str(error))])
     if len(ks := {probe_config(run.config).k for run in runs}) > 1:
         given = ", ".join(f"{probe_config(run.config).k} in {run.path}" for run in runs)

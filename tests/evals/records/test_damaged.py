@@ -69,6 +69,14 @@ def test_what_is_damaged_is_drawn_or_graded_again(store: Path, part: str, drawn:
         assert shard.read_bytes() == content
 
 
+def test_a_shard_that_changes_after_it_was_found_whole_is_looked_at_again(store: Path) -> None:
+    samples = SampleSet(store, KEY)
+    assert samples.read(["text"]).num_rows == 40
+    flip(only(samples.directory / "samples"), 0)
+    with pytest.warns(UserWarning, match="cannot be read and was renamed"):
+        assert samples.read(["text"]).num_rows == 0
+
+
 @pytest.mark.parametrize(
     ("part", "column", "value", "said"),
     [

@@ -130,7 +130,7 @@ def test_a_damaged_object_is_named(tmp_path: Path, content: bytes, said: str) ->
     write_record(tmp_path / ".finished", {"steps": 4})
     assert read_object(tmp_path / ".finished", "steps") == {"steps": 4}
     (tmp_path / ".finished").write_bytes(content)
-    with pytest.raises(RecordError, match=rf"\.finished is damaged: {said}.*: remove it"):
+    with pytest.raises(RecordError, match=rf"\.finished is not whole: {said}.*: remove it"):
         read_object(tmp_path / ".finished", "steps", remedy="remove it")
 
 

@@ -103,11 +103,11 @@ KINDS = {
 REMEDIES = {"config.json": "resume=anew", ".finished": "remove it", "card.json": "restore it"}
 STOPS: list[tuple[Callable[[Path], None], str]] = [
     *[
-        (put(file, text), f"{file} is damaged: .*{said}.*{remedy}")
+        (put(file, text), f"{file} is not whole: .*{said}.*{remedy}")
         for file, remedy in REMEDIES.items()
         for text, said in KINDS.items()
     ],
-    (put(".finished", b"{}"), r"\.finished is damaged: has no steps"),
+    (put(".finished", b"{}"), r"\.finished is not whole: has no steps"),
     *[
         (insert(file, line), rf"{file}, line 2: {said}.*Nothing was changed, lines 1 to 1 and 3 to 5")
         for file in ("metrics.jsonl", "probe.jsonl")
@@ -293,5 +293,5 @@ def test_other_weights_than_before_are_refused(tmp_path: Path, part: str, name: 
 @pytest.mark.parametrize("card", [{"weights": 3}, {"tasks": []}, {"tasks": {"training": {"a": 1}}}])
 def test_a_card_of_another_shape_is_named(tmp_path: Path, card: dict[str, object]) -> None:
     write_record(tmp_path / "card.json", card)
-    with pytest.raises(UserError, match=r"card\.json is damaged"):
+    with pytest.raises(UserError, match=r"card\.json is not whole"):
         check_same_data(tmp_path / "card.json", {})
