@@ -188,7 +188,8 @@ def _sums(path: Path) -> dict[int, str]:
     for entry in entries:
         try:
             end, found = entry
-            sums[int(end, 16)] = found
+            if len(found) == 8:  # a crash may cut the last one short
+                sums[int(end, 16)] = found
         except ValueError:
             continue
     return sums

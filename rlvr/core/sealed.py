@@ -160,7 +160,10 @@ def _read(
         wanted = None if columns is None else [*columns, *(n for n in optional if n in names)]
         if seal is not None and check != "footer":
             _check_columns(path, content, file.metadata, seal, None if check == "whole" else wanted)
-        return _without_seal(file.read(wanted))
+        table = _without_seal(file.read(wanted))
+        if seal is None:
+            table.validate(full=True)  # texts that are not UTF-8 would be found only where they are used
+        return table
 
 
 def _without_seal(table: pa.Table) -> pa.Table:

@@ -90,6 +90,14 @@ def test_a_file_of_before_is_read_as_it_is(tmp_path: Path) -> None:
     assert read_sealed(tmp_path / "old.parquet").equals(TABLE)
 
 
+def test_a_text_that_is_not_utf8_is_named_in_a_file_of_before(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "old.parquet", compression="none", use_dictionary=False)
+    content = (tmp_path / "old.parquet").read_bytes()
+    (tmp_path / "old.parquet").write_bytes(content.replace(b"text 10", b"te\xfft 10", 1))
+    with pytest.raises(DamagedError, match="UTF8"):
+        read_sealed(tmp_path / "old.parquet")
+
+
 def test_a_disk_that_fails_says_nothing_of_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error", str(file))
