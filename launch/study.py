@@ -64,7 +64,7 @@ class Run:
     @property
     def step(self) -> int:
         """Steps that are trained."""
-        return max((int(row["step"]) for row in read_jsonl(self.directory.metrics)), default=0)
+        return max((int(row["step"]) for row in read_jsonl(self.directory.metrics, "step")), default=0)
 
     @property
     def state(self) -> str:
@@ -190,7 +190,7 @@ def report(runs: Sequence[Run], out: Path) -> int:
     and the page. Exit status."""
     for run in runs:
         found = run.directory.path / "perplexity"
-        steps = [row["step"] for row in read_jsonl(found / "perplexity.jsonl")]
+        steps = [row.get("step") for row in read_jsonl(found / "perplexity.jsonl", "task")]
         if run.seed == runs[0].seed and run.step not in steps:
             asked = [f"run={run.directory.path}", f"task={run.task}", f"out={found}"]
             if status := _evals("perplexity", *asked):

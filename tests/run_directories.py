@@ -50,12 +50,14 @@ def write_run(
     trained: int = 4,
     samples: int = 16,
     n: int = N,
+    hashes: bool = False,
     **conditions: Any,
 ) -> Path:
     """A run of 4 steps that was probed at 2 and 4, on one task, K = 8.
 
     arguments: of the trainer. policies: counts by step. trained: steps that were logged, each of so many
-    samples. conditions: of the measurements, where they are not CONDITIONS.
+    samples. hashes: whether the records name the weights. conditions: of the measurements, where they are not
+    CONDITIONS.
     """
     settings = (f"run_dir={path}", "steps=4", "save_every=2", "probe.k=8", "probe.tasks=[countdown:3]")
     config = load_config([*settings, *arguments])
@@ -69,7 +71,8 @@ def write_run(
     append_jsonl(here.probe, {"step": 0, "task": task, "samples_drawn": 48})
     for step, correct in (policies or {2: BASE, 4: POLICY}).items():
         write_counts(here.probes / f"step_{step:06d}", correct, f"policy-{step}", n, **conditions)
-        append_jsonl(here.probe, {"step": step, "task": task, "samples_drawn": 48})
+        named = {"policy_hash": f"policy-{step}"} if hashes else {}
+        append_jsonl(here.probe, {"step": step, "task": task, "samples_drawn": 48, **named})
     if finished:
         mark_finished(config, here)
     return path

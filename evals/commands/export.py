@@ -65,7 +65,8 @@ def measured(policy: Path) -> list[str]:
     step = policy.resolve().parent.name.removeprefix("step_")
     if not (step.isdigit() and (run / RECORDS).is_file()):
         return []
-    rows = [row for row in read_jsonl(run / RECORDS) if row["step"] == int(step)]
+    found = read_jsonl(run / RECORDS, "step", "task", "pass_at_k", "gap", "gap_k")
+    rows = [row for row in found if row["step"] == int(step)]
     if not rows:
         return []
     lines = ["## Measured", "", "| task | pass@1 | base pass@K | gap | 95 % |", "|---|---|---|---|---|"]

@@ -34,6 +34,7 @@ from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.config.schema import Choice, Positive, Section
 from rlvr.core.checkpoint import weight_hash
 from rlvr.core.progress import progress
+from rlvr.core.records import RecordError, read_object
 from rlvr.core.run_dir import step_folders, write_text
 from rlvr.models.loading import ModelError, eos_ids, load_model, load_tokenizer, model_directory
 from rlvr.tasks import Problem
@@ -97,8 +98,8 @@ def find_inputs(settings: Settings) -> Inputs:
         return Inputs(str(settings.base), str(settings.policy), sources)
     run, task = ProbeDir(settings.run), settings.task.name
     try:
-        config = json.loads(run.config.read_text())
-    except (OSError, ValueError) as error:
+        config = read_object(run.config, "model")
+    except (OSError, RecordError) as error:
         raise ArgumentsError("perplexity", [Mistake("run", str(run.path), f"is no run: {error}")]) from None
     probed = {s: d for s, d in run.probed().items() if samples_file(d, task).is_file()}
     kept = step_folders(run.checkpoints)

@@ -7,7 +7,6 @@ sorted by prompt and index: the same samples give the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
-from evals.records.schema import read_fields
+from evals.records.schema import FileError, read_fields
 from evals.records.store import SampleKey, SampleSet
 from evals.reports.tables import table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
+from rlvr.core.records import read_object
 from rlvr.core.shards import store_root
 
 
@@ -57,11 +57,18 @@ def main(settings: Listing) -> None:
 
 def sample_sets(root: Path) -> list[SampleSet]:
     """Every set of a store, by its ID."""
-    keys = sorted(root.glob("*/key.json"))
-    return [
-        SampleSet(root, read_fields(SampleKey, json.loads(key.read_text()), str(key), strict=True))
-        for key in keys
-    ]
+    return [_sample_set(root, file) for file in sorted(root.glob("*/key.json"))]
+
+
+def _sample_set(root: Path, file: Path) -> SampleSet:
+    """Raises RecordError, and FileError where the set is named otherwise than its key says."""
+    found = SampleSet(root, read_fields(SampleKey, read_object(file), str(file), strict=True))
+    if found.directory != file.parent:
+        raise FileError(
+            f"{file} is not what was written, but the key of {found.directory.name}. Remove it: the samples "
+            "beside it are whole, and the next probe that uses them writes it anew"
+        )
+    return found
 
 
 def _beginning_with(text: str, sets: Sequence[SampleSet]) -> list[SampleSet]:

@@ -23,7 +23,7 @@ from evals.sampling.settings import ProbeConfig, probe_config
 from rlvr.config.schema import Config, EngineConfig, MonitorConfig
 from rlvr.core.checkpoint import CheckpointError, weight_hash
 from rlvr.core.errors import UserError
-from rlvr.core.run_dir import write_json
+from rlvr.core.run_dir import write_record
 from rlvr.engines.sampler import open_model
 from rlvr.hooks.loading import config_model
 from rlvr.learning.accelerator import processes
@@ -136,7 +136,7 @@ def watch(
             quiet = idle is not None and time.monotonic() - active >= idle
             if worker.agreed((once and not settling) or ended or quiet):
                 if ended and worker.ranks.is_main_process:
-                    write_json(run_dir.finished, {"steps": scan.last})
+                    write_record(run_dir.finished, {"steps": scan.last})
                 return Worked(done, tuple(aside))
             time.sleep(min(LOOK_EVERY, settle) if once else LOOK_EVERY)
 
@@ -196,8 +196,8 @@ def prepare(
     if processes().is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         run_dir.finished.unlink(missing_ok=True)
-        write_json(run_dir.config, config.model_dump(mode="json"))
-        write_json(run_dir.card, run_card(config, model, model, {"probe": built}))
+        write_record(run_dir.config, config.model_dump(mode="json"))
+        write_record(run_dir.card, run_card(config, model, model, {"probe": built}))
     processes().wait_for_everyone()
     return config
 
@@ -207,4 +207,4 @@ def _set_steps(run_dir: ProbeDir, step: int) -> None:
     config = saved_config(run_dir.config)
     if processes().is_main_process and step > config.steps:
         longer = config.model_copy(update={"steps": step})
-        write_json(run_dir.config, longer.model_dump(mode="json"))
+        write_record(run_dir.config, longer.model_dump(mode="json"))

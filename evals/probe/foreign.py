@@ -10,7 +10,7 @@ from typing import Any
 from evals.records.probe_dir import ProbeDir
 from evals.sampling.settings import ProbeConfig
 from rlvr.config.schema import Config, EngineConfig
-from rlvr.core.run_dir import append_jsonl, keep_jsonl, write_json
+from rlvr.core.run_dir import append_jsonl, keep_jsonl, write_record
 from rlvr.engines.sampler import Sampler
 from rlvr.hooks.loading import config_model
 from rlvr.runs.provenance import run_card
@@ -100,13 +100,13 @@ class ForeignRun:
         self.config = config
         self._clock = time.monotonic()
         with run_dir.writing_records():
-            keep_jsonl(run_dir.probe, lambda row: row["step"] <= begins_after)
-        keep_jsonl(run_dir.metrics, lambda row: row["step"] <= begins_after)
+            keep_jsonl(run_dir.probe, lambda row: row["step"] <= begins_after, "step")
+        keep_jsonl(run_dir.metrics, lambda row: row["step"] <= begins_after, "step")
         run_dir.finished.unlink(missing_ok=True)
 
     def describe(self, base: Sampler, tasks: Sequence[Task]) -> None:
-        write_json(self.run_dir.config, self.config.model_dump(mode="json"))
-        write_json(self.run_dir.card, run_card(self.config, base, base, {"probe": tasks}))
+        write_record(self.run_dir.config, self.config.model_dump(mode="json"))
+        write_record(self.run_dir.card, run_card(self.config, base, base, {"probe": tasks}))
 
     def log(self, step: int, logs: Mapping[str, Any]) -> None:
         """Adds a row of what the trainer logged of its training; other logs have no row."""
@@ -128,4 +128,4 @@ class ForeignRun:
         append_jsonl(self.run_dir.metrics, row)
 
     def finish(self) -> None:
-        write_json(self.run_dir.finished, {"steps": self.config.steps})
+        write_record(self.run_dir.finished, {"steps": self.config.steps})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -19,6 +18,7 @@ from evals.reports.gap_table import probe_table
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.checkpoint import config_hash, keep_policy, weight_hash
+from rlvr.core.records import read_object
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines import Engine
 from rlvr.engines.lazy import LazyEngine
@@ -145,7 +145,7 @@ class Probe:
         """Adds a row, in the place of one that is there of the same step and task."""
         place = (record.step, record.task)
         with self.run_dir.writing_records():
-            keep_jsonl(self.run_dir.probe, lambda row: (row["step"], row["task"]) != place)
+            keep_jsonl(self.run_dir.probe, lambda row: (row["step"], row["task"]) != place, "step", "task")
             append_jsonl(self.run_dir.probe, record.row())
 
     def _watched(self, event: CheckpointEvent, records: Sequence[GapRecord]) -> str | None:
@@ -166,7 +166,7 @@ class Probe:
 def forget_best(run_dir: ProbeDir, begins_after: int) -> None:
     """Removes the best policy where it is of a step that is going to be trained again."""
     about = run_dir.best / "about.json"
-    if about.exists() and json.loads(about.read_text())["step"] > begins_after:
+    if about.exists() and read_object(about, "step")["step"] > begins_after:
         shutil.rmtree(run_dir.best)
 
 

@@ -8,7 +8,6 @@ jobs/failed/ from then on, with error.txt, and holds up no other.
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +18,7 @@ from rich.console import Console
 
 from evals.records.probe_dir import ProbeDir
 from rlvr.core.checkpoint import keep_policy, weight_hash
+from rlvr.core.records import read_object
 from rlvr.core.run_dir import step_folder
 from rlvr.hooks import CheckpointEvent
 
@@ -101,8 +101,15 @@ def pending(run_dir: ProbeDir) -> list[Job]:
     jobs = []
     for path in sorted(run_dir.jobs.glob("step_[0-9]*")):
         with suppress(FileNotFoundError):  # it was done meanwhile
-            jobs.append(Job(path, **json.loads((path / "about.json").read_text())))
+            jobs.append(_job(path))
     return jobs
+
+
+def _job(path: Path) -> Job:
+    """Raises RecordError, FileNotFoundError."""
+    remedy = f"remove {path} to go on without this probe"
+    about = read_object(path / "about.json", "step", "samples", "last", remedy=remedy)
+    return Job(path, about["step"], about["samples"], about["last"])
 
 
 def remove(job: Job) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
+from evals.records.parquet import read_parquet
 from evals.records.schema import SCHEMA, FileError, read_fields
 
 METADATA = b"rlvr"
@@ -110,24 +110,37 @@ def stamped(
 
 def read_about(path: Path) -> tuple[Conditions | None, Origin | None]:
     """Conditions and origin of a Parquet file, None where it carries none."""
-    about = _metadata(path)
+    return _about(path, _metadata(path, read_parquet(path, [])))
+
+
+def _about(path: Path, about: dict[str, Any]) -> tuple[Conditions | None, Origin | None]:
     if not about:
         return None, None
     version = {"schema": about.get("schema", SCHEMA)}
+    parts = [about.get(name) for name in ("conditions", "origin")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise FileError(f"{path}: what it says of its conditions and its origin is damaged: restore the file")
+    conditions, origin = ({**part, **version} for part in parts if isinstance(part, dict))
     return (
-        read_fields(Conditions, about["conditions"] | version, str(path), strict=True),
-        read_fields(Origin, about["origin"] | version, str(path), strict=True),
+        read_fields(Conditions, conditions, str(path), strict=True),
+        read_fields(Origin, origin, str(path), strict=True),
     )
 
 
 def read_soundness(path: Path) -> str | None:
     """The checker that looked at the reasoning of a Parquet file's samples; None where none did."""
-    return _metadata(path).get("soundness")
+    return _metadata(path, read_parquet(path, [])).get("soundness")
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    stored = (pq.read_schema(path).metadata or {}).get(METADATA)
-    return {} if stored is None else json.loads(stored)
+def _metadata(path: Path, table: pa.Table) -> dict[str, Any]:
+    stored = (table.schema.metadata or {}).get(METADATA)
+    try:
+        about = {} if stored is None else json.loads(stored)
+    except ValueError as error:
+        raise FileError(f"{path}: its metadata is damaged ({error}): restore the file") from None
+    if not isinstance(about, dict):
+        raise FileError(f"{path}: its metadata is damaged: restore the file")
+    return about
 
 
 def read_counts(path: Path) -> CountsFile:
@@ -181,11 +194,12 @@ def _texts(rows: list[dict[str, Any]], key: str) -> dict[str, str]:
 
 def _rows(path: Path) -> tuple[list[dict[str, Any]], tuple[Conditions | None, Origin | None]]:
     """The rows of a file, and what its metadata says."""
+    if path.suffix == ".parquet":
+        table = read_parquet(path)
+        return table.to_pylist(), _about(path, _metadata(path, table))
     try:
-        if path.suffix == ".parquet":
-            return pq.read_table(path).to_pylist(), read_about(path)
         lines = path.read_text().split("\n")
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise FileError(f"{path} cannot be read: {error}") from None
     rows = []
     for number, line in enumerate(lines, start=1):

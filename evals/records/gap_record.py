@@ -14,7 +14,7 @@ from evals.records.differences import coverage_k, curve, differences
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
 from evals.records.sound_record import SoundRecord, sound_record
-from rlvr.core.run_dir import read_jsonl
+from rlvr.core.records import read_lines
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ class GapRecord:
 def read_records(path: Path) -> list[GapRecord]:
     """The records of a probe.jsonl, oldest first; empty where there is no file.
 
-    Raises FileError for a row of a later schema, or without the fields of a record.
+    Raises RecordError for damage, FileError for a row of a later schema, or without the fields of a record.
     """
-    rows = enumerate(read_jsonl(path), start=1)
-    return [read_record(row, f"{path}, line {number}") for number, row in rows]
+    lines = read_lines(path, once=["step", "task"])
+    return [read_record(line.row, f"{path}, line {line.number}") for line in lines]
 
 
 def read_record(row: Mapping[str, Any], where: str) -> GapRecord:

@@ -45,7 +45,7 @@ def keep(check: JudgeCheck) -> None:
 
 def checks_of(judge: str) -> list[JudgeCheck]:
     """The last check of this version on each task; empty where it was never checked."""
-    rows: list[dict[str, Any]] = read_jsonl(_file()) if _file().exists() else []
+    rows: list[dict[str, Any]] = read_jsonl(_file(), *JudgeCheck.__dataclass_fields__)
     known = JudgeCheck.__dataclass_fields__.keys()
     own = [
         JudgeCheck(**{k: v for k, v in row.items() if k in known}) for row in rows if row["judge"] == judge

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
+from evals.records.parquet import holds, write_parquet
 from evals.records.store import SampleSet
 from rlvr.graders import Status
 from rlvr.tasks import Problem
 
 # References longer than this, such as the tests of a program, are left out of the files.
 REFERENCE_CHARACTERS = 2000
-# Rows of a file that are read together at least.
-ROW_GROUP = 8192
 
 
 @dataclass(frozen=True)
@@ -86,18 +83,17 @@ class Measurement:
     def write(self, directory: Path, samples: SampleSet) -> None:
         """<task>.samples.parquet and <task>.parquet, whose contents are in `evals.records.files`.
 
-        Each comes into place whole, the counts last. Where the same counts are there already, nothing is
-        written.
+        Each comes into place whole, the counts last. Where the same counts are there already, with their
+        samples, nothing is written; a file that is damaged is set aside and made anew.
         """
         directory.mkdir(parents=True, exist_ok=True)
         task = self.conditions.task
         counts = pa.Table.from_pylist(self._count_rows(), self._stamped(COUNTS))
-        file = counts_file(directory, task)
-        both = file.exists() and samples_file(directory, task).exists()
-        if both and pq.read_table(file).equals(counts, check_metadata=True):
+        file, beside = counts_file(directory, task), samples_file(directory, task)
+        if all([holds(file, counts), holds(beside)]):
             return
-        _write(samples_file(directory, task), self._sample_table(samples))
-        _write(file, counts)
+        write_parquet(beside, self._sample_table(samples))
+        write_parquet(file, counts)
 
     def _count_rows(self) -> list[dict[str, object]]:
         counts, rows = self.counts, []
@@ -138,9 +134,3 @@ class Measurement:
         columns["problem"] = ids
         ordered = pa.table({name: columns[name] for name in SAMPLES.names})
         return ordered.cast(self._stamped(SAMPLES))
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
-    temporary.replace(path)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import ConditionsError, check_comparable
 from evals.records.files import CountsFile, FileError, read_about, read_counts
+from evals.records.parquet import read_parquet
 from rlvr.graders import Status
 
 SAMPLES_SUFFIX = ".samples.parquet"
@@ -126,7 +126,7 @@ def both_sound(base: MeasurementFile, policy: MeasurementFile) -> tuple[SoundCou
 def read_answers(path: Path) -> dict[str, Answers]:
     """By problem, in the order of the file. Raises FileError."""
     columns = ["problem", "index", "status", "extracted", "finish_reason", "token_ids"]
-    table = _read_table(path, columns).sort_by("index")
+    table = read_parquet(path, columns).sort_by("index")
     problems = table["problem"].to_pylist()
     rows: dict[str, list[int]] = {}
     for row, problem in enumerate(problems):
@@ -148,32 +148,14 @@ def read_answers(path: Path) -> dict[str, Answers]:
 def read_texts(path: Path, problems: Sequence[str]) -> dict[str, list[Text]]:
     """The samples of some problems, in the order of their indices. Raises FileError."""
     columns = ["problem", "index", "text", "finish_reason", "status", "extracted"]
-    only = [("problem", "in", list(problems))] if problems else None
-    table = _read_table(path, columns, only, optional=["sound"])
+    only = ("problem", problems) if problems else None
+    table = read_parquet(path, columns, only, optional=["sound"])
     texts: dict[str, list[Text]] = {problem: [] for problem in problems}
     for row in table.sort_by("index").to_pylist() if problems else []:
         texts[row.pop("problem")].append(Text(**row))
     if missing := [problem for problem, found in texts.items() if not found]:
         raise FileError(f"{path} holds no samples of {', '.join(missing[:5])}")
     return texts
-
-
-def _read_table(
-    path: Path,
-    columns: list[str],
-    filters: list[tuple[str, str, list[str]]] | None = None,
-    optional: Sequence[str] = (),
-) -> pa.Table:
-    """optional: columns that are read where the file has them."""
-    try:
-        names = pq.read_schema(path).names
-        missing = sorted({*columns} - {*names})
-        if not missing:
-            columns = [*columns, *(name for name in optional if name in names)]
-            return pq.read_table(path, columns=columns, filters=filters)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{path} cannot be read: {error}") from None
-    raise FileError(f"{path} has no column {', '.join(missing)}, which samples have")
 
 
 def _check_indices(path: Path, index: np.ndarray, rows: Mapping[str, list[int]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,24 +11,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.files import METADATA, FileError, Origin, read_about, read_soundness
 from evals.records.gap_record import read_record
+from evals.records.parquet import read_parquet, write_parquet
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
 from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
-from rlvr.core.run_dir import read_jsonl, write_text
+from rlvr.core.run_dir import read_jsonl, write_jsonl
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain, Checker, checked
 from rlvr.tasks import build_checker_of
-
-# Rows of a file that are written together at least.
-ROW_GROUP = 8192
 
 
 @dataclass(frozen=True)
@@ -125,8 +121,8 @@ def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -
     if not run_dir.probe.is_file():
         return
     with run_dir.writing_records():
-        lines = []
-        for number, row in enumerate(read_jsonl(run_dir.probe), start=1):
+        rows = []
+        for number, row in enumerate(read_jsonl(run_dir.probe, once=["step", "task"]), start=1):
             record = read_record(row, f"{run_dir.probe}, line {number}")
             base = looked.get(("base", record.task))
             policy = looked.get((f"step {record.step}", record.task)) or looked.get(("model", record.task))
@@ -135,8 +131,8 @@ def store_records(run_dir: ProbeDir, looked: Mapping[tuple[str, str], Looked]) -
                 counts = policy.counts if same else base.counts
                 made = sound_record(counts, policy.counts, record.gap_k, record.ks)
                 row = {**row, "soundness": policy.checker, "sound": asdict(made)}
-            lines.append(json.dumps(row) + "\n")
-        write_text(run_dir.probe, "".join(lines))
+            rows.append(row)
+        write_jsonl(run_dir.probe, rows)
 
 
 def _of_task(task: str, path: Path) -> Checker:
@@ -154,24 +150,14 @@ def _of_task(task: str, path: Path) -> Checker:
 
 
 def _read(path: Path) -> pa.Table:
-    wanted = ["problem", "index", "text", "status"]
-    try:
-        names = pq.read_schema(path).names
-        if missing := {*wanted} - {*names}:
-            raise FileError(f"{path} has no column {', '.join(sorted(missing))}, which samples have")
-        return pq.read_table(path, columns=[*wanted, *({"sound"} & {*names})])
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{path} cannot be read: {error}") from None
+    return read_parquet(path, ["problem", "index", "text", "status"], optional=["sound"])
 
 
 def _posed(beside: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """References and prompts by problem, in the order of the counts; empty where there are no counts."""
     if not beside.is_file():
         return {}, {}
-    try:
-        table = pq.read_table(beside)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FileError(f"{beside} cannot be read: {error}") from None
+    table = read_parquet(beside)
     problems = table["problem"].to_pylist()
     texts = table["prompt"].to_pylist() if "prompt" in table.column_names else []
     prompts = {problem: text for problem, text in zip(problems, texts, strict=bool(texts)) if text}
@@ -203,7 +189,7 @@ def _counts(path: Path, names: tuple[str, ...], rows: pa.Table, sound: pa.Array)
 
 def _replace(path: Path, checker: str, columns: Callable[[pa.Table], dict[str, pa.Array]]) -> None:
     """Rewrites a file with these columns and with the checker's name, in one rename."""
-    table = pq.read_table(path)
+    table = read_parquet(path)
     for name, values in columns(table).items():
         if name in table.column_names:
             table = table.set_column(table.column_names.index(name), name, values)
@@ -212,6 +198,4 @@ def _replace(path: Path, checker: str, columns: Callable[[pa.Table], dict[str, p
     metadata = dict(table.schema.metadata or {})
     about = json.loads(metadata.get(METADATA, b"{}")) | {"soundness": checker}
     table = table.replace_schema_metadata({**metadata, METADATA: json.dumps(about).encode()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary, row_group_size=ROW_GROUP)
-    temporary.replace(path)
+    write_parquet(path, table)

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from rlvr.core.run_dir import write_bytes
 from rlvr.core.shards import Shards, short_hash
+from rlvr.graders import Status
 
 SAMPLES = pa.schema(
     [
@@ -47,7 +48,9 @@ VERDICTS = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
-
+# What these columns may hold.
+REASONS = {"finish_reason": ("stop", "length")}
+STATUSES = {"status": tuple(map(str, Status))}
 SOUNDNESS = pa.schema(
     [
         *[VERDICTS.field(name) for name in ("prompt", "index", "reference", "digest")],
@@ -98,12 +101,12 @@ class SampleSet:
     def __init__(self, root: Path, key: SampleKey):
         self.key = key
         self.directory = root / key.digest()
-        self.shards = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"))
+        self.shards = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"), REASONS)
 
     def verdicts(self, version: str) -> Shards:
         """What the grader of this version said; a new version starts anew."""
         directory = self.directory / "verdicts" / short_hash(version)
-        return Shards(directory, VERDICTS, ("prompt", "index", "reference", "digest"))
+        return Shards(directory, VERDICTS, ("prompt", "index", "reference", "digest"), STATUSES)
 
     def soundness(self, version: str) -> Shards:
         """What the checker of this version said of the reasoning."""

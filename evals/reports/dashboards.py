@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from evals.records.files import counts_file, plain_name, read_soundness, samples_file
 from evals.records.gap_record import GapRecord
+from evals.records.parquet import read_parquet
 from evals.records.probe_dir import ProbeDir
 from rlvr.core.seeds import derive_seed
 from rlvr.hooks import Curves, HookReport, Table
@@ -90,10 +88,10 @@ def curves(record: GapRecord) -> Curves:
 def some_samples(path: Path, task: Task, count: int = SHOWN) -> Table:
     """At most `count` samples of a samples file, by a choice that depends on (task, problem, index) alone,
     so that probes of equal size show the same ones; all of them where they are fewer."""
-    names = pq.read_table(path, columns=["problem", "index"])
+    names = read_parquet(path, ["problem", "index"])
     keys = zip(names["problem"].to_pylist(), names["index"].to_pylist(), strict=True)
     chosen = set(heapq.nsmallest(count, keys, key=lambda key: derive_seed("shown", task.name, *key)))
-    rows = pq.read_table(path, filters=pc.field("problem").isin(sorted({problem for problem, _ in chosen})))
+    rows = read_parquet(path, only=("problem", sorted({problem for problem, _ in chosen})))
     looked = read_soundness(path) is not None
     prompts = {problem.id: problem.prompt for problem in task.test}
     shown = [

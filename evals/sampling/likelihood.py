@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from evals.records.files import FileError
+from evals.records.parquet import read_parquet
 from rlvr.algorithms.batch import TokenBatch, padded
 from rlvr.core.progress import Display
 from rlvr.learning.actor_critic import ActorCritic
@@ -97,9 +97,10 @@ def read_responses(
     """
     columns = ["problem", "index", "token_ids", "finish_reason"]
     try:
-        rows = pq.read_table(path, columns=columns, filters=[("index", "<", n)]).to_pylist()
-    except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        table = read_parquet(path, columns)
+    except FileError as error:
         raise FileError(f"{path} cannot be read (a samples file has {', '.join(columns)}): {error}") from None
+    rows = table.filter(pc.less(table["index"], n)).to_pylist()
     if unknown := {row["problem"] for row in rows} - prompts.keys():
         raise FileError(f"{path}: the counts file beside it has no prompt for problem {min(unknown)}")
     responses = []

@@ -261,8 +261,8 @@ class Config(Section):
     """What it is compared with; null is the model before training."""
     run_dir: str
     """Where everything is written."""
-    resume: Literal["auto"] = "auto"
-    """An existing run directory is resumed."""
+    resume: Literal["auto", "anew"] = "auto"
+    """auto: an existing run directory is resumed; anew: what it holds is put aside, and the run begins."""
     seed: int = 0
     """Of data order and sampling."""
     steps: Positive

@@ -10,11 +10,18 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import step_folder, step_folders
 
 MANIFEST = "manifest.json"
+# Of whom and when a checkpoint is; in the manifest beside the files, whose names have a folder.
+RUN, STEP = "run", "step"
+# Suffixes of files that are loaded where they lie, asked for or not.
+LOADED = (".safetensors", ".bin", ".pt", ".json", ".jinja", ".model", ".txt", ".py")
+# What is missing rather than out of reach.
+ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _PARTIAL = ".partial-"
 
 
@@ -45,11 +52,13 @@ def commit(
     keep_last: int,
     main: bool = True,
     wait: Callable[[], None] = lambda: None,
+    run: str = "",
 ) -> Checkpoint:
     """Writes checkpoint `step` through `write`, then removes all but the newest keep_last up to it.
 
     Later ones are those that a resume passed over as damaged, and go too. Called on all ranks, each of
     which may write its part. main: whether this is the rank that does all else; wait: until all are here.
+    run: the id of the run, which stands in the manifest.
 
     Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
     """
@@ -62,7 +71,7 @@ def commit(
         write(partial)
         wait()
         if main:
-            _seal(partial.path)
+            _seal(partial, run)
             if final.path.exists():  # an invalid one of the same step that a resume passed over
                 shutil.rmtree(final.path)
             partial.path.rename(final.path)
@@ -82,32 +91,77 @@ def commit(
     return final
 
 
-def newest_valid(directory: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that matches its manifest, and why each newer one was passed over."""
+def newest_valid(directory: Path, run: str = "") -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that matches its manifest, and why each newer one was passed over.
+
+    run: the id of the run that it must be of, where that is known. Raises CheckpointError where the disk does
+    not give one.
+    """
     passed_over = [
         f"{p.name}: was never finished" for p in sorted(directory.glob(f"{_PARTIAL}*"), reverse=True)
     ]
     for checkpoint in reversed(_all(directory)):
-        fault = find_fault(checkpoint.path)
+        fault = find_fault(checkpoint, run)
         if fault is None:
             return checkpoint, passed_over
         passed_over.append(f"{checkpoint.path.name}: {fault}")
     return None, passed_over
 
 
-def find_fault(path: Path) -> str | None:
-    """What is wrong with a checkpoint, None if every file is there with its content."""
+def find_fault(checkpoint: Checkpoint, run: str = "") -> str | None:
+    """What is wrong with a checkpoint, None if it is this run's of this step and holds what was written.
+
+    Raises CheckpointError for what the disk does not give: that says nothing of what was written.
+    """
+    path = checkpoint.path
     try:
-        manifest: dict[str, str] = json.loads((path / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        return f"manifest cannot be read ({error})"
-    for name, digest in manifest.items():
-        file = path / name
-        if not file.is_file():
-            return f"{name} is missing"
-        if file_hash(file) != digest:
-            return f"{name} differs from what was written"
+        manifest = _manifest(path)
+        if isinstance(manifest, str):
+            return manifest
+        owner, step = manifest.pop(RUN, run), manifest.pop(STEP, checkpoint.step)
+        if run and owner != run:
+            return f"it is of another run ({owner}; this one is {run})"
+        if step != checkpoint.step:
+            return f"it is the checkpoint of step {step}, under another name"
+        if unlisted := _files(path) - manifest.keys():
+            return f"{min(unlisted)} is not in its manifest"
+        for name, digest in manifest.items():
+            file = path / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file_hash(file) != digest:
+                return f"{name} differs from what was written"
+    except OSError as error:
+        raise CheckpointError(
+            f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the command again once "
+            "the disk gives it, or move the checkpoint away to go on from an earlier one"
+        ) from error
     return None
+
+
+def _manifest(path: Path) -> dict[str, Any] | str:
+    """Digests by file, with the run's id and the step; or why there are none."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except (*ABSENT, ValueError) as error:
+        return f"manifest cannot be read ({error})"
+    if not isinstance(manifest, dict):
+        return "manifest cannot be read (it is not an object)"
+    if not any(name.startswith("policy/") and name.endswith(".safetensors") for name in manifest):
+        return "manifest lists no weights"
+    return manifest
+
+
+def owner(checkpoint: Checkpoint) -> str:
+    """The id of the run that a checkpoint is of; empty where older versions wrote it."""
+    manifest = _manifest(checkpoint.path)
+    return "" if isinstance(manifest, str) else str(manifest.get(RUN, ""))
+
+
+def _files(path: Path) -> set[str]:
+    """Files of a checkpoint that a loader may take, but for its manifest, by their paths in it."""
+    files = (f for f in path.rglob("*") if f.suffix in LOADED and f.is_file())
+    return {str(file.relative_to(path)) for file in files} - {MANIFEST}
 
 
 def weight_hash(policy: Path) -> str:
@@ -157,6 +211,12 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def tree_hashes(directory: Path) -> dict[str, str]:
+    """The hash of every file below a directory, by its path in it."""
+    files = sorted(f for f in directory.rglob("*") if f.is_file())
+    return {str(file.relative_to(directory)): file_hash(file) for file in files}
+
+
 def _all(directory: Path) -> list[Checkpoint]:
     """Every finished checkpoint, oldest first."""
     return [Checkpoint(step, path) for step, path in step_folders(directory).items()]
@@ -178,10 +238,12 @@ def _prune(directory: Path, step: int, keep_last: int) -> None:
             shutil.rmtree(other.path)
 
 
-def _seal(path: Path) -> None:
+def _seal(partial: Checkpoint, run: str) -> None:
     """Writes the manifest and brings everything to the disk before the rename makes it count."""
+    path = partial.path
     files = sorted(f for f in path.rglob("*") if f.is_file())
-    manifest = {str(f.relative_to(path)): file_hash(f) for f in files}
+    about = {RUN: run, STEP: partial.step} if run else {STEP: partial.step}
+    manifest = {**about, **tree_hashes(path)}
     (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
     for file in [*files, path / MANIFEST]:
         _sync(file)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rlvr.core.errors import UserError
+from rlvr.core.records import kept_sums, read_jsonl, read_lines, sum_of, sums_file
+
+__all__ = ["read_jsonl"]
+
+_STEP = re.compile("step_[0-9]{6,}")
 
 
 class RunDirError(UserError):
@@ -29,6 +37,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.wandb = self.path / ".wandb.json"
         self.finished = self.path / ".finished"
+        self.saved = self.path / ".saved"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"
 
@@ -65,38 +74,73 @@ def step_folder(step: int) -> str:
 
 def step_folders(directory: Path) -> dict[int, Path]:
     """The folders of steps in a directory, by step, the earliest first."""
-    found = {
-        int(path.name.removeprefix("step_")): path
-        for path in directory.glob("step_*")
-        if path.name.removeprefix("step_").isdigit()
-    }
-    return dict(sorted(found.items()))
-
-
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """All whole lines; a last line that a crash cut short is left out. Empty where there is no file."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    found = {int(path.name[5:]): path for path in directory.glob("step_*") if _STEP.fullmatch(path.name)}
+    return {step: path for step, path in sorted(found.items()) if path.name == step_folder(step)}
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
-    """Appends one line and flushes it to the operating system."""
-    with open(path, "a") as file:
-        file.write(json.dumps(row, allow_nan=True) + "\n")
+    """Appends one line and flushes it to the operating system. A last line that a crash cut short goes."""
+    text = (json.dumps(row, allow_nan=True) + "\n").encode()
+    with open(path, "ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and not _ends_line(file, end):
+            whole = read_lines(path)
+            end = whole[-1].end if whole else 0
+            file.truncate(end)
+            if whole and not whole[-1].text.endswith(b"\n"):
+                end += file.write(b"\n")
+        file.write(text)
+    sums = sums_file(path)
+    if sums.exists() or end == 0:
+        sums.parent.mkdir(exist_ok=True)
+        with open(sums, "a" if end else "w") as file_of_sums:
+            file_of_sums.write(sum_of(end + len(text), text))
 
 
-def keep_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
-    """Rewrites the file with the rows to keep, in one rename."""
-    if path.exists():
-        rows = [row for row in read_jsonl(path) if keep(row)]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+def _ends_line(file: BinaryIO, end: int) -> bool:
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
+
+
+def keep_jsonl(
+    path: Path, keep: Callable[[dict[str, Any]], bool], *needs: str, once: Sequence[str] = ()
+) -> None:
+    """Rewrites the file with the rows to keep, in one rename; see `read_jsonl`."""
+    if not path.exists():
+        return
+    lines = [line for line in read_lines(path, *needs, once=once) if keep(line.row)]
+    lines = [replace(line, text=line.text.rstrip(b"\n") + b"\n") for line in lines]
+    _write_summed(path, b"".join(line.text for line in lines), kept_sums(path, lines))
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replaces the file by these rows, in one rename."""
+    lines = [(json.dumps(row) + "\n").encode() for row in rows]
+    ends = accumulate(map(len, lines))
+    _write_summed(path, b"".join(lines), "".join(map(sum_of, ends, lines)))
+
+
+def write_record(path: Path, value: Any) -> None:
+    """Replaces a file by one JSON object that `read_object` holds against its checksum."""
+    content = (json.dumps(value, indent=2) + "\n").encode()
+    _write_summed(path, content, sum_of(len(content), content))
+
+
+def _write_summed(path: Path, content: bytes, sums: str) -> None:
+    """A process that dies in between leaves a file without checksums, never with those of another."""
+    sums_file(path).unlink(missing_ok=True)
+    write_bytes(path, content)
+    sums_file(path).parent.mkdir(exist_ok=True)
+    write_text(sums_file(path), sums)
+
+
+def free_name(path: Path) -> Path:
+    """The path itself or, where there is something, the first of path-2, path-3, ... where there is not."""
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
-from rlvr.core.run_dir import write_bytes
+from rlvr.core.run_dir import free_name
+from rlvr.core.sealed import DamagedError, UnreadableError, read_sealed, write_sealed
 
 
 def store_root() -> Path:
@@ -31,28 +31,38 @@ def short_hash(value: Any) -> str:
 class Shards:
     """An append-only table in a directory. Rows are told apart by the columns `key`.
 
-    A row that two processes stored counts once. A shard that cannot be read, as a crashed file system may
-    leave one, is set aside with a warning, and its rows count as missing.
+    A row that two processes stored counts once. Shards are sealed (`rlvr.core.sealed`); one that does not
+    hold what was written is set aside with a warning, and its rows count as missing. allowed: by column, the
+    values that it may have; a shard with another is damaged too.
     """
 
-    def __init__(self, directory: Path, schema: pa.Schema, key: Sequence[str]):
+    def __init__(
+        self,
+        directory: Path,
+        schema: pa.Schema,
+        key: Sequence[str],
+        allowed: Mapping[str, Collection[str]] | None = None,
+    ):
         self.directory = directory
         self.schema = schema
         self.key = list(key)
+        self.allowed = allowed or {}
         self._prompts: dict[Path, set[str]] = {}  # what is in each shard
+        self._whole: dict[Path, tuple[int, ...]] = {}  # shards that were found whole, as they were then
 
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
         """Every row, of these prompts where they are given, once and sorted by key.
 
-        columns: those wanted beside the key's.
+        columns: those wanted beside the key's. Raises UnreadableError, where the disk is at fault.
         """
         wanted = [*self.key, *columns]
-        only = None if prompts is None else [("prompt", "in", prompts)]
+        only = None if prompts is None else ("prompt", prompts)
         empty = pa.schema([self.schema.field(name) for name in wanted]).empty_table()
-        shards = [
-            s for s in sorted(self.directory.glob("*.parquet")) if prompts is None or self._holds(s, prompts)
+        tables = [
+            self._read(shard, wanted, only)
+            for shard in sorted(self.directory.glob("*.parquet"))
+            if self._is_whole(shard) and (prompts is None or not self._prompts[shard].isdisjoint(prompts))
         ]
-        tables = [self._read(shard, wanted, only) for shard in shards]
         table = pa.concat_tables([empty, *(t for t in tables if t is not None)])
         table = table.take(pa.compute.sort_indices(table, [(name, "ascending") for name in self.key]))
         return table.filter(self._first_of_equals(table))
@@ -61,33 +71,68 @@ class Shards:
         """Stores the rows as one shard: all of them or, if the process dies, none."""
         self.directory.mkdir(parents=True, exist_ok=True)
         name = short_hash([[row[column] for column in self.key] for row in rows])
-        buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(list(rows), self.schema), buffer, compression="zstd")
-        write_bytes(self.directory / f"{name}.parquet", buffer.getvalue().to_pybytes())
+        write_sealed(self.directory / f"{name}.parquet", pa.Table.from_pylist(list(rows), self.schema))
 
-    def _holds(self, shard: Path, prompts: Collection[str]) -> bool:
-        """Whether a row of the shard is of one of the prompts; shards never change, so each is read once."""
+    def _is_whole(self, shard: Path) -> bool:
+        """Whether the shard is there with all that was written, so that damage is found before anything is
+        drawn; shards never change, so each is summed once, and again if it is another file."""
         if shard not in self._prompts:
-            table = self._read(shard, ["prompt"])
+            table = self._read(shard, ["prompt", *self.allowed])
             if table is None:
                 return False
-            self._prompts[shard] = set(table["prompt"].to_pylist())
-        return not self._prompts[shard].isdisjoint(prompts)
+            self._prompts[shard] = set(table["prompt"].unique().to_pylist())
+        return True
 
-    def _read(self, shard: Path, columns: list[str], only: Any = None) -> pa.Table | None:
+    def _read(
+        self, shard: Path, columns: list[str], only: tuple[str, Collection[str]] | None = None
+    ) -> pa.Table | None:
+        """None where it is gone, or damaged."""
         try:
-            return pq.read_table(shard, columns=columns, filters=only)
+            stamp = _stamp(shard)
+            known = self._whole.get(shard) == stamp
+            table = read_sealed(shard, columns, only, check="footer" if known else "whole")
+            self._check(shard, table)
+            self._whole[shard] = stamp
+            return table
         except FileNotFoundError:  # another process has set it aside
             return None
-        except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
-                raise
+        except OSError as error:
+            raise UnreadableError(f"{shard} cannot be read: {error}. It was left as it is") from error
+        except DamagedError as error:
+            aside = free_name(shard.with_suffix(".torn"))
             with suppress(FileNotFoundError):
-                shard.replace(shard.with_suffix(".torn"))
-            warnings.warn(f"{shard} cannot be read and was renamed to *.torn: {error}", stacklevel=2)
+                shard.replace(aside)
+            warnings.warn(
+                f"{shard} cannot be read and was renamed to {aside.name}, its rows count as missing: {error}",
+                stacklevel=2,
+            )
             return None
+
+    def _check(self, shard: Path, table: pa.Table) -> None:
+        """Raises DamagedError for a row that the table cannot have."""
+        for field in table.schema:
+            if field.type != (wanted := self.schema.field(field.name).type):
+                raise DamagedError(f"{shard}, column {field.name}: holds {field.type}, not {wanted}")
+        for name in self.allowed.keys() & {*table.column_names}:
+            check_values(shard, table[name], self.allowed[name])
 
     def _first_of_equals(self, table: pa.Table) -> pa.Array:
         """A mask over rows sorted by key."""
         rows = list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
         return pa.array([i == 0 or rows[i - 1] != row for i, row in enumerate(rows)], pa.bool_())
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What differs between a file and another in its place, or itself changed."""
+    found = os.stat(file)
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def check_values(path: Path, column: pa.ChunkedArray, allowed: Collection[str]) -> None:
+    """Raises DamagedError for the first row of a column whose value is not one of these."""
+    known = pa.compute.is_in(column, pa.array([*allowed], column.type))
+    if not pa.compute.all(known, min_count=0).as_py():
+        row = pa.compute.index(known, False).as_py()
+        raise DamagedError(
+            f"{path}, row {row + 1}: {column[row].as_py()!r} is none of {', '.join(sorted(allowed))}"
+        )

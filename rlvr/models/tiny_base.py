@@ -20,8 +20,6 @@ wrong, and the rest follows from it.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -36,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rlvr.core.progress import progress
+from rlvr.models.cached import cached
 from rlvr.tasks import chain, countdown
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def is_embedded(model: str) -> bool:
 
 
 def embedded_base(name: str = "countdown") -> Path:
-    """Directory of the embedded base in Hugging Face format, built first where it is absent.
+    """Directory of the embedded base in Hugging Face format, built first where it is absent or damaged.
 
     name: of `BASES`, with or without the `embedded:` prefix. Several
     processes may call this at once: one builds, the others wait. Raises ValueError for other names.
@@ -101,16 +100,10 @@ def embedded_base(name: str = "countdown") -> Path:
 
 
 def built(name: str, recipe: Pretraining) -> Path:
-    """Directory of the base that a recipe gives, built first where it is absent. name: begins its own."""
+    """Directory of the base that a recipe gives, built first where it is absent or damaged."""
     root = Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
     directory = root / f"{name}-{content_hash(recipe)}"
-    if directory.is_dir():
-        return directory
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / f"{directory.name}.lock"):
-        if not directory.is_dir():
-            _build(recipe, directory)
-    return directory
+    return cached(directory, lambda: _build(recipe, directory))
 
 
 def content_hash(recipe: Pretraining) -> str:
@@ -122,14 +115,6 @@ def content_hash(recipe: Pretraining) -> str:
         "libraries": {name: version(name) for name in ("torch", "transformers", "tokenizers")},
     }
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock that the kernel releases when the process dies."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _build(recipe: Pretraining, directory: Path) -> None:

@@ -89,7 +89,7 @@ def _speed(config: Config, shape: Shape, gpus: int, gib: float) -> Speed:
 def _measured(run: str, gpus: int) -> Speed:
     """The speed of a run on so many GPUs, over its steps but for the first, which warms up."""
     directory = RunDir(Path(run))
-    rows = read_jsonl(directory.metrics)[1:]
+    rows = read_jsonl(directory.metrics, "step")[1:]
     if len(rows) < 2 or "total/tokens" not in rows[0]:
         advice = "has no metrics.jsonl with three steps or more"
         raise ConfigError("the plan", [Mistake("plan.like", run, advice)])

@@ -5,7 +5,6 @@ Runs before torch is imported, so that a typo costs no time.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from rlvr.config.errors import ConfigError, Mistake, known_keys, nearest, of_err
 from rlvr.config.keys import merged
 from rlvr.config.registry import PluginError
 from rlvr.config.schema import Choice, Config
+from rlvr.core.records import read_object
 from rlvr.hooks.loading import config_model, factory
 from rlvr.planning.checks import across_keys, of_algorithm, of_plugins
 from rlvr.planning.upgrades import trained_tasks, upgraded
@@ -69,8 +69,9 @@ def load_config(arguments: Sequence[str], world_size: int = 1) -> Config:
 
 
 def saved_config(path: Path) -> Config:
-    """The configuration that a run wrote. Raises OSError, or ConfigError for a file of another kind."""
-    data = upgraded(json.loads(path.read_text()))
+    """The configuration that a run wrote. Raises FileNotFoundError, RecordError, or ConfigError for a file of
+    another kind."""
+    data = upgraded(read_object(path))
     find_plugins(data.get("recipe"))
     try:
         return config_model(tuple(data.get("hooks", ()))).model_validate(data)

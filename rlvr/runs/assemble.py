@@ -18,7 +18,7 @@ from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
 from rlvr.core.errors import UserError
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir, read_jsonl, write_json
+from rlvr.core.run_dir import RunDir, read_jsonl, write_record
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine, EngineError
 from rlvr.engines.sampler import Sampler, open_model
@@ -112,7 +112,7 @@ class _Assembly:
             card = self._card()
             if self.start.checkpoint:
                 check_same_data(self.run_dir.card, card)
-            write_json(self.run_dir.card, card)
+            write_record(self.run_dir.card, card)
 
     @property
     def directory(self) -> Path:
@@ -146,6 +146,7 @@ class _Assembly:
             stream=problem_stream(self.task, config.seed),
             monitor=self.monitor,
             hooks=self._hooks(),
+            run_id=self.start.run,
         )
         if self.start.checkpoint:
             trainer.restore(self.start.checkpoint)
@@ -158,7 +159,9 @@ class _Assembly:
 
     def _card(self) -> dict[str, Any]:
         tasks = {"training": self.task.parts, **{factory.name: own for factory, own in self.hooked}}
-        return run_card(self.config, self.model, self.base, tasks)
+        card = run_card(self.config, self.model, self.base, tasks)
+        settings = {"model": self.model.settings, "base": self.base.settings}
+        return {"run": self.start.run, **card, "settings": settings}
 
     def _hooks(self) -> dict[str, CheckpointHook]:
         """The hooks by name, those with nothing to do left out."""
@@ -236,7 +239,7 @@ class _Assembly:
 
 
 def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
-    reached = max((row["step"] for row in read_jsonl(run_dir.metrics)), default=0)
+    reached = max((row["step"] for row in read_jsonl(run_dir.metrics, once=["step"])), default=0)
     for factory in factories(config.hooks):
         for shown in factory.closing(run_dir):
             monitor.print(shown)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,11 @@ from typing import Any
 
 from rlvr.algorithms import departures
 from rlvr.config.schema import Config
+from rlvr.core.records import RecordError, read_object
 from rlvr.core.run_dir import RunDirError
 from rlvr.engines.sampler import Sampler
 from rlvr.hooks.loading import factories
+from rlvr.runs.resume import CARD_REMEDY
 from rlvr.tasks import Task
 from rlvr.tasks.overlap import copies
 
@@ -53,21 +54,41 @@ def _contamination(tasks: Mapping[str, Sequence[Task]]) -> dict[str, int]:
 
 
 def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
-    """Raises RunDirError where a run that goes on would be trained on other problems than before.
+    """Raises RunDirError where a run that goes on would be trained on other problems than before, or from or
+    against other weights, and RecordError for a damaged card.
 
     path: the card that the run has. card: the one that it would get.
     """
     if not path.exists():
         return
-    before, now = (
-        {name: task["data"] for name, task in one.get("tasks", {}).get("training", {}).items()}
-        for one in (json.loads(path.read_text()), card)
-    )
+    stored = read_object(path, remedy=CARD_REMEDY)
+    try:
+        before, now = map(_data, (stored, card))
+        models = [(part, name) for part in ("weights", "settings") for name in ("model", "base")]
+        hashes = {(part, name): _models(stored, part).get(name) for part, name in models}
+    except (AttributeError, KeyError, TypeError):
+        raise RecordError(f"{path} is not whole: it says not what was trained on: {CARD_REMEDY}") from None
     if before and before != now:
         raise RunDirError(
             f"{path.parent} was trained on {_listed(before)}, and the data is now {_listed(now)}: problems, "
             "references or prompts have changed. Put the data back to go on, or give another run_dir"
         )
+    for (part, name), known in hashes.items():
+        found = _models(card, part).get(name)
+        if known is not None and found is not None and known != found:
+            raise RunDirError(
+                f"{path.parent} was begun with {name}= of {part} {known}, now {found}: its files "
+                "have changed or are damaged. Put them back to go on, or give another run_dir"
+            )
+
+
+def _data(card: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of what was trained on, by task."""
+    return {name: task["data"] for name, task in card.get("tasks", {}).get("training", {}).items()}
+
+
+def _models(card: Mapping[str, Any], part: str) -> dict[str, str]:
+    return dict(card.get(part, {}))
 
 
 def _listed(tasks: Mapping[str, str]) -> str:

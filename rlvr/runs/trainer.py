@@ -16,7 +16,7 @@ from rlvr.algorithms.batch import CreditedBatch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir, step_folder
+from rlvr.core.run_dir import RunDir, step_folder, write_record
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine
 from rlvr.hooks import CheckpointEvent, CheckpointHook, HookReport
@@ -48,6 +48,7 @@ class Trainer:
         stream: Stream,
         monitor: Monitor,
         hooks: Mapping[str, CheckpointHook] | None = None,
+        run_id: str = "",
     ):
         self.config = config
         self.run_dir = run_dir
@@ -59,6 +60,7 @@ class Trainer:
         self.stream = stream
         self.monitor = monitor
         self.hooks = hooks or {}
+        self.run_id = run_id
         self.step = 0
         self.totals = Totals()
 
@@ -158,14 +160,18 @@ class Trainer:
 
     def _save(self) -> Checkpoint:
         ranks = self.accelerator
-        return commit(
+        checkpoint = commit(
             self.run_dir.checkpoints,
             self.step,
             self._write,
             self.config.keep_last,
             ranks.is_main_process,
             ranks.wait_for_everyone,
+            run=self.run_id,
         )
+        if ranks.is_main_process:
+            write_record(self.run_dir.saved, {"step": self.step})
+        return checkpoint
 
     def _write(self, checkpoint: Checkpoint) -> None:
         self.policy.save(checkpoint.policy, checkpoint.trainer)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,15 @@ import wandb
 from wandb.sdk.lib import runid
 
 from rlvr.config.schema import Config
+from rlvr.core.records import read_object
 from rlvr.core.run_dir import RunDir, write_json
 from rlvr.hooks import Curves, HookReport, Table
 
 # What curves can be drawn over; `step` unless a panel says otherwise.
 AXES = ("step", "total/samples", "total/tokens", "total/seconds")
 LONGEST_TAG = 64
+
+REMEDY = "remove it to go on as a new run of wandb"
 
 
 def group_of(config: Config) -> str:
@@ -44,7 +46,7 @@ class WandbRun:
         self.refused: str | None = None
         self._run_dir = run_dir
         self._record = run_dir.path / f".wandb-{part}.json" if part else run_dir.wandb
-        known = json.loads(self._record.read_text()) if self._record.exists() else {}
+        known = read_object(self._record, "id", remedy=REMEDY) if self._record.exists() else {}
         self._id: str = known.get("id") or runid.generate_id()
         self._rows: int = known.get("rows", 0)
         self._options: dict[str, Any] = {

@@ -18,14 +18,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from pydantic import Field
 from rich.console import Console
 
 from evals.commands.frame import GOES_ON, OutDirectory, command
 from evals.records.conditions import Conditions, ConditionsError, differences
 from evals.records.files import FileError, Origin, counts_file, read_counts, samples_file
+from evals.records.parquet import read_parquet
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from evals.sampling.temperature import Match, match_temperature, output_entropy
@@ -74,10 +74,7 @@ class Target:
         self.origin: Origin = measured.origin
         self.problems = len(measured.problems)
         self.n = measured.counts.n_max
-        try:
-            table = pq.read_table(samples_file(directory, task), columns=["logprob", "tokens"])
-        except OSError as error:
-            raise FileError(f"{samples_file(directory, task)} cannot be read: {error}") from None
+        table = read_parquet(samples_file(directory, task), ["logprob", "tokens"])
         self.entropy = output_entropy(table["logprob"].to_numpy(), table["tokens"].to_numpy())
 
 
@@ -113,7 +110,7 @@ class Matching:
         instrument = self._instrument(temperature)
         plan = instrument.plan(self.task, self.settings.m)
         table = instrument.samples(plan, self.subject).read(["logprob", "tokens"], set(plan.prompt_hashes))
-        table = table.filter(pa.compute.field("index") < self.settings.m)
+        table = table.filter(pc.field("index") < self.settings.m)
         found = output_entropy(table["logprob"].to_numpy(), table["tokens"].to_numpy())
         self.console.print(
             f"temperature {temperature:.3f}: {found:.4f} nats per token (base: {self.target.entropy:.4f})",

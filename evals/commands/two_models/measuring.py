@@ -162,7 +162,7 @@ def _write(out: Path, base: MeasuredSamples, policy: MeasuredSamples, k: int, co
     base.measurement.write(out / BASE_FOLDER, base.samples)
     policy.measurement.write(out, policy.samples)
     record = compare(base.measurement, policy.measurement, k, 0, base.drawn + policy.drawn)
-    keep_jsonl(out / "probe.jsonl", lambda row: row["task"] != record.task)
+    keep_jsonl(out / "probe.jsonl", lambda row: row["task"] != record.task, "task")
     append_jsonl(out / "probe.jsonl", record.row())
     console.print(pair_table(record))
     console.print(f"written to {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +12,12 @@ from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions, ConditionsError, check_comparable
 from evals.records.files import CountsFile, FileError, Origin, counts_file, read_counts
-from evals.records.probe_dir import ProbeDir
+from evals.records.probe_dir import RECORDS, ProbeDir
 from evals.reports.perplexity_report import Median
 from evals.sampling.settings import probe_config
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.schema import Config
-from rlvr.core.run_dir import read_jsonl
+from rlvr.core.records import RecordError, read_jsonl, read_object
 from rlvr.planning.recipe import saved_config
 
 # Where in a run directory the perplexities are looked for.
@@ -116,7 +115,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     for path in paths:
         try:
             runs.append(read_run(path))
-        except (ConfigError, FileError, ConditionsError) as error:
+        except (ConfigError, FileError, RecordError, ConditionsError) as error:
             mistakes += getattr(error, "mistakes", [Mistake(str(path), None, str(error))])
     if len(ks := {probe_config(run.config).k for run in runs}) > 1:
         given = ", ".join(f"{probe_config(run.config).k} in {run.path}" for run in runs)
@@ -134,14 +133,14 @@ def read_run(path: Path) -> Run:
     """Raises ConfigError where there is no run or no probe; FileError or ConditionsError for bad files."""
     here = ProbeDir(path)
     config = _read_config(here)
-    records = read_jsonl(here.probe)
+    records = read_jsonl(here.probe, once=["step", "task"])
     tasks = _read_tasks(here, records)
     return Run(
         path=path,
         config=config,
         card=_read_json(here.card),
         finished=_read_json(here.finished).get("steps") == config.steps,
-        metrics=read_jsonl(here.metrics),
+        metrics=read_jsonl(here.metrics, once=["step"]),
         records=records,
         tasks=tasks,
         perplexities=_read_perplexities(path / PERPLEXITY),
@@ -153,17 +152,14 @@ def _read_config(here: ProbeDir) -> Config:
         return saved_config(here.config)
     except OSError:
         advice = f"is no run directory: there is no {here.config.name} in it"
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, RecordError) as error:
         advice = f"its {here.config.name} cannot be read by this version: {error}"
     raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Empty where there is no file."""
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise FileError(f"{path} is not whole ({error}): restore it or take the run out") from None
+    return read_object(path, remedy="restore it or take the run out") if path.exists() else {}
 
 
 def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[str, TaskProbe]:
@@ -179,21 +175,33 @@ def _read_tasks(here: ProbeDir, records: Sequence[Mapping[str, Any]]) -> dict[st
             "first probe, take up its jobs with python -m evals probe run=..., or leave it out"
         )
         raise ConfigError("compare", [Mistake(str(here.path), None, advice)])
-    return {task: _read_probed(here, task, own) for task, own in steps.items()}
+    hashes = {(row["task"], row["step"]): row.get("policy_hash") for row in records}
+    return {task: _read_probed(here, task, own, hashes) for task, own in steps.items()}
 
 
-def _read_probed(here: ProbeDir, task: str, steps: Sequence[int]) -> TaskProbe:
+def _read_probed(
+    here: ProbeDir, task: str, steps: Sequence[int], hashes: Mapping[tuple[str, int], str | None]
+) -> TaskProbe:
+    """hashes: of the policies' weights, by task and step, as the records have them."""
     base = _read_side(counts_file(here.base, task))
-    policy = {step: _read_side(counts_file(here.of_step(step), task)) for step in sorted(steps)}
+    policy = {
+        step: _read_side(counts_file(here.of_step(step), task), hashes[task, step]) for step in sorted(steps)
+    }
     for side in policy.values():
         check_comparable(base.conditions, side.conditions)
     return TaskProbe(base, policy)
 
 
-def _read_side(path: Path) -> ModelCounts:
+def _read_side(path: Path, weights: str | None = None) -> ModelCounts:
+    """weights: the hash of those that it must be of. Raises FileError."""
     measured: CountsFile = read_counts(path)
     if measured.conditions is None or measured.origin is None:
         raise FileError(f"{path} does not say how it was measured: it was not written by the probe")
+    if weights is not None and measured.origin.weights != weights:
+        raise FileError(
+            f"{path} is of the weights {measured.origin.weights}, and {RECORDS} says {weights}: it was moved "
+            "or is of another probe. Put the right one there, or remove both and probe the checkpoint again"
+        )
     return ModelCounts(
         measured.problems,
         measured.counts,
@@ -206,7 +214,7 @@ def _read_side(path: Path) -> ModelCounts:
 
 def _read_perplexities(path: Path) -> dict[str, list[Median]]:
     medians: dict[str, list[Median]] = {}
-    for number, row in enumerate(read_jsonl(path), start=1):
+    for number, row in enumerate(read_jsonl(path, "task"), start=1):
         try:
             medians.setdefault(row.pop("task"), []).append(Median(**row))
         except (KeyError, TypeError) as error:

@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["a", "lost", "out=report"], "countdown-3.parquet cannot be read"),
         (["a", "torn", "out=report"], "card.json is not whole"),
         (["a", "broken", "out=report"], "its config.json cannot be read by this version"),
+        (["a", "swapped", "out=report"], "is of the weights policy-4, and probe.jsonl says policy-2"),
         (["a", "mixed", "out=report"], "base and policy cannot be compared: template: plain / boxed"),
         (["a", "out=a"], "is one of the runs"),
         (["a", "out=absent/report"], "there is no directory absent"),
@@ -47,6 +48,10 @@ def test_wrong_arguments(
     broken = write_run(folder / "broken", "recipe=rloo_tiny") / "config.json"
     broken.write_text(broken.read_text().replace('"steps": 4', '"steps": "many"'))
     (write_run(folder / "torn", "recipe=rloo_tiny") / "card.json").write_text('{"git": ')
+    probes = write_run(folder / "swapped", "recipe=rloo_tiny", hashes=True) / "probes"
+    (probes / "step_000002").rename(probes / "x")
+    (probes / "step_000004").rename(probes / "step_000002")
+    (probes / "x").rename(probes / "step_000004")
     mixed = write_run(folder / "mixed", "recipe=rloo_tiny", template="boxed")
     source = folder / "a" / "probes" / "base" / "countdown-3.parquet"
     (mixed / "probes" / "base" / "countdown-3.parquet").write_bytes(source.read_bytes())
