@@ -31,6 +31,7 @@ import rlvr
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
+from rlvr.core.launcher import this_launcher
 from rlvr.core.run_dir import RunDir, read_jsonl
 from rlvr.planning.recipe import load_config
 
@@ -84,7 +85,7 @@ class Run:
                 [*launcher, str(TRAINER), *own, *keys],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={"OMP_NUM_THREADS": str(threads), **os.environ},
+                env={"OMP_NUM_THREADS": str(threads), **os.environ, **this_launcher()},
                 start_new_session=True,
             )
 
@@ -199,7 +200,8 @@ def report(runs: Sequence[Run], out: Path) -> int:
 
 
 def _evals(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "evals", *arguments], check=False).returncode
+    command = [sys.executable, "-m", "evals", *arguments]
+    return subprocess.run(command, check=False, env=os.environ | this_launcher()).returncode
 
 
 @contextmanager

@@ -73,6 +73,12 @@ def step_folders(directory: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def saved(run_dir: RunDir) -> str:
+    """For messages: the newest checkpoint, and where it lies."""
+    newest = [path.name for path in step_folders(run_dir.checkpoints).values()][-1:]
+    return f"{newest[0]} in {run_dir.checkpoints}" if newest else "no checkpoint yet"
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """All whole lines; a last line that a crash cut short is left out. Empty where there is no file."""
     if not path.exists():

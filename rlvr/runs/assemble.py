@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
 from rlvr.core.errors import UserError
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir, read_jsonl, write_json
+from rlvr.core.run_dir import RunDir, read_jsonl, saved, write_json
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine, EngineError
 from rlvr.engines.sampler import Sampler, open_model
@@ -194,7 +195,7 @@ class _Assembly:
         """What completions are worth; each process keeps its own evidence."""
         evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
         limit = self.config.rollouts.max_new_tokens
-        return RewardMix(self.config.rewards, self.functions, limit, evidence)
+        return RewardMix(self.config.rewards, self.functions, limit, evidence, partial(saved, self.run_dir))
 
     def _policy(self) -> Policy:
         """The policy with what its algorithm asks for: a reference if the KL coefficient is > 0, a critic."""

@@ -29,6 +29,7 @@ FREE = (
     "algorithm.max_draws",
     "algorithm.at_bound",
     "rewards.bad",
+    "rewards.deadline",
     "engine.url",
     "engine.nccl_port",
     "engine.transfer",
