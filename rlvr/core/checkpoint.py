@@ -45,10 +45,13 @@ def commit(
     keep_last: int,
     main: bool = True,
     wait: Callable[[], None] = lambda: None,
+    scheduled: Callable[[int], bool] = lambda step: True,
 ) -> Checkpoint:
-    """Writes checkpoint `step` through `write`, then removes all but the newest keep_last up to it.
+    """Writes checkpoint `step` through `write`, then removes all others but the newest keep_last up to it.
 
-    Later ones are those that a resume passed over as damaged, and go too. Called on all ranks, each of
+    Later ones are those that a resume passed over as damaged, and go too. scheduled: whether a step's
+    checkpoint is one of those that are counted; one that an interruption made is not, and goes with the next.
+    Called on all ranks, each of
     which may write its part. main: whether this is the rank that does all else; wait: until all are here.
 
     Raises CheckpointError, with the older checkpoints untouched, when the disk does not take it.
@@ -77,7 +80,7 @@ def commit(
             "Free space there and give the same command again to go on."
         ) from error
     if main:
-        _prune(directory, step, keep_last)
+        _prune(directory, step, keep_last, scheduled)
     wait()
     return final
 
@@ -170,9 +173,10 @@ def _make_room(directory: Path, partial: Checkpoint) -> None:
     partial.trainer.mkdir()
 
 
-def _prune(directory: Path, step: int, keep_last: int) -> None:
+def _prune(directory: Path, step: int, keep_last: int, scheduled: Callable[[int], bool]) -> None:
     every = _all(directory)
-    kept = [c for c in every if c.step <= step][-keep_last:]
+    kept = [c for c in every if c.step <= step and scheduled(c.step)][-keep_last:]
+    kept += [c for c in every if c.step == step]
     for other in every:
         if other not in kept:
             shutil.rmtree(other.path)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rlvr.core.errors import UserError
+from rlvr.core.replacing import write_bytes
+
+__all__ = ["write_bytes"]
 
 
 class RunDirError(UserError):
@@ -106,18 +108,8 @@ def keep_jsonl(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, for text."""
+    """Replaces the file in one rename: see `rlvr.core.replacing`."""
     write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces the file in one rename, so that a reader sees the old or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # pids repeat in containers
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

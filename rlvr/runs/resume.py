@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rlvr.config.keys import covers, flattened
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, newest_valid
+from rlvr.core.replacing import remove_litter
 from rlvr.core.run_dir import RunDir, RunDirError, keep_jsonl, read_jsonl, write_json
 from rlvr.hooks.loading import factories
 from rlvr.planning.upgrades import upgraded
@@ -77,6 +78,7 @@ def find_start(config: Config, run_dir: RunDir) -> Start:
 def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     """Writes config.json and cuts the records back to where the run begins."""
     step = start.checkpoint.step if start.checkpoint else 0
+    remove_litter(run_dir.path, recursive=True)
     run_dir.finished.unlink(missing_ok=True)
     write_json(run_dir.config, config.model_dump(mode="json"))
     with run_dir.writing_records():

@@ -101,7 +101,10 @@ class Trainer:
 
     def _on_schedule(self) -> bool:
         """Whether this step has a checkpoint or, before the first, a policy to measure."""
-        return self.step % self.config.save_every == 0 or self.step == self.config.steps
+        return self._is_scheduled(self.step)
+
+    def _is_scheduled(self, step: int) -> bool:
+        return step % self.config.save_every == 0 or step == self.config.steps
 
     def _end_forked(self) -> None:
         """A process that somebody's code forked within a step is no second trainer."""
@@ -178,6 +181,7 @@ class Trainer:
                 self.config.keep_last,
                 ranks.is_main_process,
                 ranks.wait_for_everyone,
+                self._is_scheduled,
             )
         except NonFiniteError as error:
             raise NonFiniteError(
