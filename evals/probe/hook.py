@@ -20,9 +20,10 @@ from evals.sampling.draws import Draws
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.checkpoint import config_hash, keep_policy, weight_hash
-from rlvr.core.run_dir import append_jsonl, keep_jsonl
+from rlvr.core.run_dir import append_jsonl, keep_jsonl, step_folder
 from rlvr.engines import Engine
 from rlvr.engines.lazy import LazyEngine
+from rlvr.engines.sampler import called
 from rlvr.hooks import CheckpointEvent, HookReport
 from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task
@@ -115,9 +116,11 @@ class Probe:
         engine = event.engine
         draws = Draws(self.run_dir.probes, event.step, task.name, self.ranks.process_index)
         plan = self.instrument.plan(task, *self._samples_of(event, policy_hash))
-        policy = self.instrument.measure(
-            plan, Subject(policy_hash, config_hash(event.policy), engine), f"probe {task.name}", draws
-        )
+        name = f"{self.run_dir.path.name}/{step_folder(event.step)}"
+        if policy_hash == self.base_hash:
+            name = called(self.base)
+        subject = Subject(policy_hash, config_hash(event.policy), engine, name)
+        policy = self.instrument.measure(plan, subject, f"probe {task.name}", draws)
         if policy_hash == self.base_hash:
             self._bases[task.name] = policy
         if task.name not in self._bases:
@@ -139,7 +142,7 @@ class Probe:
     def _measure_base(self, task: Task, engine: Engine, draws: Draws) -> MeasuredSamples | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
         with LazyEngine(engine.name, engine.dtype, self.open_base) as lazy:
-            subject = Subject(self.base_hash, config_hash(self.base), lazy)
+            subject = Subject(self.base_hash, config_hash(self.base), lazy, called(self.base))
             return self.instrument.measure(plan, subject, f"base {task.name}", draws)
 
     def _record(self, record: GapRecord) -> None:

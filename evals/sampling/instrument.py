@@ -27,16 +27,20 @@ from rlvr.tasks import Task
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it."""
+    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it.
+
+    name: for people.
+    """
 
     weights: str
     config: str
     engine: Engine
+    name: str
 
     @classmethod
     def of(cls, model: Sampler, engine: Engine) -> Subject:
         """The model, held by this engine."""
-        return cls(model.weights, model.settings, engine)
+        return cls(model.weights, model.settings, engine, model.title)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class Instrument:
         """
         measuring = self.measuring(plan, subject, draws)
         remove_litter(measuring.samples.directory, recursive=True)
+        if self.ranks.is_main_process:
+            measuring.samples.name(subject.name, plan.task.name)
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
         missing = measuring.missing(rank, ranks)
         self._make_ready(subject.engine, missing)

@@ -42,10 +42,20 @@ class Leases:
         finally:
             os.close(file)  # with all of its locks
 
+    @contextmanager
+    def all_held(self) -> Iterator[bool]:
+        """Whether no other process has any prompt, and none gets one during the block."""
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            yield _locked(file, 0, 0)
+        finally:
+            os.close(file)
 
-def _locked(file: int, byte: int) -> bool:
+
+def _locked(file: int, byte: int, length: int = 1) -> bool:
+    """length: 0 is to the end."""
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, byte)
     except OSError as error:
         return error.errno not in _TAKEN
     return True
