@@ -31,7 +31,8 @@ import rlvr
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
-from rlvr.core.launcher import this_launcher
+from rlvr.core.process.launcher import this_launcher
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import RunDir, read_jsonl
 from rlvr.planning.recipe import load_config
 
@@ -104,7 +105,7 @@ def study(arguments: Sequence[str]) -> int:
     jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
     check_own(keys)
     runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     try:
         with StopSignal().listening() as stop:
             train(runs, jobs, shlex.split(chosen.launcher), keys, console, stop)

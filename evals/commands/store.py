@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
@@ -29,6 +27,7 @@ from evals.reports.tables import table
 from evals.sampling.leases import Leases
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
+from rlvr.core.progress import plain_console
 from rlvr.core.shards import store_root
 
 # Of a set that is being removed.
@@ -70,7 +69,7 @@ def main(settings: Listing) -> None:
         prune(sets if settings.set is None else _beginning_with(settings.set, sets), settings.unused_days)
         return
     if settings.set is None or settings.out is None:
-        Console().print(listing(sets))
+        plain_console().print(listing(sets))
         return
     (chosen,) = _beginning_with(settings.set, sets)
     print(f"wrote {chosen.export(settings.out):,} samples to {settings.out}")
@@ -129,8 +128,8 @@ def listing(sets: Sequence[SampleSet]) -> Table:
         key, stored = each.key, each.read()
         shown.add_row(
             each.directory.name[:8],
-            escape(", ".join(each.names["models"])),
-            escape(", ".join(each.names["tasks"])),
+            ", ".join(each.names["models"]),
+            ", ".join(each.names["tasks"]),
             key.weights[:8],
             key.template,
             f"{key.temperature:.3g}",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,9 @@ class SampleSet:
         """Adds to the names; called before samples are drawn."""
         known = self.names
         added = {"models": sorted({*known["models"], model}), "tasks": sorted({*known["tasks"], task})}
-        if added != known:
+        if added == known:
+            return
+        with suppress(OSError):  # a store that cannot be written may have all that is asked for
             self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(self.directory / NAMES, json.dumps(added, indent=1).encode())
 

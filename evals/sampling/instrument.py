@@ -15,7 +15,7 @@ from evals.sampling.draws import Draws
 from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import Plan, make_plan
 from evals.sampling.settings import ProbeConfig
-from rlvr.core.progress import Display, progress
+from rlvr.core.progress import Display, plain_console, progress
 from rlvr.core.replacing import remove_litter
 from rlvr.core.shards import store_root
 from rlvr.engines import Engine, Sampling
@@ -110,12 +110,12 @@ class Instrument:
             return measuring.counted()
         except LookupError:
             # Another process drew the same samples, not equal to the bit, and has not graded them yet.
-            measuring.run(Display("", 1, 0, Console(quiet=True)))
+            measuring.run(Display("", 1, 0, plain_console(quiet=True)))
             return measuring.counted()
 
     def pilot(self, plan: Plan, subject: Subject, draws: Draws | None = None) -> int:
         """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
-        quiet = Display("", 1, 0, Console(quiet=True))
+        quiet = Display("", 1, 0, plain_console(quiet=True))
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
         measuring = self.measuring(plan, subject, draws)
         self._make_ready(subject.engine, measuring.missing(rank, ranks))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from rlvr.config.rewards import ExtraReward, RewardConfig
-from rlvr.config.section import Finite, Fraction, Positive, Section
+from rlvr.config.section import Finite, Fraction, Positive, Section, Written
 
 __all__ = ["ExtraReward", "Finite", "Fraction", "Positive", "RewardConfig", "Section"]
 
@@ -21,7 +21,7 @@ Stop = tuple[Annotated[str, Field(min_length=1)], ...] | None
 S = TypeVar("S", bound=Section)
 
 
-class Choice(BaseModel):
+class Choice(Written):
     """A named builder and its keyword arguments, all in one mapping."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlvr.core.disk import MEANINGS, file_system, find_error
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import step_folder, step_folders
 
@@ -72,12 +72,15 @@ def commit(
             _sync(directory)
     except Exception as error:
         shutil.rmtree(partial.path, ignore_errors=True)
-        if not _is_disk_error(error):
+        found = find_error(error)
+        if found is None:
             raise
+        what, advice = MEANINGS[found[0]]
         left = ", ".join(c.path.name for c in _all(directory)) or "none"
         raise CheckpointError(
-            f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
-            "Free space there and give the same command again to go on."
+            f"checkpoint {step} could not be written to {directory}: the file system "
+            f"{file_system(directory)} {what} ({error}). Checkpoints left: {left}. "
+            f"{advice.capitalize()} and give the same command again to go on."
         ) from error
     if main:
         _prune(directory, step, keep_last, scheduled)
@@ -199,13 +202,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_disk_error(error: BaseException | None) -> bool:
-    """Whether a full disk lies at the root: libraries wrap it in errors of their own."""
-    while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if full or "No space left" in str(error) or "os error 28" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr.config.schema import ExtraReward
-from rlvr.core.process_state import kept
+from rlvr.core.process.state import kept
 from rlvr.rollouts.deadline import Deadline, Overdue
 
 # Calls of an async function at once, where the configuration says nothing.

@@ -16,7 +16,7 @@ from rlvr.algorithms.batch import ReadyBatch, padded
 from rlvr.algorithms.bundle import Draws
 from rlvr.config.schema import RolloutConfig
 from rlvr.core.errors import UserError
-from rlvr.core.process_state import kept
+from rlvr.core.process.state import kept
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict

@@ -17,7 +17,7 @@ from rlvr.algorithms.batch import CreditedBatch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.process_state import kept
+from rlvr.core.process.state import kept
 from rlvr.core.run_dir import RunDir, saved, step_folder
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine

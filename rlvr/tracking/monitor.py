@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+from rich.text import Text
 
 from rlvr.config.schema import Config, MonitorConfig
 from rlvr.core.errors import UserError
-from rlvr.core.progress import progress
+from rlvr.core.progress import plain_console, progress
 from rlvr.core.run_dir import RunDir, append_jsonl, read_jsonl
 from rlvr.hooks import HookReport
 from rlvr.tracking.wandb_thread import WandbThread
@@ -36,7 +37,7 @@ class Monitor:
         self.config = config
         self.run_dir = run_dir
         self.active = active
-        self.console = Console(file=sys.stderr, quiet=not active, soft_wrap=False)
+        self.console = plain_console(file=sys.stderr, quiet=not active, soft_wrap=False)
         self._wandb = WandbThread(config, run_dir) if active else None
         self._skipped = 0  # steps in a row
         self._recent: deque[bool] = deque(maxlen=RECENT)  # whether a step skipped an update
@@ -71,7 +72,7 @@ class Monitor:
     def warn_once(self, about: str, message: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
-            self.console.print(f"[yellow]warning:[/] {message}")
+            self.console.print(Text.assemble(("warning:", "yellow"), " ", message))
 
     def close(self) -> None:
         if self._wandb is not None:

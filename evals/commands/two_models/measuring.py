@@ -18,6 +18,7 @@ from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.plan import Plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.errors import UserError
+from rlvr.core.replacing import remove_litter
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.names import is_endpoint
@@ -55,6 +56,8 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
         _print_plan(work, tokens, pair, console)
     if pair.dry_run:
         return
+    if processes().is_main_process:
+        remove_litter(pair.out, recursive=True)
     readings: dict[str, list[MeasuredSamples | None]] = {}
     for title, side in work:
         with side.model.engine() as engine:

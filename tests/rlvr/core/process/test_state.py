@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlvr.core.process_state import PIECES, kept
+from rlvr.core.process.state import PIECES, kept
 
 # What changes each piece, by its name.
 CHANGES: dict[str, Callable[[], Any]] = {

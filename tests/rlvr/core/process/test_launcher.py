@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.core.launcher import LAUNCHER, launchers, started, this_launcher
+from rlvr.core.process.launcher import LAUNCHER, launchers, started, this_launcher
 
 # Handles SIGTERM as a trainer does, or does not; says that it is there, and how it ended.
 CHILD = """
 import os, signal, sys, time
-from rlvr.core import launcher
+from rlvr.core.process import launcher
 launcher.PATIENCE = 0.05
 handled = []
 if {heeds}:
