@@ -1,4 +1,4 @@
-"""A launcher, a rank or a server that goes away: everything ends by itself within a minute, saved and typed."""
+"""A launcher, rank or server that goes away: everything ends within a minute, saved and typed."""
 
 from __future__ import annotations
 
