@@ -8,6 +8,7 @@ Exit status 1 where something failed.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=())
     parser.add_argument("--directory", type=Path, help="where failed tries stay; by default a temporary one")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
     directory = chosen.directory or Path(tempfile.mkdtemp(prefix="faults-"))
     campaigns: dict[str, Callable[[], object]] = {
         "kills": lambda: kills.campaign(chosen.kills, chosen.seed, directory / "kills", chosen.kinds),

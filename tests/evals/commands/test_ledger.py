@@ -15,7 +15,7 @@ from stored_files import write_measured
 from evals.commands import ledger
 from evals.estimators.empirical_bayes import fit_beta
 from evals.records.files import read_counts
-from evals.reports.transcripts import transcript_name
+from evals.reports.transcripts import _inline, transcript_name
 
 RIGHT = {"a/b": "1", "b": "2", "c": "3", "d": "4"}
 BASE = {"a/b": ["7", "7", "7", "7"], "b": ["4", "2", "5", "2"], "c": ["3"] * 4, "d": ["0"] * 4}
