@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from forked import Forked
+
 from faults.evidence import differences, evidence, left_behind
 from faults.kills import Whole
 from faults.outcome import Outcome
@@ -126,6 +128,47 @@ def study_gone(place: Path) -> tuple[list[str], float]:
     return [*failures, *differences(expected, evidence(place / "try"))], seconds
 
 
+# Answers slowly, so that requests are under way when it is killed; says its address, and of each request.
+SERVER = """
+import sys, time
+from stand_in_server import Answer, stand_in
+def answers(asked, before):
+    print("asked", flush=True)
+    return Answer(seconds=2.0, choice={"text": "answer: 1", "finish_reason": "stop"})
+with stand_in(answers) as server:
+    print(server.url, flush=True)
+    time.sleep(3600)
+"""
+
+
+def server_gone(place: Path) -> tuple[list[str], float]:
+    """A probe asks a server, which is killed while it answers."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "RLVR_STORE": "store"}
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER], cwd=place, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout
+    url = server.stdout.readline().strip()
+    asked = ("-m", "evals", "probe", f"model={url}#stand-in", "base=embedded:countdown-untrained",
+             "task=countdown:3", "n=16", "k=16", "max_problems=8", "max_new_tokens=16", "out=out")  # fmt: skip
+    process = Forked(asked, place, {**environment, "PYTHONPATH": str(ROOT)})
+    server.stdout.readline()
+    server.kill()
+    server.wait()
+    began = time.monotonic()
+    failures = []
+    try:
+        status = process.wait(LONGEST)
+        if status != 1 or "Traceback" in process.written()[1] or url not in process.written()[1]:
+            failures.append(f"ended with {status}: {process.written()[1][-1500:]}")
+    except subprocess.TimeoutExpired:
+        failures.append(f"it is there after {LONGEST:.0f} s")
+        process.kill()
+    seconds = time.monotonic() - began
+    left, more = left_behind(str(place), LONGEST)
+    return [*failures, *(f"process {one} is left" for one in left)], seconds + more
+
+
 def _parent(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -145,5 +188,6 @@ CASES: dict[str, Callable[[Path], tuple[list[str], float]]] = {
     "torchrun with two ranks, SIGTERM": lambda place: launcher_gone(place, 2, signal.SIGTERM),
     "a rank, SIGKILL": lambda place: rank_gone(place, with_launcher=True),
     "a rank, SIGKILL, unseen by its launcher": lambda place: rank_gone(place, with_launcher=False),
+    "a server, SIGKILL": server_gone,
     "the study, SIGKILL": study_gone,
 }
