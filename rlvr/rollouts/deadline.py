@@ -22,6 +22,7 @@ from types import FrameType
 GRACE = 10.0
 STATUS = 1
 _NUMBER = signal.SIGVTALRM
+_STDERR = 2
 _end = os._exit  # others may put something else in its place
 
 
@@ -77,7 +78,7 @@ class Deadline:
             rest = self.seconds - (time.monotonic() - self._last)
             if rest < 0:
                 break
-            faulthandler.dump_traceback_later(rest + 2 * self.grace, exit=True)
+            faulthandler.dump_traceback_later(rest + 2 * self.grace, exit=True, file=_STDERR)
             self._over.wait(min(rest + 0.01, max(self.seconds / 4, 0.05)))
         if self._over.is_set():
             return
@@ -86,5 +87,5 @@ class Deadline:
             if self._over.wait(self.grace):
                 return
         print(f"\n{self.said()}", file=sys.stderr, flush=True)
-        faulthandler.dump_traceback()
+        faulthandler.dump_traceback(file=_STDERR)
         _end(STATUS)

@@ -149,8 +149,10 @@ def server_gone(place: Path) -> tuple[list[str], float]:
     )
     assert server.stdout
     url = server.stdout.readline().strip()
-    asked = ("-m", "evals", "probe", f"model={url}#stand-in", "base=embedded:countdown-untrained",
-             "task=countdown:3", "n=16", "k=16", "max_problems=8", "max_new_tokens=16", "out=out")  # fmt: skip
+    asked = (
+        "-m", "evals", "probe", f"model={url}#stand-in", "base=embedded:countdown-untrained", "out=out",
+        "task=countdown:3", "n=16", "k=16", "max_problems=8", "max_new_tokens=16",
+    )  # fmt: skip
     process = Forked(asked, place, {**environment, "PYTHONPATH": str(ROOT)})
     server.stdout.readline()
     server.kill()

@@ -135,6 +135,11 @@ def _set_numpy_generator(value: tuple[Any, ...]) -> None:
 
 
 def _umask() -> int:
+    """Read where that is possible: to set it, if only for a moment, is to set it for other threads too."""
+    with suppress(OSError), open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
