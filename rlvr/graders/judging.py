@@ -24,7 +24,8 @@ from rlvr.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlvr.core.endpoint import Endpoint, Failed
-    from rlvr.core.shards import Shards
+    from rlvr.core.replacing import remove_litter
+from rlvr.core.shards import Shards
 
 PLACES = ("prompt", "completion", "reference")
 _PLACE = re.compile("{(" + "|".join(PLACES) + ")}")
@@ -104,6 +105,7 @@ class Asking:
         from rlvr.core.shards import Shards, short_hash, store_root
 
         directory = store_root() / "judges" / short_hash(self.key)
+        remove_litter(directory, recursive=True)
         if not (about := directory / "judge.json").exists():
             directory.mkdir(parents=True, exist_ok=True)
             write_bytes(about, json.dumps(self.key | {"text": self.text}, indent=1).encode())
