@@ -101,7 +101,7 @@ class Asking:
     def _table(self) -> Shards:
         import pyarrow as pa
 
-        from rlvr.core.run_dir import write_bytes
+        from rlvr.core.replacing import remove_litter, write_bytes
         from rlvr.core.shards import Shards, short_hash, store_root
 
         directory = store_root() / "judges" / short_hash(self.key)
