@@ -24,7 +24,6 @@ from rlvr.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlvr.core.endpoint import Endpoint, Failed
-    from rlvr.core.replacing import remove_litter
 from rlvr.core.shards import Shards
 
 PLACES = ("prompt", "completion", "reference")
