@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 for _limit in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
     os.environ[_limit] = "5"
 
-from rich.console import Console  # noqa: E402
-from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
+from rich.text import Text  # noqa: E402
 
 from evals.sampling.settings import probe_config  # noqa: E402
 from launch import machine, models, needs  # noqa: E402
@@ -25,6 +24,7 @@ from launch.machine import Finding, Gpu  # noqa: E402
 from rlvr.config.errors import ConfigError  # noqa: E402
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.errors import exit_status  # noqa: E402
+from rlvr.core.progress import plain_console  # noqa: E402
 from rlvr.planning.checks import check_support  # noqa: E402
 from rlvr.planning.memory import GIB  # noqa: E402
 from rlvr.planning.recipe import load_config  # noqa: E402
@@ -112,9 +112,11 @@ def show(findings: Sequence[Finding]) -> None:
     """One row for each finding, under it what to do, and the count of faults."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for f in findings:
-        advice = f"\n[bold]to do:[/] {escape(f.advice)}" if f.advice else ""
-        table.add_row(f"[{STYLES[f.state]}]{f.state}[/]", escape(f.check), escape(f.found) + advice)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+        found = Text(f.found)
+        if f.advice:
+            found.append("\nto do: ", "bold").append(f.advice)
+        table.add_row(Text(f.state, STYLES[f.state]), f.check, found)
+    console = plain_console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     faults, warnings = (sum(f.state == s for f in findings) for s in ("fault", "warning"))
     console.print(f"\n{faults} fault(s), {warnings} warning(s)")

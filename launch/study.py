@@ -31,6 +31,8 @@ import rlvr
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
 from rlvr.core.interrupts import Interrupted, StopSignal
+from rlvr.core.process.launcher import this_launcher
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import RunDir, read_jsonl
 from rlvr.planning.recipe import load_config
 
@@ -84,7 +86,7 @@ class Run:
                 [*launcher, str(TRAINER), *own, *keys],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={"OMP_NUM_THREADS": str(threads), **os.environ},
+                env={"OMP_NUM_THREADS": str(threads), **os.environ, **this_launcher()},
                 start_new_session=True,
             )
 
@@ -103,7 +105,7 @@ def study(arguments: Sequence[str]) -> int:
     jobs = chosen.jobs or ((os.cpu_count() or 1) if chosen.size == "tiny" else 1)
     check_own(keys)
     runs = [plan(f"{name}_{chosen.size}", seed, folder, keys) for seed in chosen.seeds for name in names]
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     try:
         with StopSignal().listening() as stop:
             train(runs, jobs, shlex.split(chosen.launcher), keys, console, stop)
@@ -199,7 +201,8 @@ def report(runs: Sequence[Run], out: Path) -> int:
 
 
 def _evals(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "evals", *arguments], check=False).returncode
+    command = [sys.executable, "-m", "evals", *arguments]
+    return subprocess.run(command, check=False, env=os.environ | this_launcher()).returncode
 
 
 @contextmanager

@@ -21,9 +21,10 @@ if _HERE in map(os.path.abspath, sys.path):
 
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.errors import DOES_NOT_FIT, INTERRUPTED, exit_status  # noqa: E402
+from rlvr.core.process.launcher import end_with_launcher  # noqa: E402
 from rlvr.core.threads import wait_briefly  # noqa: E402
 from rlvr.planning.advice import Gpus  # noqa: E402
-from rlvr.planning.checks import check_support  # noqa: E402
+from rlvr.planning.checks import check_places, check_support  # noqa: E402
 from rlvr.planning.help import help_text  # noqa: E402
 from rlvr.planning.recipe import load_config  # noqa: E402
 
@@ -45,6 +46,7 @@ def train(arguments: Sequence[str]) -> int:
     config = load_config([a for a in arguments if a not in dry], processes)
     if not dry:
         check_support(config)
+        check_places(config)
         return _run(config)
     from rlvr.planning.dry_run import describe, fits
 
@@ -64,4 +66,5 @@ def _run(config: Config) -> int:
 
 if __name__ == "__main__":
     wait_briefly()
+    end_with_launcher()
     sys.exit(main(sys.argv[1:]))

@@ -16,13 +16,12 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from rich.console import Console
-from rich.markup import escape
 
 from evals.commands.frame import OutFile, command
 from evals.reports.tables import table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, Section
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_text
 from rlvr.planning.recipe import complete_choice
 from rlvr.tasks import TASKS, build_task
@@ -56,9 +55,9 @@ def main(settings: Contamination) -> None:
     found = copies(trained, measured)
     shown = table(f"Of {trained.name}'s training problems in {measured.name}", "problem", "copy of", "alike")
     for copy in found:
-        shown.add_row(escape(copy.problem), escape(copy.of), f"{copy.alike:.0%}")
+        shown.add_row(copy.problem, copy.of, f"{copy.alike:.0%}")
     if found:
-        Console().print(shown)
+        plain_console().print(shown)
     print(
         f"{len(found)} of the {len(measured.test)} test problems of {measured.name} are copies of training "
         f"problems of {trained.name}"

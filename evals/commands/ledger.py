@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import command
@@ -44,6 +42,7 @@ from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.config.schema import Choice, Section
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_text
 
 ONE_SIDE = (Outcome.GAINED, Outcome.LOST)
@@ -90,7 +89,7 @@ def main(settings: LedgerOf) -> None:
     entries = make_entries(base, policy, settings.out is not None)
     if settings.out is not None:
         write_ledger(settings.out, entries, base, base_file, policy_file)
-    console = Console()
+    console = plain_console()
     console.print(_summary(base, policy))
     if entries:
         console.print(_problems(entries))
@@ -241,7 +240,7 @@ def _summary(base: MeasurementFile, policy: MeasurementFile) -> Table:
             shown.caption = (
                 f"soundly: by a right answer without a wrong step ({policy.measured.soundness}).\n"
                 f"right, for a wrong reason: the policy solved them, and never soundly; the base {wrong[0]}."
-                + escape(remark([policy.measured.soundness]))
+                + remark([policy.measured.soundness])
             )
         return shown
     k = min(b.largest_k, p.largest_k)
@@ -274,7 +273,7 @@ def _problems(entries: Sequence[Entry]) -> Table:
         if entry.outcome in ONE_SIDE:
             link = [Path(entry.transcript).name] if entry.transcript else []
             shown.add_row(
-                escape(entry.problem),
+                entry.problem,
                 entry.outcome,
                 f"{entry.base_correct}/{entry.base_n}",
                 f"{entry.correct}/{entry.n}",

@@ -18,7 +18,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import InFile, OutFile, command
@@ -27,6 +26,7 @@ from evals.records.reading import MeasurementFile, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, table
 from rlvr.config.schema import Positive, Section
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_json
 
 # A guess rate below this leaves pass@k as it is, to the eye.
@@ -57,7 +57,7 @@ def main(settings: PassK) -> None:
             print(
                 "note: not both files say how they were measured; only their problems agree", file=sys.stderr
             )
-    _show(policy.name, result, Console())
+    _show(policy.name, result, plain_console())
     if settings.out is not None:
         write_json(settings.out, result)
 
@@ -155,7 +155,7 @@ def _sound(sides: Summaries) -> Table:
     shown = table(f"Reasoning, by {checkers}", "", *sides)
     if not checkers:
         return shown
-    shown.caption = escape(remark(one["checker"] for one in found if one).strip()) or None
+    shown.caption = remark(one["checker"] for one in found if one).strip() or None
     blank = dict.fromkeys(("unsound", "undecided", "only_unsound"))
     rows = [one or blank for one in found]
     shown.add_row("right answers with a wrong step", *(points(row["unsound"]) for row in rows))

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from rich.console import Console
 
 from evals.commands.frame import InDirectory, OutSubdirectory, command
 from evals.commands.grade import read_samples
@@ -33,7 +32,7 @@ from evals.sampling.likelihood import Response, perplexities, problem_medians, r
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.config.schema import Choice, Positive, Section
 from rlvr.core.checkpoint import weight_hash
-from rlvr.core.progress import progress
+from rlvr.core.progress import plain_console, progress
 from rlvr.core.records import RecordError, read_object
 from rlvr.core.run_dir import step_folders, write_text
 from rlvr.models.loading import ModelError, eos_ids, load_model, load_tokenizer, model_directory
@@ -86,7 +85,7 @@ def main(settings: Settings) -> None:
     rows = "".join(json.dumps({"task": settings.task.name} | m._asdict()) + "\n" for m in medians)
     write_text(settings.out / "perplexity.jsonl", rows)
     draw_boxes(medians, settings.task.name, settings.out / "perplexity.png", LOOKS[settings.theme])
-    Console().print(quartiles(medians, settings.task.name))
+    plain_console().print(quartiles(medians, settings.task.name))
     print(f"wrote {settings.out}/perplexity.jsonl and perplexity.png")
 
 

@@ -39,6 +39,7 @@ from collections.abc import Sequence
 from evals.commands.frame import GOES_ON
 from evals.commands.two_models.settings import Jobs, read_jobs, read_pair
 from rlvr.core.errors import exit_status
+from rlvr.core.progress import plain_console
 from rlvr.planning.recipe import parse_arguments
 
 
@@ -55,14 +56,12 @@ def probe(arguments: Sequence[str]) -> int:
     given = parse_arguments(arguments)
     settings = read_jobs(given) if "run" in given else read_pair(given)
 
-    from rich.console import Console
-
     from evals.commands.two_models.measuring import measure_pair
     from evals.probe.detached import work
     from evals.probe.jobs import take_back
     from evals.records.probe_dir import ProbeDir
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if isinstance(settings, Jobs):
         here = ProbeDir(settings.run)
         if settings.retry:

@@ -24,8 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
@@ -38,7 +36,7 @@ from evals.records.soundness import Looked, look, store, store_records
 from evals.reports.tables import interval, points, table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
-from rlvr.core.progress import progress
+from rlvr.core.progress import plain_console, progress
 from rlvr.core.run_dir import write_json
 from rlvr.graders.soundness import NONE, SoundnessName, build_checker
 
@@ -73,7 +71,7 @@ def mistakes(settings: Looking) -> list[Mistake]:
 @command(Looking, mistakes, positional="runs")
 def main(settings: Looking) -> None:
     """Raises FileError, CheckerError."""
-    console, rows = Console(), []
+    console, rows = plain_console(), []
     checker = build_checker(settings.soundness) if settings.soundness else None
     for run in settings.runs:
         files = sample_files(run, settings.task)
@@ -138,7 +136,7 @@ def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) ->
     made.caption = (
         "sound: right, and no wrong step was found. wrong step: the share of right\nanswers that "
         "follow one, with its 95 % interval over problems.\n!: sound pass@1 lies below the 95 % interval "
-        "of pass@1." + escape(remark(one.checker for _, one in looked))
+        "of pass@1." + remark(one.checker for _, one in looked)
     )
     return made
 

@@ -1,26 +1,37 @@
-"""python -m evals store [set=ID out=FILE.parquet]
+"""python -m evals store [set=ID out=FILE.parquet] [prune=true set=ID | prune=true unused_days=N]
 
-Lists the sample sets in $RLVR_STORE (default runs/.store): what was sampled how, and how many samples
-there are. With set= (the beginning of an ID is enough) and out=, writes that set as one Parquet file,
-sorted by prompt and index: the same samples give the same bytes.
+Lists the sample sets in $RLVR_STORE (default runs/.store): models and tasks, what was sampled how, and how
+many samples there are. With set= (the beginning of an ID is enough) and out=, writes that set as one Parquet
+file, sorted by prompt and index: the same samples give the same bytes.
+
+With prune=true it removes one set, or all to which nothing was added in N days, with their verdicts. What a
+run recorded stays; what it asks for again has to be drawn again. A set that is being drawn stays.
 """
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+from pydantic import Field
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
 from evals.records.schema import FileError, read_fields
 from evals.records.store import SampleKey, SampleSet
 from evals.reports.tables import table
+from evals.sampling.leases import Leases
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
+from rlvr.core.progress import plain_console
 from rlvr.core.records import read_object
 from rlvr.core.shards import store_root
+
+# Of a set that is being removed.
+_GONE = ".gone-"
 
 
 class Listing(Section):
@@ -28,11 +39,17 @@ class Listing(Section):
 
     set: str | None = None
     out: OutFile | None = None
+    prune: bool = False
+    unused_days: Annotated[float, Field(ge=0)] | None = None
 
 
 def mistakes(settings: Listing) -> list[Mistake]:
-    """What is wrong with the ID and the file."""
-    if (settings.set is None) != (settings.out is None):
+    """What is wrong with the ID, the file, and what is to go."""
+    if settings.prune and (settings.out or (settings.set is None) == (settings.unused_days is None)):
+        return [Mistake("prune", True, "give set=ID or unused_days=N with it, and no out")]
+    if settings.unused_days is not None and not settings.prune:
+        return [Mistake("unused_days", settings.unused_days, "is for prune=true")]
+    if not settings.prune and (settings.set is None) != (settings.out is None):
         return [Mistake("set and out", None, "give both to write a set, neither to list them")]
     found: list[Mistake] = []
     if settings.set is not None:
@@ -46,13 +63,48 @@ def mistakes(settings: Listing) -> list[Mistake]:
 
 @command(Listing, mistakes)
 def main(settings: Listing) -> None:
-    """Lists the sets, or writes one."""
+    """Lists the sets, writes one, or removes some."""
     sets = sample_sets(store_root())
+    if settings.prune:
+        prune(sets if settings.set is None else _beginning_with(settings.set, sets), settings.unused_days)
+        return
     if settings.set is None or settings.out is None:
-        Console().print(listing(sets))
+        plain_console().print(listing(sets))
         return
     (chosen,) = _beginning_with(settings.set, sets)
     print(f"wrote {chosen.export(settings.out):,} samples to {settings.out}")
+
+
+def prune(sets: Sequence[SampleSet], unused_days: float | None) -> None:
+    """Removes the sets to which nothing was added in so many days; None: all of them."""
+    for leftover in store_root().glob(f"{_GONE}*"):  # of one that was stopped
+        shutil.rmtree(leftover, ignore_errors=True)
+    for each in sets:
+        if unused_days is not None and time.time() - _last_use(each) < unused_days * 86400:
+            continue
+        name, shown = each.directory.name, _named(each)
+        with Leases(each.directory).all_held() as own:
+            if own:
+                samples = each.read().num_rows
+                gone = each.directory.with_name(f"{_GONE}{name}")
+                shutil.rmtree(gone, ignore_errors=True)
+                each.directory.rename(gone)  # at once, so that nobody meets a part of it
+        if not own:
+            print(f"{name[:8]} ({shown}) is being drawn: it stays")
+            continue
+        shutil.rmtree(gone)
+        print(f"removed {name[:8]} ({shown}): {samples:,} samples")
+
+
+def _last_use(samples: SampleSet) -> float:
+    """When something was last added, in seconds since the epoch."""
+    files = [samples.directory, *samples.directory.rglob("*.parquet")]
+    return max(file.stat().st_mtime for file in files)
+
+
+def _named(samples: SampleSet) -> str:
+    names = samples.names
+    return f"{', '.join(names['models']) or samples.key.weights[:8]} on {', '.join(names['tasks']) or '?'}"
 
 
 def sample_sets(root: Path) -> list[SampleSet]:
@@ -77,12 +129,14 @@ def _beginning_with(text: str, sets: Sequence[SampleSet]) -> list[SampleSet]:
 
 def listing(sets: Sequence[SampleSet]) -> Table:
     """One row a set; IDs and hashes by their first eight digits."""
-    heads = ("ID", "weights", "template", "T", "tokens", "engine", "samples")
+    heads = ("ID", "model", "task", "weights", "template", "T", "tokens", "engine", "samples")
     shown = table(f"Sample sets in {store_root()}", *heads)
     for each in sets:
         key, stored = each.key, each.read()
         shown.add_row(
             each.directory.name[:8],
+            ", ".join(each.names["models"]),
+            ", ".join(each.names["tasks"]),
             key.weights[:8],
             key.template,
             f"{key.temperature:.3g}",

@@ -56,6 +56,7 @@ class Watch:
         self.last = 0  # the latest step that was taken
         self._taken: dict[Path, float] = {}
         self._told: dict[Path, str] = {}
+        self._seen: dict[Path, tuple[float, float]] = {}  # when it last changed, and since when that is so
 
     def look(self) -> list[Found]:
         """Takes what is whole; returns what is not yet, or is too new to say."""
@@ -63,13 +64,22 @@ class Watch:
         for found in checkpoints(self.directory, self.run_dir.path):
             if self._taken.get(found.path) == found.changed:
                 continue
-            if found.lacks or time.time() - found.changed < self.settle:
+            if found.lacks or not self._is_settled(found):
                 waiting.append(found)
             else:
                 self._take(found)
                 self._taken[found.path] = found.changed
                 self.last = max(self.last, found.step)
         return waiting
+
+    def _is_settled(self, found: Found) -> bool:
+        """By its files' times, or by how long this process saw no change: clocks are set back."""
+        now = time.monotonic()
+        changed, since = self._seen.get(found.path, (0.0, now))
+        if changed != found.changed:
+            since = now
+            self._seen[found.path] = (found.changed, now)
+        return max(now - since, time.time() - found.changed) >= self.settle
 
     def tell(self, waiting: Sequence[Found]) -> None:
         """Says once of each what it lacks."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
-from rich.console import Console
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
@@ -28,6 +27,7 @@ from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ConfigError
 from rlvr.config.schema import EngineConfig
 from rlvr.core.checkpoint import weight_hash
+from rlvr.core.progress import plain_console
 from rlvr.engines import Engine
 from rlvr.engines.sampler import Sampler, open_model
 from rlvr.hooks import CheckpointEvent
@@ -71,7 +71,7 @@ class ProbeCallback(TrainerCallback):
         self.tasks = tasks
         self.run_dir = run_dir
         self.engine_config = engine
-        self.console = Console(stderr=True)
+        self.console = plain_console(stderr=True)
         self.trainer: Any = None
         self._probe: Probe | None = None
         self._engine: Engine | None = None

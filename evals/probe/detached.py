@@ -19,6 +19,7 @@ from evals.records.probe_dir import ProbeDir
 from evals.sampling.instrument import Instrument
 from evals.sampling.settings import longest_completion, probe_config
 from rlvr.config.schema import Config, MonitorConfig
+from rlvr.core.replacing import remove_litter
 from rlvr.core.run_dir import RunDirError
 from rlvr.engines.sampler import Sampler, open_model, whole_policy
 from rlvr.hooks import CheckpointEvent, HookReport
@@ -85,6 +86,8 @@ class Worker:
         self.run_dir = run_dir
         self.console = console
         self.ranks = processes()
+        if self.ranks.is_main_process:
+            remove_litter(run_dir.path, recursive=True)
         config = saved_config(run_dir.config)
         # A server, if the run has one, holds the policy that trains.
         self.engine_config = config.engine.model_copy(update={"mode": "colocate"})

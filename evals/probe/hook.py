@@ -15,13 +15,15 @@ from evals.records.measurement import Measurement
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
+from evals.sampling.draws import Draws
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.checkpoint import config_hash, keep_policy, weight_hash
 from rlvr.core.records import read_object
-from rlvr.core.run_dir import append_jsonl, keep_jsonl
+from rlvr.core.run_dir import append_jsonl, keep_jsonl, step_folder
 from rlvr.engines import Engine
 from rlvr.engines.lazy import LazyEngine
+from rlvr.engines.sampler import called
 from rlvr.hooks import CheckpointEvent, HookReport
 from rlvr.learning.accelerator import processes
 from rlvr.tasks import Task
@@ -112,21 +114,23 @@ class Probe:
     def _measure(self, task: Task, event: CheckpointEvent, policy_hash: str) -> None:
         """All processes draw and grade, the main process records."""
         engine = event.engine
+        draws = Draws(self.run_dir.probes, event.step, task.name, self.ranks.process_index)
         plan = self.instrument.plan(task, *self._samples_of(event, policy_hash))
-        policy = self.instrument.measure(
-            plan, Subject(policy_hash, config_hash(event.policy), engine), f"probe {task.name}"
-        )
-        drawn = policy.drawn if policy else 0
+        name = f"{self.run_dir.path.name}/{step_folder(event.step)}"
+        if policy_hash == self.base_hash:
+            name = called(self.base)
+        subject = Subject(policy_hash, config_hash(event.policy), engine, name)
+        policy = self.instrument.measure(plan, subject, f"probe {task.name}", draws)
         if policy_hash == self.base_hash:
             self._bases[task.name] = policy
         if task.name not in self._bases:
-            self._bases[task.name] = base = self._measure_base(task, engine)
-            drawn += base.drawn if base else 0
+            self._bases[task.name] = self._measure_base(task, engine, draws)
         base = self._bases[task.name]
         if policy is None or base is None:
             return
         base.measurement.write(self.run_dir.base, base.samples)
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
+        drawn = draws.total({base.samples.directory.name, policy.samples.directory.name})
         record = compare(base.measurement, policy.measurement, self.config.k, event.step, drawn)
         self._record(replace(record, contaminated=self._contaminated(policy.measurement)))
 
@@ -135,11 +139,11 @@ class Probe:
         ids = self.copied.get(measured.conditions.task)
         return None if ids is None else sum(problem.id in ids for problem in measured.problems)
 
-    def _measure_base(self, task: Task, engine: Engine) -> MeasuredSamples | None:
+    def _measure_base(self, task: Task, engine: Engine, draws: Draws) -> MeasuredSamples | None:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
         with LazyEngine(engine.name, engine.dtype, self.open_base) as lazy:
-            subject = Subject(self.base_hash, config_hash(self.base), lazy)
-            return self.instrument.measure(plan, subject, f"base {task.name}")
+            subject = Subject(self.base_hash, config_hash(self.base), lazy, called(self.base))
+            return self.instrument.measure(plan, subject, f"base {task.name}", draws)
 
     def _record(self, record: GapRecord) -> None:
         """Adds a row, in the place of one that is there of the same step and task."""

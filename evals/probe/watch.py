@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,10 @@ def decide(records: Sequence[GapRecord], watch: WatchConfig) -> Decision:
     good = [r for r in records if limit is None or r.coverage_lost <= limit]
     if watch.by == "coverage_lost":
         good = [r for r in good if r.policy_hash != r.base_hash]
-    ranked = [r for r in good if getattr(r, watch.by) is not None]
+    ranked = [r for r in good if (value := getattr(r, watch.by)) is not None and not math.isnan(value)]
     best = min(ranked, key=lambda r: (getattr(r, watch.by), r.step), default=None)
     newest = records[-1] if records else None
-    if newest and limit is not None and newest.coverage_lost > limit:
+    if newest and limit is not None and not newest.coverage_lost <= limit:  # what is no number is no less
         lost = f"{100 * newest.coverage_lost:.1f} points of pass@{newest.coverage_k}"
         return Decision(best, f"{lost} are lost on {newest.task}, more than {100 * limit:.1f}")
     since = len([r for r in records if best and r.step > best.step])

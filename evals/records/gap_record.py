@@ -22,8 +22,8 @@ class GapRecord:
     """The run directory's contract. Shares are fractions 0..1; None stands where a number does not exist.
 
     n, base_n: the most samples of a problem; stop_r, base_stop_r: sampled until the r-th success. samples:
-    those that the numbers of the policy come from; samples_drawn: those that the probe newly drew, for both
-    sides.
+    those that the numbers of the policy come from; samples_drawn: those that the probe newly drew for the
+    record, for both sides and in all parts of the run.
     *_low, *_high: 95 % for new problems such as these; gap_these_*: for just these problems.
     coverage_lost: base pass@coverage_k - pass@coverage_k, at the largest k that both allow, gap_k at most.
     soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a

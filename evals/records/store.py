@@ -1,9 +1,10 @@
 """The sample store: append-only, shared by runs, so that no sample is ever drawn or graded twice.
 
 One directory per sample set; its name is the hash of everything that the samples' distribution depends
-on. In it lie `key.json`, `samples/`, per grader `verdicts/<hash of its version>/`, and per checker of
-reasoning `soundness/<hash of its version>/`: `rlvr.core.shards`. All ranks need the same view of the
-directory. Beside the sets lies judges/: what models were asked of completions, see `rlvr.graders.judging`.
+on. In it lie `key.json`, `names.json`, `samples/`, per grader `verdicts/<hash of its version>/`, and per
+checker of reasoning `soundness/<hash of its version>/`: `rlvr.core.shards`. All ranks need the same view of
+the directory. Beside the sets lies judges/: what models were asked of completions, see
+`rlvr.graders.judging`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from rlvr.core.run_dir import write_bytes
 from rlvr.core.shards import Shards, short_hash
 from rlvr.graders import Status
 
+# A set's file of names.
+NAMES = "names.json"
 SAMPLES = pa.schema(
     [
         ("prompt", pa.string()),  # hash of its token ids
@@ -112,6 +116,25 @@ class SampleSet:
         """What the checker of this version said of the reasoning."""
         directory = self.directory / "soundness" / short_hash(version)
         return Shards(directory, SOUNDNESS, ("prompt", "index", "reference", "digest"))
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """For people: models and tasks that the samples are of, as whoever drew them called them."""
+        try:
+            found = json.loads((self.directory / NAMES).read_text())
+            return {about: [str(name) for name in found[about]] for about in ("models", "tasks")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"models": [], "tasks": []}
+
+    def name(self, model: str, task: str) -> None:
+        """Adds to the names; called before samples are drawn."""
+        known = self.names
+        added = {"models": sorted({*known["models"], model}), "tasks": sorted({*known["tasks"], task})}
+        if added == known:
+            return
+        with suppress(OSError):  # a store that cannot be written may have all that is asked for
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_bytes(self.directory / NAMES, json.dumps(added, indent=1).encode())
 
     def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Stores samples, all or none."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -165,7 +164,7 @@ def _explained(records: Sequence[GapRecord]) -> str:
         return ""
     return (
         f"\nsound: right, and no wrong step was found by {', '.join(checkers)}.\n"
-        "wrong step: the share of right answers that have one." + escape(remark(checkers))
+        "wrong step: the share of right answers that have one." + remark(checkers)
     )
 
 
@@ -180,7 +179,7 @@ def _caption(records: Sequence[GapRecord]) -> str:
     stopped = next((one for one in records if one.stop_r and one.policy_hash != one.base_hash), None)
     return (
         f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples per problem of the "
-        f"base{escape(_stops(s.get('stop')))}.\n"
+        f"base{_stops(s.get('stop'))}.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "\\[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."

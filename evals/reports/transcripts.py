@@ -38,7 +38,7 @@ def write_transcript(
     the other. solver, other: a side's name with its samples in the order of their indices."""
     solved = next(text for text in solver[1] if text.status == Status.CORRECT)
     parts = [
-        f"# Problem {problem}",
+        f"# Problem {_inline(problem)}",
         "## Prompt",
         _fenced(about.prompts.get(problem, "not in the file")),
         "## Reference",
@@ -50,7 +50,7 @@ def write_transcript(
 
 
 def _sample(side: str, text: Text, of: int) -> list[str]:
-    answer = "no answer found" if text.extracted is None else f"answer {text.extracted!r}"
+    answer = "no answer found" if text.extracted is None else f"answer {_inline(repr(text.extracted))}"
     cut = ", cut at the token limit" if text.finish_reason == "length" else ""
     step = ", with a wrong step" if text.sound is False else ""
     return [
@@ -58,6 +58,15 @@ def _sample(side: str, text: Text, of: int) -> list[str]:
         f"{answer}{cut}",
         _fenced(text.text),
     ]
+
+
+def _inline(text: str) -> str:
+    """Within a line: as it is where it has nothing that Markdown or a browser reads, else as code."""
+    if re.fullmatch(r"[\w .,:;+=/'-]*", text):
+        return text
+    text = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}"
 
 
 def _fenced(text: str) -> str:

@@ -11,9 +11,12 @@ from rich.console import Console
 
 from evals.records.measurement import Measurement
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Plan, SamplingJob, make_plan
+from evals.sampling.draws import Draws
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import Plan, make_plan
 from evals.sampling.settings import ProbeConfig
-from rlvr.core.progress import Display, progress
+from rlvr.core.progress import Display, plain_console, progress
+from rlvr.core.replacing import remove_litter
 from rlvr.core.shards import store_root
 from rlvr.engines import Engine, Sampling
 from rlvr.engines.lazy import LazyEngine
@@ -24,16 +27,20 @@ from rlvr.tasks import Task
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it."""
+    """A model to measure. weights, config: hashes of its weights and configuration; engine: holds it.
+
+    name: for people.
+    """
 
     weights: str
     config: str
     engine: Engine
+    name: str
 
     @classmethod
     def of(cls, model: Sampler, engine: Engine) -> Subject:
         """The model, held by this engine."""
-        return cls(model.weights, model.settings, engine)
+        return cls(model.weights, model.settings, engine, model.title)
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,17 @@ class Instrument:
         )
         return SampleSet(store_root(), key)
 
-    def measure(self, plan: Plan, subject: Subject, title: str) -> MeasuredSamples | None:
-        """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere."""
-        measuring = self.measuring(plan, subject)
+    def measure(
+        self, plan: Plan, subject: Subject, title: str, draws: Draws | None = None
+    ) -> MeasuredSamples | None:
+        """Draws and grades what is missing, on all ranks; the reading on the main process, None elsewhere.
+
+        draws: gets a note of what this rank draws.
+        """
+        measuring = self.measuring(plan, subject, draws)
+        remove_litter(measuring.samples.directory, recursive=True)
+        if self.ranks.is_main_process:
+            measuring.samples.name(subject.name, plan.task.name)
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
         missing = measuring.missing(rank, ranks)
         self._make_ready(subject.engine, missing)
@@ -95,14 +110,14 @@ class Instrument:
             return measuring.counted()
         except LookupError:
             # Another process drew the same samples, not equal to the bit, and has not graded them yet.
-            measuring.run(Display("", 1, 0, Console(quiet=True)))
+            measuring.run(Display("", 1, 0, plain_console(quiet=True)))
             return measuring.counted()
 
-    def pilot(self, plan: Plan, subject: Subject) -> int:
+    def pilot(self, plan: Plan, subject: Subject, draws: Draws | None = None) -> int:
         """Draws and grades the first missing chunk of each rank; how many samples that were, on all ranks."""
-        quiet = Display("", 1, 0, Console(quiet=True))
+        quiet = Display("", 1, 0, plain_console(quiet=True))
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
-        measuring = self.measuring(plan, subject)
+        measuring = self.measuring(plan, subject, draws)
         self._make_ready(subject.engine, measuring.missing(rank, ranks))
         return sum(gather_object([measuring.run(quiet, rank, ranks, pilot=True)]))
 
@@ -111,9 +126,9 @@ class Instrument:
         if sum(gather_object([missing])) and isinstance(engine, LazyEngine):
             engine.built()
 
-    def measuring(self, plan: Plan, subject: Subject) -> SamplingJob:
+    def measuring(self, plan: Plan, subject: Subject, draws: Draws | None = None) -> SamplingJob:
         """The plan on its way for this subject, with what the store has of it."""
-        return SamplingJob(plan, self.samples(plan, subject), subject.engine)
+        return SamplingJob(plan, self.samples(plan, subject), subject.engine, draws)
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -23,8 +23,8 @@ class Looking:
         self._known: set[Key] = set()
 
     def begin(self, prompts: Collection[str]) -> None:
-        """Reads what is stored of these prompts."""
-        self._known = {*self._stored(prompts)}
+        """Reads what is stored of these prompts, beside what is known already."""
+        self._known |= {*self._stored(prompts)}
 
     def lacks(self, keys: Collection[Key]) -> list[Key]:
         """Those of the samples that the checker has not seen."""

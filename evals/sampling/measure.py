@@ -2,110 +2,50 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from evals.estimators.counts import Counts
-from evals.records.conditions import Conditions, conditions
 from evals.records.files import Origin
 from evals.records.measurement import Measurement
 from evals.records.store import SampleSet, token_hash
+from evals.sampling.draws import Draws
+from evals.sampling.leases import Leases
 from evals.sampling.looking import Key, Looking
+from evals.sampling.plan import ROUND, Plan
 from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
 from rlvr.core.shards import short_hash
-from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.engines import Completion, Engine, Request
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain
-from rlvr.tasks import Problem, Task
-from rlvr.tasks.templates.chat import all_prompt_ids
 
-# Samples of a problem that are drawn before it is asked again whether its r-th success is among them.
-ROUND = 16
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs.
-
-    stop_r: draw a problem until its r-th success in the order of the indices, or until n; None: draw n.
-    chunk: samples that are drawn, and stored, together; one chunk at most is lost when the process dies.
-    """
-
-    task: Task
-    problems: tuple[Problem, ...]
-    prompt_ids: tuple[tuple[int, ...], ...]  # one tuple a problem
-    sampling: Sampling
-    n: int
-    stop_r: int | None = None
-    chunk: int = 512
-
-    @property
-    def conditions(self) -> Conditions:
-        return conditions(self.task, self.problems, self.sampling)
-
-    @property
-    def prompt_hashes(self) -> tuple[str, ...]:
-        """The prompts' hashes."""
-        return tuple(map(token_hash, self.prompt_ids))
-
-    @property
-    def samples(self) -> int:
-        """The most samples that it needs."""
-        return len(set(self.prompt_ids)) * self.n
-
-    def chunks(self) -> Iterator[list[int]]:
-        """Indices of the problems that are drawn together, those with equal prompts in one chunk.
-
-        Made of whole problems in their order, so an interrupted and resumed measurement computes the
-        same batches as an uninterrupted one.
-        """
-        equal: dict[tuple[int, ...], list[int]] = {}
-        for place, prompt in enumerate(self.prompt_ids):
-            equal.setdefault(prompt, []).append(place)
-        groups = list(equal.values())
-        size = max(1, self.chunk // min(self.n, ROUND if self.stop_r else self.n))
-        for start in range(0, len(groups), size):
-            yield [place for group in groups[start : start + size] for place in group]
-
-
-def make_plan(
-    task: Task,
-    tokenizer: Any,
-    sampling: Sampling,
-    n: int,
-    max_problems: int | None = None,
-    seed: int = 0,
-    stop_r: int | None = None,
-    chunk: int = 512,
-) -> Plan:
-    """Plans n samples of the task's test problems, or of a seeded subset of them in their order."""
-    kept: Sequence[int] = range(len(task.test))
-    if max_problems is not None and max_problems < len(kept):
-        chosen = random.Random(derive_seed(seed, "problems", task.name))
-        kept = sorted(chosen.sample(kept, max_problems))
-    problems = [task.test[i] for i in kept]
-    prompts = tuple(all_prompt_ids(tokenizer, problems))
-    return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
+# Seconds between tries where other processes have all that is left, and between saying so.
+MOMENT = 0.1
+SAID_EVERY = 30.0
 
 
 class SamplingJob:
     """A plan on its way: what the store has of it, and what is drawn and graded on this rank.
 
-    engine: asked only for samples that are missing. Verdicts are stored right after their samples.
+    engine: asked only for samples that are missing. Verdicts are stored right after their samples. draws:
+    gets a note of what is drawn. Other processes may work at the same samples: each draws what no other does.
     """
 
-    def __init__(self, plan: Plan, samples: SampleSet, engine: Engine):
+    def __init__(self, plan: Plan, samples: SampleSet, engine: Engine, draws: Draws | None = None):
         self.plan = plan
         self.samples = samples
         self.verdicts = samples.verdicts(plan.task.grader)
         self.looking = Looking(plan.task, samples)
+        self._seen: set[Path] = set()
         self.engine = engine
+        self.draws = draws
+        self.leases = Leases(samples.directory)
         self.hashes = plan.prompt_hashes
         self.references = tuple(short_hash(p.reference) for p in plan.problems)
         self.drawn = 0
@@ -121,16 +61,63 @@ class SamplingJob:
 
         pilot: only the first chunk of which something was missing.
         """
-        table = self.samples.read(["digest"], set(self.hashes))
-        present = dict(zip(_keys(table, 2), table["digest"].to_pylist(), strict=True))
-        table = self.verdicts.read(["status"], set(self.hashes))
-        known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
-        self.looking.begin(set(self.hashes))
-        for chunk in list(self.plan.chunks())[rank::ranks]:
-            self._run_chunk(chunk, present, known, display)
-            if pilot and self.drawn:
-                break
+        present, known = self._stored()
+        waiting, since = list(self.plan.chunks())[rank::ranks], time.monotonic()
+        while waiting and not (pilot and self.drawn):
+            held = []
+            for chunk in waiting:
+                with self.leases.held({self.hashes[p] for p in chunk}) as own:
+                    if not own:
+                        held.append(chunk)
+                        continue
+                    self._catch_up(chunk, present, known, display)
+                    self._run_chunk(chunk, present, known, display)
+                if pilot and self.drawn:
+                    break
+            if held and len(held) == len(waiting):
+                since = self._wait(display, since)
+            waiting = held
         return self.drawn
+
+    def _stored(self) -> tuple[dict[Any, str], dict[Any, str]]:
+        """Digests of the samples and statuses of the verdicts that the store has."""
+        self._seen = self._shards()
+        return self._read({*self.hashes})
+
+    def _read(self, prompts: set[str]) -> tuple[dict[Any, str], dict[Any, str]]:
+        table = self.samples.read(["digest"], prompts)
+        present = dict(zip(_keys(table, 2), table["digest"].to_pylist(), strict=True))
+        table = self.verdicts.read(["status"], prompts)
+        known = dict(zip(_keys(table), table["status"].to_pylist(), strict=True))
+        self.looking.begin(prompts)
+        return present, known
+
+    def _shards(self) -> set[Path]:
+        """The files that the store has of the samples, and of what graders and checkers said of them."""
+        return {*self.samples.directory.rglob("*.parquet")}
+
+    def _catch_up(
+        self, chunk: list[int], present: dict[Any, str], known: dict[Any, str], display: Display
+    ) -> None:
+        """Takes over what other processes have stored of a chunk since the beginning."""
+        if self._shards() <= self._seen:
+            return
+        before = len(present)
+        for held, found in zip((present, known), self._read({self.hashes[p] for p in chunk}), strict=True):
+            held.update(found)
+        if len(present) > before:
+            display.advance(len(present) - before)
+
+    def _wait(self, display: Display, since: float) -> float:
+        """A moment, where others have all that is left. since: when that was last said; returned anew."""
+        time.sleep(MOMENT)
+        if time.monotonic() - since < SAID_EVERY:
+            return since
+        display.console.print(
+            f"another process draws the samples that are left: waiting for it ({self.leases.path})",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        return time.monotonic()
 
     def _run_chunk(
         self, chunk: list[int], present: dict[Any, str], known: dict[Any, str], display: Display
@@ -171,6 +158,8 @@ class SamplingJob:
             _row(key, self.plan.problems[p].id, seeds[j], done[j])
             for j, (key, p) in enumerate(missing.items())
         ]
+        if self.draws is not None:
+            self.draws.note(self.samples.directory.name, list(missing))
         self.samples.append(rows)
         present |= {(row["prompt"], row["index"]): row["digest"] for row in rows}
         self.drawn += len(rows)

@@ -6,30 +6,22 @@ task or algorithm: there is no second list of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+from rlvr.config.rewards import ExtraReward, RewardConfig
+from rlvr.config.section import Finite, Fraction, Positive, Section, Written
+
+__all__ = ["ExtraReward", "Finite", "Fraction", "Positive", "RewardConfig", "Section"]
+
 # Strings that end a completion; null: those that the task's template brings; []: none.
 Stop = tuple[Annotated[str, Field(min_length=1)], ...] | None
-
-
-class Section(BaseModel):
-    """A part of the configuration. The text under a key is what `--help` says of it."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True
-    )
-
 
 S = TypeVar("S", bound=Section)
 
 
-class Choice(BaseModel):
+class Choice(Written):
     """A named builder and its keyword arguments, all in one mapping."""
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
@@ -39,48 +31,6 @@ class Choice(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
-
-
-class ExtraReward(Section):
-    """One more component of the reward: your own function, or `judge` or `classifier`."""
-
-    reward: str
-    """ "package.module:function"; called in the training process, plain or async. Or a built-in one, see
-    docs/plugins.md: judge, classifier."""
-    takes: Literal["completion", "row", "group", "batch"] = "completion"
-    """completion: (text, reference, verdict) -> number. row: a `Row` of rlvr.rollouts.reward_functions ->
-    number. group, batch: a list of rows -> as many. For a number also: one a token, or spans of the text."""
-    weight: Finite = 1.0
-    """The numbers are multiplied by it."""
-    options: Mapping[str, Any] = {}
-    """Keyword arguments of the function."""
-    concurrency: Positive | None = None
-    """Calls at once, in threads if it is not async; null: 64 if it is async, else one after another."""
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that a call may take; later it counts as one that raised."""
-
-
-class RewardConfig(Section):
-    """What a completion is worth: a sum, each of its components logged as reward/<name>."""
-
-    correct: Finite = 1.0
-    """For a correct answer."""
-    wrong: Finite = 0.0
-    """For a wrong answer, and for an unparsed or timed-out completion."""
-    unsound: Finite | None = None
-    """For a right answer whose chain the task's checker finds wrong; null is as `correct`."""
-    right_step: Finite = 0.0
-    """For each step that the task's checker finds right; paid where it ends by `algorithm.credit=steps`."""
-    wrong_step: Finite = 0.0
-    """For each that it finds wrong."""
-    format: Finite = 0.0
-    """For an answer where the prompt asks for it, right or wrong."""
-    overlong_cache: Positive | None = None
-    """Tokens before the limit that cost up to 1, a cut completion costs 1 (arXiv 2503.14476, eq. 13)."""
-    extra: tuple[ExtraReward, ...] = ()
-    """More components."""
-    bad: Literal["stop", "wrong"] = "stop"
-    """Where a function of `extra` raises or returns no finite number: stop, or count as wrong."""
 
 
 class Correction(Section):
@@ -232,7 +182,10 @@ class MonitorConfig(Section):
     max_logprob_difference: Annotated[float, Field(gt=0)] = 0.1
     """The run stops where engine and trainer differ by more nats per token, on average over a step."""
     max_skipped_updates: Positive = 3
-    """The run stops after this many steps in a row without a finite loss and gradient."""
+    """The run stops after this many steps in a row without a finite loss and gradient, and after more in all
+    where they are more than `max_skipped_share` of the last 20 steps."""
+    max_skipped_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """See there; 1 allows any."""
 
 
 class PlanConfig(Section):

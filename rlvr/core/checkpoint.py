@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlvr.core.disk import MEANINGS, file_system, find_error
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import step_folder, step_folders
 
@@ -53,10 +53,13 @@ def commit(
     main: bool = True,
     wait: Callable[[], None] = lambda: None,
     run: str = "",
+    scheduled: Callable[[int], bool] = lambda step: True,
 ) -> Checkpoint:
-    """Writes checkpoint `step` through `write`, then removes all but the newest keep_last up to it.
+    """Writes checkpoint `step` through `write`, then removes all others but the newest keep_last up to it.
 
-    Later ones are those that a resume passed over as damaged, and go too. Called on all ranks, each of
+    Later ones are those that a resume passed over as damaged, and go too. scheduled: whether a step's
+    checkpoint is one of those that are counted; one that an interruption made is not, and goes with the next.
+    Called on all ranks, each of
     which may write its part. main: whether this is the rank that does all else; wait: until all are here.
     run: the id of the run, which stands in the manifest.
 
@@ -78,15 +81,18 @@ def commit(
             _sync(directory)
     except Exception as error:
         shutil.rmtree(partial.path, ignore_errors=True)
-        if not _is_disk_error(error):
+        found = find_error(error)
+        if found is None:
             raise
+        what, advice = MEANINGS[found[0]]
         left = ", ".join(c.path.name for c in _all(directory)) or "none"
         raise CheckpointError(
-            f"checkpoint {step} could not be written to {directory}: {error}. Checkpoints left: {left}. "
-            "Free space there and give the same command again to go on."
+            f"checkpoint {step} could not be written to {directory}: the file system "
+            f"{file_system(directory)} {what} ({error}). Checkpoints left: {left}. "
+            f"{advice.capitalize()} and give the same command again to go on."
         ) from error
     if main:
-        _prune(directory, step, keep_last)
+        _prune(directory, step, keep_last, scheduled)
     wait()
     return final
 
@@ -230,9 +236,10 @@ def _make_room(directory: Path, partial: Checkpoint) -> None:
     partial.trainer.mkdir()
 
 
-def _prune(directory: Path, step: int, keep_last: int) -> None:
+def _prune(directory: Path, step: int, keep_last: int, scheduled: Callable[[int], bool]) -> None:
     every = _all(directory)
-    kept = [c for c in every if c.step <= step][-keep_last:]
+    kept = [c for c in every if c.step <= step and scheduled(c.step)][-keep_last:]
+    kept += [c for c in every if c.step == step]
     for other in every:
         if other not in kept:
             shutil.rmtree(other.path)
@@ -257,13 +264,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_disk_error(error: BaseException | None) -> bool:
-    """Whether a full disk lies at the root: libraries wrap it in errors of their own."""
-    while error is not None:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if full or "No space left" in str(error) or "os error 28" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

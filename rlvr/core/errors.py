@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ DOES_NOT_FIT = 3
 TRAINING_PACKAGES = ("torch", "transformers", "accelerate", "peft", "safetensors", "wandb", "datasets")
 
 
+# scheme://user:password@host
+_PASSWORD = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@]*@")
+
+
 class UserError(Exception):
     """Something that whoever gave the command can put right; the message says what, where and how.
 
@@ -20,6 +25,11 @@ class UserError(Exception):
     """
 
     status = 1
+
+
+def without_password(text: str) -> str:
+    """The text without what stands before the @ of URLs in it."""
+    return _PASSWORD.sub(r"\1", text)
 
 
 def is_missing(error: Exception) -> bool:
@@ -38,7 +48,7 @@ def exit_status(command: Callable[[], int | None], interrupted: str = "interrupt
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{without_password(str(error))}", file=sys.stderr)
         return error.status
     except ModuleNotFoundError as error:
         if not is_missing(error):
@@ -56,6 +66,13 @@ def exit_status(command: Callable[[], int | None], interrupted: str = "interrupt
         if _stdout_is_read():
             raise
         return 1
+    except Exception as error:
+        from rlvr.core.disk import described
+
+        if not (said := described(error, ())):
+            raise
+        print(f"\n{without_password(said)}", file=sys.stderr)
+        return UserError.status
 
 
 def _stdout_is_read() -> bool:

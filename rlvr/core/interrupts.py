@@ -18,6 +18,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.received = False
         self._finishing = False
+        self._raised = False
 
     @contextmanager
     def listening(self) -> Iterator[StopSignal]:
@@ -45,6 +46,7 @@ class StopSignal:
         before, self._finishing = self._finishing, False
         try:
             if self.received:
+                self._raised = True
                 raise Interrupted
             yield
         finally:
@@ -52,7 +54,8 @@ class StopSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received, True
-        if not self._finishing:
+        if not self._finishing and not self._raised:
+            self._raised = True  # a launcher that ends may pass on a second signal while this one ends all
             raise Interrupted
         if again and number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 # Seconds between lines where there is no terminal.
 LINE_EVERY = 15.0
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console that prints what it is given: `run[1]` and `:x:` in somebody's names are no markup."""
+    return Console(markup=False, emoji=False, **settings)
 
 
 class Display:
@@ -22,16 +28,16 @@ class Display:
         self._first = completed
         self._begun = self._last_line = time.monotonic()
         self._bar = Progress(
-            TextColumn(f"{title:<20}"),
+            TextColumn("{task.fields[title]:<20}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=console.quiet or not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=total, completed=completed, note="")
+        self._task = self._bar.add_task("", total=total, completed=completed, title=title, note="")
 
     def advance(self, amount: int, note: str = "") -> None:
         """So much more is done; the note stands beside the bar."""
@@ -49,6 +55,6 @@ class Display:
 @contextmanager
 def progress(title: str, total: int, console: Console | None = None, completed: int = 0) -> Iterator[Display]:
     """Shows the work of the block; total and completed in any unit."""
-    display = Display(title, total, completed, console or Console(stderr=True))
+    display = Display(title, total, completed, console or plain_console(stderr=True))
     with display._bar:
         yield display

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +15,9 @@ from typing import Any, BinaryIO
 
 from rlvr.core.errors import UserError
 from rlvr.core.records import kept_sums, read_jsonl, read_lines, sum_of, sums_file
+from rlvr.core.replacing import write_bytes
 
-__all__ = ["read_jsonl"]
+__all__ = ["read_jsonl", "write_bytes"]
 
 _STEP = re.compile("step_[0-9]{6,}")
 
@@ -76,6 +76,12 @@ def step_folders(directory: Path) -> dict[int, Path]:
     """The folders of steps in a directory, by step, the earliest first."""
     found = {int(path.name[5:]): path for path in directory.glob("step_*") if _STEP.fullmatch(path.name)}
     return {step: path for step, path in sorted(found.items()) if path.name == step_folder(step)}
+
+
+def saved(run_dir: RunDir) -> str:
+    """For messages: the newest checkpoint, and where it lies."""
+    newest = [path.name for path in step_folders(run_dir.checkpoints).values()][-1:]
+    return f"{newest[0]} in {run_dir.checkpoints}" if newest else "no checkpoint yet"
 
 
 def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
@@ -144,18 +150,8 @@ def free_name(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As `write_bytes`, for text."""
+    """Replaces the file in one rename: see `rlvr.core.replacing`."""
     write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces the file in one rename, so that a reader sees the old or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # pids repeat in containers
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -124,6 +124,10 @@ class EndpointModel(Sampler):
     def settings(self) -> str:
         return "endpoint"
 
+    @property
+    def title(self) -> str:
+        return self.endpoint.model
+
     def room(self, tasks: Iterable[Task], given: int | None = None) -> int:
         """As of a model on this disk, where the server tells its context. Raises ModelError."""
         if given or self.context is None:

@@ -58,6 +58,11 @@ class Sampler:
         """The hash of the configuration files that affect what the model writes."""
         return config_hash(self.path)
 
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return called(self.path)
+
     def posed(self, task: Task) -> Task:
         """The task with prompts by this model's chat template, where it asks for that. Raises ChatError."""
         return posed(task, self.tokenizer)
@@ -111,6 +116,17 @@ def open_model(
     path = models.model_directory(str(name))
     names = [str(name), str(path), str(path.resolve())]
     return Sampler(path, tokenizer or models.load_tokenizer(path), config, device, names, exchange)
+
+
+def called(path: Path) -> str:
+    """What to call the model of a directory: its Hub id, a run and its step, or the directory's own name."""
+    parts = path.parts
+    if of_hub := [part for part in parts if part.startswith("models--")]:
+        return of_hub[-1].removeprefix("models--").replace("--", "/")
+    if "checkpoints" in parts[1:-1]:
+        place = len(parts) - 1 - parts[::-1].index("checkpoints")
+        return f"{parts[place - 1]}/{parts[place + 1]}"
+    return path.name
 
 
 @contextmanager

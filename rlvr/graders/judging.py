@@ -24,7 +24,7 @@ from rlvr.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlvr.core.endpoint import Endpoint, Failed
-    from rlvr.core.shards import Shards
+from rlvr.core.shards import Shards
 
 PLACES = ("prompt", "completion", "reference")
 _PLACE = re.compile("{(" + "|".join(PLACES) + ")}")
@@ -100,10 +100,11 @@ class Asking:
     def _table(self) -> Shards:
         import pyarrow as pa
 
-        from rlvr.core.run_dir import write_bytes
+        from rlvr.core.replacing import remove_litter, write_bytes
         from rlvr.core.shards import Shards, short_hash, store_root
 
         directory = store_root() / "judges" / short_hash(self.key)
+        remove_litter(directory, recursive=True)
         if not (about := directory / "judge.json").exists():
             directory.mkdir(parents=True, exist_ok=True)
             write_bytes(about, json.dumps(self.key | {"text": self.text}, indent=1).encode())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +15,36 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from transformers.integrations import unset_hf_deepspeed_config
 
 from rlvr.config.schema import OptimConfig, PolicyConfig
+from rlvr.core.errors import UserError
 
 # How long a rank waits for the others before it takes them for dead.
 LONGEST_WAIT = timedelta(hours=6)
+
+
+# What gloo and NCCL say where the process at the other end has ended.
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "caused pair closure",
+         "remote process exited", "Socket closed", "Timed out waiting", "Connection refused",
+         "NCCL communicator was aborted", "unhandled system error")  # fmt: skip
+
+
+class LostProcess(UserError):
+    """Another process of this command has ended, so that this one cannot go on."""
+
+
+@contextmanager
+def no_lost_process() -> Iterator[None]:
+    """Raises LostProcess where the block fails because another process of this command is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        if not several or not any(said in str(error) for said in _GONE):
+            raise
+        raise LostProcess(
+            "another process of this run has ended, so this one ends too: what that one said is above, or in "
+            "its machine's log; where it said nothing it was killed, often for want of memory (dmesg). Give "
+            f"the same command again to go on from the last checkpoint. ({str(error).strip()[:200]})"
+        ) from error
 
 
 def processes() -> PartialState:

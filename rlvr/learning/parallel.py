@@ -7,7 +7,7 @@ do to them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +19,17 @@ from torch import Tensor, nn
 from rlvr.learning.actor_critic import ActorCritic
 
 STATE_FILE = "replica.pt"
+
+
+def not_finite(tree: Any, name: str = "") -> list[str]:
+    """Names of the tensors in dictionaries and lists that hold an infinity or no number."""
+    if isinstance(tree, Tensor):
+        wrong = tree.is_floating_point() and not bool(torch.isfinite(tree).all())
+        return [name] if wrong else []
+    if isinstance(tree, float):
+        return [] if math.isfinite(tree) else [name]
+    inner = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    return [bad for key, value in inner for bad in not_finite(value, f"{name}.{key}" if name else str(key))]
 
 
 class Step(NamedTuple):
@@ -60,6 +71,10 @@ class Parallel(Protocol):
 
     def frozen(self, model: ActorCritic) -> Callable[..., Any]:
         """Another model, placed and run like the trained one, but never trained."""
+        ...
+
+    def state(self) -> Any:
+        """What this rank holds of critic and optimizer: tensors in dictionaries and lists."""
         ...
 
     def save(self, directory: Path) -> None:
@@ -120,10 +135,12 @@ class Replicas:
 
         return computed
 
+    def state(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "critic": self._critic_state()}
+
     def save(self, directory: Path) -> None:
         if self.accelerator.is_main_process:
-            state = {"optimizer": self.optimizer.state_dict(), "critic": self._critic_state()}
-            torch.save(state, directory / STATE_FILE)
+            torch.save(self.state(), directory / STATE_FILE)
 
     def restore(self, directory: Path) -> None:
         state = torch.load(directory / STATE_FILE, map_location="cpu", weights_only=True)

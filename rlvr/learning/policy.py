@@ -17,10 +17,11 @@ from transformers import PreTrainedModel
 from rlvr.algorithms.batch import TokenBatch, WeightedBatch
 from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
+from rlvr.core.errors import UserError
 from rlvr.learning.actor_critic import ActorCritic, Scores
 from rlvr.learning.micro_batches import micro_batch_rows, micro_batches
 from rlvr.learning.optimizer import decay_groups, make_optimizer
-from rlvr.learning.parallel import Parallel, Replicas
+from rlvr.learning.parallel import Parallel, Replicas, not_finite
 from rlvr.learning.schedule import rate_share
 from rlvr.models.loading import without_dropout
 from rlvr.models.lora import merged_weights
@@ -41,6 +42,10 @@ class Update(NamedTuple):
 
     metrics: dict[str, float]
     skipped: bool
+
+
+class NonFiniteError(UserError):
+    """What is trained is not finite, so it is no checkpoint; the message names tensors."""
 
 
 class Policy:
@@ -142,16 +147,32 @@ class Policy:
         return Update({**metrics, **step.norms, "loss/lr": self.optim.lr * falling}, step.skipped)
 
     def save(self, policy: Path, trainer: Path) -> None:
-        """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks."""
+        """The policy in Hugging Face format, or its adapters; beside it what a resume needs. On all ranks.
+
+        Raises NonFiniteError, on all of them, where anything that is trained is not finite.
+        """
         weights = {}
+        bad: list[str] = []
         for name, value in self._trained():  # on all ranks, which may hold shards of it
+            bad += not_finite({name: value})
             if self.accelerator.is_main_process:
                 weights[name] = value.cpu()
+        bad += not_finite(self.parallel.state())
+        self._check_finite(bad)
         if self.accelerator.is_main_process:
             saved = self.adapters or self.plain.policy
             saved.save_pretrained(str(policy), state_dict=weights, safe_serialization=True)
             torch.save({"updates": self.updates}, trainer / POLICY_FILE)
         self.parallel.save(trainer)
+
+    def _check_finite(self, bad: Sequence[str]) -> None:
+        """bad: names of what is not finite on this rank."""
+        found = torch.tensor([len(bad)], device=self.accelerator.device)
+        if not self.accelerator.gather(found).any():
+            return
+        named = ", ".join(bad[:3]) or "tensors of another process"
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise NonFiniteError(f"{named}{more} hold numbers that are not finite")
 
     def restore(self, trainer: Path) -> None:
         """Restores what `save` wrote beside the policy; the caller loads the policy's weights."""

@@ -65,6 +65,15 @@ class Shards:
         engine.eval()
         return engine
 
+    def state(self) -> dict[str, Any]:
+        """This rank's share of the critic, of the optimizer, and of the fp32 weights where they are apart."""
+        named = () if self.plain.critic is None else self.plain.critic.named_parameters()
+        critic = {name: getattr(value, "ds_tensor", value).detach() for name, value in named}
+        groups = self.engine.optimizer.param_groups
+        own = [value.detach() for group in groups for value in group["params"]]
+        states = [dict(one) for one in self.engine.optimizer.optimizer.state.values()]
+        return {"critic": critic, "weights": own, "optimizer": states}
+
     def save(self, directory: Path) -> None:
         self.engine.save_checkpoint(str(directory), tag=TAG, exclude_frozen_parameters=True)
 

@@ -33,6 +33,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.models.cached import cached
 from rlvr.tasks import chain, countdown
@@ -87,6 +88,10 @@ def is_embedded(model: str) -> bool:
     return model.startswith(PREFIX)
 
 
+class CacheError(UserError):
+    """The embedded base has no place to be kept; the message says what to set."""
+
+
 def embedded_base(name: str = "countdown") -> Path:
     """Directory of the embedded base in Hugging Face format, built first where it is absent or damaged.
 
@@ -101,9 +106,19 @@ def embedded_base(name: str = "countdown") -> Path:
 
 def built(name: str, recipe: Pretraining) -> Path:
     """Directory of the base that a recipe gives, built first where it is absent or damaged."""
-    root = Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
+    root = cache_root()
     directory = root / f"{name}-{content_hash(recipe)}"
     return cached(directory, lambda: _build(recipe, directory))
+
+
+def cache_root() -> Path:
+    """$RLVR_CACHE, by default ~/.cache/rlvr. Raises CacheError where there is no home directory either."""
+    try:
+        return Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
+    except RuntimeError:
+        raise CacheError(
+            "there is no place for the embedded base: set RLVR_CACHE to a directory, or HOME to yours"
+        ) from None
 
 
 def content_hash(recipe: Pretraining) -> str:

@@ -14,11 +14,19 @@ from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.registry import PluginError
 from rlvr.config.schema import Config
+from rlvr.core.disk import unwritable
+from rlvr.core.errors import UserError
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
 from rlvr.rollouts.reward_functions import is_built_in, option_mistakes
 from rlvr.tasks import TASKS, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
+
+
+class PlaceError(UserError):
+    """A directory that has to be written cannot be; the message says which, and why."""
+
+    status = 2
 
 
 def across_keys(config: Config, world_size: int) -> list[Mistake]:
@@ -178,3 +186,14 @@ def check_support(config: Config) -> None:
             mistakes.append(Mistake(key, value, advice))
     if mistakes:
         raise ConfigError(f"recipe {config.recipe}", mistakes)
+
+
+def check_places(config: Config) -> None:
+    """Raises PlaceError where the run directory or the store cannot be written, before anything is loaded."""
+    from rlvr.core.shards import store_root  # imports pyarrow
+
+    places = {f"run_dir={config.run_dir}": Path(config.run_dir)}
+    if not (root := store_root()).is_dir():  # one that is read-only may have all that is asked for
+        places[f"the store {root} ($RLVR_STORE)"] = root
+    if wrong := [f"{name}: {why}" for name, place in places.items() if (why := unwritable(place))]:
+        raise PlaceError("\n".join(wrong) + "\nGive a place that this user can write to.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,11 +16,12 @@ from rlvr.algorithms.batch import ReadyBatch, padded
 from rlvr.algorithms.bundle import Draws
 from rlvr.config.schema import RolloutConfig
 from rlvr.core.errors import UserError
+from rlvr.core.process.state import kept
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
 from rlvr.graders.soundness.marks import marker_of
-from rlvr.rollouts.reward_functions import Row, copied
+from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.token_rewards import token_rewards
 from rlvr.tasks import Problem, Task
@@ -104,6 +107,7 @@ class Rollouts:
 
     def collect(self, stream: Stream) -> Collected:
         """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
+        self.rewards.step = stream.step
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         prompts, wanted = self.config.prompts, self.config.prompts // ranks
         sampled: list[Group] = []
@@ -179,15 +183,15 @@ class Rollouts:
     ) -> list[Scored]:
         """Verdicts and rewards of `count` completions of each problem, which stand together."""
         asked = [(position, problem) for position, problem in problems for _ in range(count)]
-        verdicts = self.task.grade(
-            [(completion.text, p.reference) for completion, (_, p) in zip(completions, asked, strict=True)],
-            [problem.prompt for _, problem in asked],
-            by_step=self._by_step(),
-        )
-        given = {
-            position: copied(p.reference, p.columns) if self.rewards.functions else (None, {})
-            for position, p in problems
-        }
+        with kept(partial(_put_back, self.task.name)):
+            verdicts = self.task.grade(
+                [
+                    (completion.text, p.reference)
+                    for completion, (_, p) in zip(completions, asked, strict=True)
+                ],
+                [problem.prompt for _, problem in asked],
+                by_step=self._by_step(),
+            )
         rows = [
             Row(
                 problem=problem.id,
@@ -195,10 +199,10 @@ class Rollouts:
                 completion=completion.text,
                 tokens=len(completion.token_ids),
                 truncated=completion.finish_reason == "length",
-                reference=given[position][0],
+                reference=problem.reference,
                 verdict=verdict,
                 group=position,
-                columns=given[position][1],
+                columns=problem.columns,
                 logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,
                 token_ids=completion.token_ids,
             )
@@ -234,6 +238,10 @@ class Rollouts:
         """The smallest count of any rank."""
         own = torch.tensor([count], device=self.accelerator.device)
         return int(self.accelerator.gather(own).min())
+
+
+def _put_back(task: str, piece: str) -> None:
+    warnings.warn(f"task {task} changed {piece} of the training process: it was put back", stacklevel=2)
 
 
 def to_batch(

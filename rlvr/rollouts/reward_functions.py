@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import copy
-import inspect
 import math
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -18,6 +15,8 @@ from rlvr.config.registry import PluginError, builder, family, load, schema, var
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.graders import Mark, Verdict
 from rlvr.graders.soundness.marks import finite, spans_of
+from rlvr.rollouts.calls import Arguments, Raised, call_all, own_copy
+from rlvr.rollouts.deadline import Deadline
 
 # name -> "module:class" of what comes with the package; its fields are the keys of `options`
 REWARDS = {
@@ -27,18 +26,18 @@ REWARDS = {
 OWN_NAMES = ("outcome", "unsound", "steps", "format", "overlong", "bad")
 # Beyond this the variance of a group has no place in single precision.
 LARGEST = 1e6
-# Calls of an async function at once, where the configuration says nothing.
-CONCURRENCY = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One completion, as a reward function is given it.
 
-    problem: its id. reference, columns: copies of the problem's own; columns is the row of data that it
-    came from. tokens: of the completion. truncated: whether it was cut at the limit. group: equal for the
-    completions of one problem, and different from those of any other. logprob: of the completion under the
-    policy that drew it, summed over its tokens. token_ids: of the completion.
+    A function is given copies: what it changes is nobody else's.
+
+    problem: its id. columns: the row of data that it came from. tokens: of the completion. truncated:
+    whether it was cut at the limit. group: equal for the completions of one problem, and different from
+    those of any other. logprob: of the completion under the policy that drew it, summed over its tokens.
+    token_ids: of the completion.
     """
 
     problem: str
@@ -52,6 +51,11 @@ class Row:
     columns: Mapping[str, Any] = field(default_factory=dict)
     logprob: float = 0.0
     token_ids: tuple[int, ...] = ()
+
+    def given(self, shared: tuple[Any, Mapping[str, Any]] | None = None) -> Row:
+        """With copies of all that a function could change. shared: those of reference and columns."""
+        reference, columns = shared or copied(self.reference, self.columns)
+        return replace(self, reference=reference, columns=columns, verdict=own_copy(self.verdict))
 
 
 class Worth(NamedTuple):
@@ -73,21 +77,23 @@ class RewardFunction:
     call: Callable[..., Any]
     settings: ExtraReward
 
-    def values(self, rows: Sequence[Row]) -> list[Any]:
-        """What it gives for each row, in order: whatever it returned, or a `Raised`."""
+    def values(
+        self,
+        rows: Sequence[Row],
+        changed: Callable[[str], None] = lambda piece: None,
+        deadline: Deadline | None = None,
+    ) -> list[Any]:
+        """What it gives for each row, in order: whatever it returned, or a `Raised`.
+
+        changed, deadline: see `rlvr.rollouts.calls.call_all`.
+        """
         calls = _parts(self.settings.takes, rows)
-        returned = _call_all(self.call, [arguments for arguments, _ in calls], self.settings)
+        arguments = [arguments for arguments, _ in calls]
+        returned = call_all(self.call, arguments, self.settings, changed, deadline)
         values: list[Any] = []
         for found, (_, count) in zip(returned, calls, strict=True):
             values += _one_each(found, count) if self.settings.takes in ("group", "batch") else [found]
         return values
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """In place of a value: what a function raised, or why there is none."""
-
-    text: str
 
 
 def load_functions(config: RewardConfig) -> list[RewardFunction]:
@@ -171,20 +177,39 @@ def _number(value: Any, weight: float) -> float | None:
     return found if found is not None and abs(found) <= LARGEST else None
 
 
-def _parts(takes: str, rows: Sequence[Row]) -> list[tuple[tuple[Any, ...], int]]:
-    """The arguments of every call, and how many rows each is about."""
+def _parts(takes: str, rows: Sequence[Row]) -> list[tuple[Arguments, int]]:
+    """What makes the arguments of every call, copies, and how many rows each is about."""
     if takes == "completion":
-        return [((row.completion, row.reference, row.verdict), 1) for row in rows]
+        return [(partial(_of_completion, row), 1) for row in rows]
     if takes == "row":
-        return [((row,), 1) for row in rows]
+        return [(partial(lambda row: (row.given(),), row), 1) for row in rows]
     if takes == "batch":
-        return [((list(rows),), len(rows))] if rows else []
+        return [(partial(_together, rows), len(rows))] if rows else []
     groups: dict[int, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
     if [row for group in groups.values() for row in group] != list(rows):
         raise ValueError("the rows of a group have to stand together")
-    return [((group,), len(group)) for group in groups.values()]
+    return [(partial(_together, group), len(group)) for group in groups.values()]
+
+
+def _of_completion(row: Row) -> tuple[Any, ...]:
+    given = row.given()
+    return given.completion, given.reference, given.verdict
+
+
+def _together(rows: Sequence[Row]) -> tuple[list[Row]]:
+    """The completions of a problem share the copies of what is its own, which may be large."""
+    shared: dict[int, tuple[Any, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row.group not in shared:
+            shared[row.group] = copied(row.reference, row.columns)
+    return ([row.given(shared[row.group]) for row in rows],)
+
+
+def copied(reference: Any, columns: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Copies for reward functions, so that what one changes is no grader's reference."""
+    return own_copy(reference), own_copy(dict(columns))
 
 
 def _one_each(returned: Any, count: int) -> list[Any]:
@@ -198,78 +223,3 @@ def _one_each(returned: Any, count: int) -> list[Any]:
     if len(returned) != count:
         return [Raised(f"it returned {len(returned)} values for {count} completions")] * count
     return list(returned)
-
-
-def _call_all(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], settings: ExtraReward
-) -> list[Any]:
-    """What each call returned, in order.
-
-    An async function's calls overlap. Others run in this thread one by one, as libraries that rely on
-    signals need it, unless a limit on their number or time asks for threads.
-    """
-    awaits = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004
-    )
-    if not awaits and settings.concurrency is None and settings.timeout is None:
-        return [_guarded(function, arguments, settings.options) for arguments in calls]
-
-    async def all_of_them() -> list[Any]:
-        slots = asyncio.Semaphore(settings.concurrency or (CONCURRENCY if awaits else 1))
-
-        async def one(arguments: tuple[Any, ...]) -> Any:
-            async with slots:
-                work = function if awaits else _in_a_thread(function)
-                return await _timed(work, arguments, settings)
-
-        return await asyncio.gather(*map(one, calls))
-
-    return asyncio.run(all_of_them())
-
-
-def _guarded(function: Callable[..., Any], arguments: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
-    try:
-        return function(*arguments, **options)
-    except Exception as error:  # the function is not ours
-        return Raised(f"{type(error).__name__}: {error}")
-
-
-async def _timed(
-    function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], settings: ExtraReward
-) -> Any:
-    try:
-        return await asyncio.wait_for(function(*arguments, **settings.options), settings.timeout)
-    except TimeoutError:
-        limit = "" if settings.timeout is None else f": no answer in {settings.timeout:g} s"
-        return Raised(f"TimeoutError{limit}")
-    except Exception as error:  # the function is not ours
-        return Raised(f"{type(error).__name__}: {error}")
-
-
-def _in_a_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """The function as an async one. Its thread is a daemon: one that hangs keeps no process alive."""
-
-    async def work(*arguments: Any, **options: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-
-        def settle(value: Any) -> None:
-            if not done.done():
-                done.set_result(value)
-
-        def run() -> None:
-            value = _guarded(function, arguments, options)
-            try:
-                loop.call_soon_threadsafe(settle, value)
-            except RuntimeError:  # the loop is closed: it came too late
-                return
-
-        threading.Thread(target=run, daemon=True).start()
-        return await done
-
-    return work
-
-
-def copied(reference: Any, columns: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-    """Copies for reward functions, so that what one changes is no grader's reference."""
-    return copy.deepcopy(reference), copy.deepcopy(dict(columns))

@@ -10,8 +10,10 @@ of `rewards.extra`, each under its own name and times its weight.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,15 @@ from rlvr.config.schema import RewardConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
 from rlvr.graders import Mark, Status, Verdict
-from rlvr.rollouts.reward_functions import LARGEST, Raised, RewardFunction, Row, Worth, worth
+from rlvr.rollouts.calls import Raised
+from rlvr.rollouts.deadline import Deadline, Overdue
+from rlvr.rollouts.reward_functions import LARGEST, RewardFunction, Row, Worth, is_built_in, worth
 
 MOST_EVIDENCE = 1000
 
 
 class RewardError(UserError):
-    """A reward function gave no number; the message names it and where the evidence lies."""
+    """A reward function gave no number, or never returned; the message names it and what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,21 @@ class RewardMix:
     """Adds up the components.
 
     limit: the most tokens of a completion. functions: as `load_functions` gives them. evidence: the file
-    that gets a line for each time a function gave no number, the first thousand of them.
+    that gets a line for each time a function gave no number, the first thousand of them. saved: says what
+    of the run is on disk. step: of training, for messages.
     """
 
-    def __init__(self, config: RewardConfig, functions: Sequence[RewardFunction], limit: int, evidence: Path):
+    def __init__(
+        self,
+        config: RewardConfig,
+        functions: Sequence[RewardFunction],
+        limit: int,
+        evidence: Path,
+        saved: Callable[[], str] = lambda: "nothing",
+    ):
         self.config = config
+        self.saved = saved
+        self.step = 0
         self.functions = functions
         self.limit = limit
         self.evidence = evidence
@@ -71,13 +85,31 @@ class RewardMix:
         extra: list[dict[str, Worth]] = [{} for _ in rows]
         bad: set[int] = set()
         for function in self.functions:
-            for i, returned in enumerate(function.values(rows)):
+            for i, returned in enumerate(self._values(function, rows)):
                 value = worth(returned, function.settings.weight, rows[i])
                 extra[i][function.name] = value or Worth(0.0)
                 if value is None:
                     bad.add(i)
                     self._keep_evidence(function.name, rows[i], returned)
         return [self._reward(row, extra[i], i in bad) for i, row in enumerate(rows)]
+
+    def _values(self, function: RewardFunction, rows: Sequence[Row]) -> list[Any]:
+        """What the function gives for each row. Raises RewardError where it does not return in time."""
+        said = partial(self._overdue, function.name)
+        # Those that come with the package limit each request that they send.
+        limited = not is_built_in(function.settings.reward)
+        deadline = Deadline(self.config.deadline, said) if limited else None
+        try:
+            return function.values(rows, partial(_put_back, function.name), deadline)
+        except Overdue:
+            raise RewardError(said()) from None
+
+    def _overdue(self, name: str) -> str:
+        return (
+            f"reward {name}, step {self.step}: a call did not return within {self.config.deadline:g} s "
+            f"(rewards.deadline), so the run stops. Saved: {self.saved()}. Mend the function, or raise "
+            "rewards.deadline, and give the same command to go on from there."
+        )
 
     @property
     def by_step(self) -> bool:
@@ -132,6 +164,10 @@ class RewardMix:
                 f"in {self.evidence}. Fix the function and give the same command to go on from the last "
                 "checkpoint, or set rewards.bad=wrong to score such completions as wrong."
             )
+
+
+def _put_back(name: str, piece: str) -> None:
+    warnings.warn(f"reward {name} changed {piece} of the training process: it was put back", stacklevel=2)
 
 
 def overlong_penalty(length: int, limit: int, cache: int) -> float:

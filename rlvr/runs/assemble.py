@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from rlvr.algorithms import build_algorithm, departures
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
+from rlvr.core.disk import told
 from rlvr.core.errors import UserError
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir, read_jsonl, write_record
+from rlvr.core.run_dir import RunDir, read_jsonl, saved, write_record
 from rlvr.core.seeds import derive_seed
+from rlvr.core.shards import store_root
 from rlvr.engines import Engine, EngineError
 from rlvr.engines.sampler import Sampler, open_model
 from rlvr.hooks import CheckpointHook, HookFactory, RunContext
 from rlvr.hooks.loading import factories, longest_completion
-from rlvr.learning.accelerator import make_accelerator
+from rlvr.learning.accelerator import make_accelerator, no_lost_process
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
 from rlvr.models import loading as models
@@ -44,11 +47,17 @@ def run(config: Config) -> bool:
 
     Raises Interrupted if the signal came outside a step, and a UserError for what the user can act on.
     """
+    run_dir = RunDir(config.run_dir)
+    places = [run_dir.path, store_root()]
+    with told(lambda: places, lambda: f"Saved: {saved(run_dir)}."), no_lost_process():
+        return _run(config, run_dir)
+
+
+def _run(config: Config, run_dir: RunDir) -> bool:
     algorithm = build_algorithm(config.algorithm)
     functions = load_functions(config.rewards)
     with StopSignal().listening() as stop:
         accelerator = make_accelerator(config.policy, config.optim, algorithm.critic is not None)
-        run_dir = RunDir(config.run_dir)
         with run_dir.locked() if accelerator.is_main_process else nullcontext():
             start = _agree_on_start(config, run_dir, accelerator)
             monitor = Monitor(config, run_dir, accelerator.is_main_process)
@@ -197,7 +206,7 @@ class _Assembly:
         """What completions are worth; each process keeps its own evidence."""
         evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
         limit = self.config.rollouts.max_new_tokens
-        return RewardMix(self.config.rewards, self.functions, limit, evidence)
+        return RewardMix(self.config.rewards, self.functions, limit, evidence, partial(saved, self.run_dir))
 
     def _policy(self) -> Policy:
         """The policy with what its algorithm asks for: a reference if the KL coefficient is > 0, a critic."""

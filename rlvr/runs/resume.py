@@ -13,6 +13,7 @@ from rlvr.config.keys import covers, flattened
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, newest_valid, owner
 from rlvr.core.records import read_jsonl, read_object
+from rlvr.core.replacing import remove_litter
 from rlvr.core.run_dir import RunDir, RunDirError, free_name, keep_jsonl, step_folders, write_record
 from rlvr.core.shards import short_hash
 from rlvr.hooks.loading import factories
@@ -30,6 +31,7 @@ FREE = (
     "algorithm.max_draws",
     "algorithm.at_bound",
     "rewards.bad",
+    "rewards.deadline",
     "engine.url",
     "engine.nccl_port",
     "engine.transfer",
@@ -136,6 +138,7 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     step = start.checkpoint.step if start.checkpoint else 0
     if config.resume == "anew":
         put_aside(run_dir)
+    remove_litter(run_dir.path, recursive=True)
     run_dir.finished.unlink(missing_ok=True)
     write_record(run_dir.config, config.model_dump(mode="json"))
     with run_dir.writing_records():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,12 +17,13 @@ from rlvr.algorithms.batch import CreditedBatch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
 from rlvr.core.interrupts import StopSignal
-from rlvr.core.run_dir import RunDir, step_folder, write_record
+from rlvr.core.process.state import kept
+from rlvr.core.run_dir import RunDir, saved, step_folder, write_record
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine
 from rlvr.hooks import CheckpointEvent, CheckpointHook, HookReport
 from rlvr.learning.learner import Learner
-from rlvr.learning.policy import Policy
+from rlvr.learning.policy import NonFiniteError, Policy
 from rlvr.models.portable import make_portable
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, rollout_metrics
@@ -63,6 +65,7 @@ class Trainer:
         self.run_id = run_id
         self.step = 0
         self.totals = Totals()
+        self._owner = os.getpid()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
@@ -100,7 +103,18 @@ class Trainer:
 
     def _on_schedule(self) -> bool:
         """Whether this step has a checkpoint or, before the first, a policy to measure."""
-        return self.step % self.config.save_every == 0 or self.step == self.config.steps
+        return self._is_scheduled(self.step)
+
+    def _is_scheduled(self, step: int) -> bool:
+        return step % self.config.save_every == 0 or step == self.config.steps
+
+    def _end_forked(self) -> None:
+        """A process that somebody's code forked within a step is no second trainer."""
+        if os.getpid() != self._owner:
+            os.write(
+                2, f"\nprocess {os.getpid()} was forked from the trainer and came back: ended\n".encode()
+            )
+            os._exit(1)
 
     def _train_step(self) -> tuple[dict[str, float], HookReport]:
         # Nothing draws from the global generators between steps, so a resume need not restore them.
@@ -108,6 +122,7 @@ class Trainer:
         begun = time.perf_counter()
         self.stream.step = self.step
         collected = self.rollouts.collect(self.stream)
+        self._end_forked()
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
@@ -160,15 +175,24 @@ class Trainer:
 
     def _save(self) -> Checkpoint:
         ranks = self.accelerator
-        checkpoint = commit(
-            self.run_dir.checkpoints,
-            self.step,
-            self._write,
-            self.config.keep_last,
-            ranks.is_main_process,
-            ranks.wait_for_everyone,
-            run=self.run_id,
-        )
+        try:
+            checkpoint = commit(
+                self.run_dir.checkpoints,
+                self.step,
+                self._write,
+                self.config.keep_last,
+                ranks.is_main_process,
+                ranks.wait_for_everyone,
+                scheduled=self._is_scheduled,
+                run=self.run_id,
+            )
+        except NonFiniteError as error:
+            raise NonFiniteError(
+                f"step {self.step}: {error}, so this step is not saved. Saved: {saved(self.run_dir)}. "
+                "The same command goes on from there and comes to the same; start a new run with a lower "
+                "optim.lr, or "
+                "with more headroom (policy.dtype, optim.max_grad_norm)."
+            ) from error
         if ranks.is_main_process:
             write_record(self.run_dir.saved, {"step": self.step})
         return checkpoint
@@ -209,13 +233,18 @@ class Trainer:
         self._call_hooks(policy, True)
         return True
 
+    def _put_back(self, what: str, piece: str) -> None:
+        self.monitor.warn_once(f"{what} {piece}", f"{what} changed {piece} of this process: it was put back")
+
     def _call_hooks(self, policy: Path, last: bool) -> list[str]:
         """Why the hooks would end training here."""
         event = CheckpointEvent(self.step, self.totals.samples, policy, self.engine, last)
         reasons = []
         for name, hook in self.hooks.items():
             begun = time.perf_counter()
-            report = hook(event)
+            with kept(lambda piece, name=name: self._put_back(f"hook {name}", piece)):  # type: ignore[misc]
+                report = hook(event)
+            self._end_forked()
             if not report.is_empty:
                 row = {**self.totals.metrics(), f"time/{name}": time.perf_counter() - begun}
                 self.monitor.mirror(self.step, row, report)

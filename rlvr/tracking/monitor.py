@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
+from rich.text import Text
 
 from rlvr.config.schema import Config, MonitorConfig
 from rlvr.core.errors import UserError
-from rlvr.core.progress import progress
-from rlvr.core.run_dir import RunDir, append_jsonl
+from rlvr.core.progress import plain_console, progress
+from rlvr.core.run_dir import RunDir, append_jsonl, read_jsonl
 from rlvr.hooks import HookReport
 from rlvr.tracking.wandb_thread import WandbThread
+
+# Steps over which skipped updates are counted.
+RECENT = 20
 
 
 class AlarmError(UserError):
@@ -31,14 +37,18 @@ class Monitor:
         self.config = config
         self.run_dir = run_dir
         self.active = active
-        self.console = Console(file=sys.stderr, quiet=not active, soft_wrap=False)
+        self.console = plain_console(file=sys.stderr, quiet=not active, soft_wrap=False)
         self._wandb = WandbThread(config, run_dir) if active else None
-        self._skipped = 0
+        self._skipped = 0  # steps in a row
+        self._recent: deque[bool] = deque(maxlen=RECENT)  # whether a step skipped an update
         self._warned: set[str] = set()
 
     @contextmanager
     def training(self, completed: int) -> Iterator[None]:
-        """Shows progress over the block, in which every step is logged."""
+        """Shows progress over the block, in which every step is logged. completed: steps of earlier parts."""
+        if self.active and completed:
+            for row in read_jsonl(self.run_dir.metrics)[-RECENT:]:
+                self._count(row.get("loss/skipped", 0.0))
         with progress("training", self.config.steps, self.console, completed) as self._display:
             yield
 
@@ -62,7 +72,7 @@ class Monitor:
     def warn_once(self, about: str, message: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
-            self.console.print(f"[yellow]warning:[/] {message}")
+            self.console.print(Text.assemble(("warning:", "yellow"), " ", message))
 
     def close(self) -> None:
         if self._wandb is not None:
@@ -76,26 +86,49 @@ class Monitor:
 
     def _alarm(self, step: int, metrics: Mapping[str, Any]) -> None:
         limits: MonitorConfig = self.config.monitor
-        self._skipped = self._skipped + 1 if metrics["loss/skipped"] else 0
-        if self._skipped >= limits.max_skipped_updates:
+        skipped = metrics["loss/skipped"]
+        self._count(skipped)
+        of_late = sum(self._recent)
+        often = of_late > limits.max_skipped_share * len(self._recent)
+        if self._skipped >= limits.max_skipped_updates or (of_late > limits.max_skipped_updates and often):
+            in_a_row = self._skipped >= limits.max_skipped_updates
+            when = (
+                f"{self._skipped} steps in a row"
+                if in_a_row
+                else f"in {of_late} of {len(self._recent)} steps"
+            )
             raise AlarmError(
-                f"step {step}: loss or gradient was not finite {self._skipped} steps in a row. "
+                f"step {step}: loss or gradient was not finite {when}. "
                 f"The batches are in {self.run_dir.evidence}. Usual causes: a learning rate that is too "
                 "high, half precision without headroom."
             )
         difference = metrics["mismatch/mean"]
-        if difference > limits.max_logprob_difference:
+        explained = skipped and math.isnan(
+            difference
+        )  # the step's own loss was no number, and nothing was learned
+        if beyond(difference, limits.max_logprob_difference) and not explained:
             raise AlarmError(
                 f"step {step}: the engine's log-probs differ from the trainer's by {difference:.4f} on "
                 f"average (monitor.max_logprob_difference = {limits.max_logprob_difference}). Usual "
                 "causes: the engine holds old weights, another precision, another temperature."
             )
         for name, threshold, advice in WARNINGS:
-            if metrics[name] > threshold:
+            if beyond(metrics[name], threshold):
                 self.warn_once(name, f"step {step}: {name} is {metrics[name]:.2f}; {advice}")
+
+    def _count(self, skipped: float) -> None:
+        """skipped: share of a step's updates that were left out."""
+        self._skipped = self._skipped + 1 if skipped else 0
+        self._recent.append(bool(skipped))
+
+
+def beyond(value: float, threshold: float) -> bool:
+    """Whether a measurement is past its threshold; one that is no number is."""
+    return not value <= threshold
 
 
 WARNINGS = (
+    ("loss/skipped", 0.0, "loss or gradient was not finite, and the batch is in evidence/"),
     ("rollout/truncated", 0.25, "completions are cut off: raise rollouts.max_new_tokens"),
     ("rollout/unparsed", 0.5, "the verifier finds no answer: check the prompt and the answer format"),
     ("rollout/timed_out", 0.05, "the verifier runs out of time"),

@@ -31,6 +31,7 @@ from evals.sampling.settings import ProbeConfig
 from evals.sampling.temperature import Match, match_temperature, output_entropy
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
+from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_json
 from rlvr.engines.sampler import open_model
 from rlvr.learning.accelerator import processes
@@ -153,7 +154,7 @@ def main(settings: Settings) -> None:
     """Raises what `Target` and `Matching` do, ModelError, TaskError, EngineError or StartError."""
     task = build_task(settings.task.name, **settings.task.options)
     target = Target(settings.base, task.name)
-    match, reading = Matching(settings, target, task, Console(stderr=True)).run()
+    match, reading = Matching(settings, target, task, plain_console(stderr=True)).run()
     if reading is not None:
         write(settings.out, match, target, reading)
 

@@ -22,8 +22,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from evals.commands.frame import OutFile, command
 from evals.commands.sound import sample_files
 from evals.estimators.agreement import agreement
@@ -33,7 +31,7 @@ from evals.records.soundness import RightAnswer, right_answers
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
 from rlvr.core.errors import UserError
-from rlvr.core.progress import progress
+from rlvr.core.progress import plain_console, progress
 from rlvr.core.run_dir import write_json
 from rlvr.core.seeds import derive_seed
 from rlvr.graders.soundness import NONE, SoundnessName, build_checker
@@ -77,7 +75,7 @@ def mistakes(settings: Checking) -> list[Mistake]:
 @command(Checking, mistakes, positional="runs")
 def main(settings: Checking) -> None:
     """Raises JudgeError, EndpointError, CheckError, FileError."""
-    console, judge = Console(), Judge(settings.judge)
+    console, judge = plain_console(), Judge(settings.judge)
     against = build_checker(settings.against) if settings.against is not None else None
     by_task: dict[tuple[str, str], list[RightAnswer]] = {}
     for run in settings.runs:

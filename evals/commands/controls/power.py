@@ -26,6 +26,7 @@ from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.power_sampling import PowerEngine
 from evals.sampling.settings import ProbeConfig
 from rlvr.config.schema import Choice, EngineConfig, Positive, Section
+from rlvr.core.progress import plain_console
 from rlvr.engines.hf import HFEngine
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.sampler import open_model
@@ -56,7 +57,7 @@ class Settings(Section):
 @command(Settings, builds_task=True, interrupted=GOES_ON)
 def main(settings: Settings) -> None:
     """Raises ModelError, TaskError or StartError."""
-    reading = measure(settings, Console(stderr=True))
+    reading = measure(settings, plain_console(stderr=True))
     if reading is not None:
         write(settings.out, reading)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +13,12 @@ from evals.records.conditions import ConditionsError, differences
 from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare
 from evals.reports.gap_table import pair_table
+from evals.sampling.draws import Draws
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
-from evals.sampling.measure import Plan
+from evals.sampling.plan import Plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.errors import UserError
+from rlvr.core.replacing import remove_litter
 from rlvr.core.run_dir import append_jsonl, keep_jsonl
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.names import is_endpoint
@@ -55,10 +56,14 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
         _print_plan(work, tokens, pair, console)
     if pair.dry_run:
         return
+    if processes().is_main_process:
+        remove_litter(pair.out, recursive=True)
     readings: dict[str, list[MeasuredSamples | None]] = {}
     for title, side in work:
         with side.model.engine() as engine:
-            readings[title] = [side.measure(title, plan, engine, console) for plan in side.plans]
+            readings[title] = [
+                side.measure(title, plan, engine, console, _draws(pair.out, plan)) for plan in side.plans
+            ]
     for one, other in zip(readings["base"], readings["model"], strict=True):
         if one is not None and other is not None:
             _write(pair.out, one, other, config.k, console)
@@ -83,11 +88,13 @@ class _Side:
         """Samples that the store lacks."""
         return self.instrument.measuring(plan, Subject.of(self.model, self.model.engine())).missing()
 
-    def measure(self, title: str, plan: Plan, engine: LazyEngine, console: Console) -> MeasuredSamples | None:
+    def measure(
+        self, title: str, plan: Plan, engine: LazyEngine, console: Console, draws: Draws
+    ) -> MeasuredSamples | None:
         """Says how long it is going to take once the first chunk is drawn."""
         subject = Subject.of(self.model, engine)
         begun = time.monotonic()
-        first = self.instrument.pilot(plan, subject)
+        first = self.instrument.pilot(plan, subject, draws)
         left = self.instrument.measuring(plan, subject).missing()
         if first and left and processes().is_main_process:
             most = "at most " if plan.stop_r else ""
@@ -96,8 +103,12 @@ class _Side:
                 f"{title} {plan.task.name}: about {minutes:.1f} min for {most}{left:,} samples, by the first "
                 f"{first:,}"
             )
-        reading = self.instrument.measure(plan, subject, f"{title} {plan.task.name}")
-        return reading and replace(reading, drawn=reading.drawn + first)
+        return self.instrument.measure(plan, subject, f"{title} {plan.task.name}", draws)
+
+
+def _draws(out: Path, plan: Plan) -> Draws:
+    """Notes of this process, beside the pair's record."""
+    return Draws(out, 0, plan.task.name, processes().process_index)
 
 
 def _opened(name: str, pair: Pair, other: str) -> Sampler:
@@ -161,7 +172,9 @@ def _write(out: Path, base: MeasuredSamples, policy: MeasuredSamples, k: int, co
     out.mkdir(parents=True, exist_ok=True)
     base.measurement.write(out / BASE_FOLDER, base.samples)
     policy.measurement.write(out, policy.samples)
-    record = compare(base.measurement, policy.measurement, k, 0, base.drawn + policy.drawn)
+    draws = Draws(out, 0, base.measurement.conditions.task)
+    drawn = draws.total({base.samples.directory.name, policy.samples.directory.name})
+    record = compare(base.measurement, policy.measurement, k, 0, drawn)
     keep_jsonl(out / "probe.jsonl", lambda row: row["task"] != record.task, "task")
     append_jsonl(out / "probe.jsonl", record.row())
     console.print(pair_table(record))

@@ -36,6 +36,7 @@ from evals.sampling.settings import ProbeConfig
 from rlvr.config.errors import ArgumentsError, Mistake, known_keys, of_error
 from rlvr.config.schema import Choice, EngineConfig, MonitorConfig, Positive, Section
 from rlvr.core.errors import exit_status
+from rlvr.core.progress import plain_console
 from rlvr.planning.recipe import parse_arguments
 
 _NOT_OURS = {"tasks", "every", "mode", "final_n", "watch", "drop_contaminated"}
@@ -69,11 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     """Raises ArgumentsError, before torch is loaded."""
     settings, probe = read(arguments)
 
-    from rich.console import Console
-
     from evals.probe.beside import prepare, watch
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     tasks = [{"name": choice.name, **choice.options} for choice in settings.task]
     config = prepare(settings.base, tasks, settings.place, settings.engine, settings.monitor, probe)
     worked = watch(

@@ -15,7 +15,7 @@ from stored_files import write_measured
 from evals.commands import ledger
 from evals.estimators.empirical_bayes import fit_beta
 from evals.records.files import read_counts
-from evals.reports.transcripts import transcript_name
+from evals.reports.transcripts import _inline, transcript_name
 
 RIGHT = {"a/b": "1", "b": "2", "c": "3", "d": "4"}
 BASE = {"a/b": ["7", "7", "7", "7"], "b": ["4", "2", "5", "2"], "c": ["3"] * 4, "d": ["0"] * 4}
@@ -169,3 +169,17 @@ def test_a_text_cannot_close_its_code_block(run: Path, tmp_path: Path) -> None:
     assert ledger.main([str(tmp_path / "pair"), f"out={tmp_path / 'out'}"]) == 0
     text = (tmp_path / "out/transcripts" / transcript_name("a/b")).read_text()
     assert "`````text\nit is ```1````\n`````\n" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("test/3", "test/3"),
+        ("'1 + 2'", "'1 + 2'"),
+        ("<script>x</script>", "` <script>x</script> `"),
+        ("a`b``c*", "``` a`b``c* ```"),
+        ("two\n# lines", "` two # lines `"),
+    ],
+)
+def test_what_stands_outside_a_fence_is_no_markup(text: str, shown: str) -> None:
+    assert _inline(text) == shown

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,6 +12,7 @@ import pytest
 
 from evals.commands.store import main
 from evals.records.store import SampleKey, SampleSet
+from rlvr.engines.sampler import called
 
 
 @pytest.fixture
@@ -44,7 +48,12 @@ def test_the_export_does_not_depend_on_how_samples_came(sets: list[SampleSet], t
     assert pq.read_table(files[0])["index"].to_pylist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("arguments", [["set=none", "out=x.parquet"], ["set=a"], ["out=x"], ["sets=a"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set=none", "out=x.parquet"], ["set=a"], ["out=x"], ["sets=a"], ["prune=true"], ["unused_days=1"],
+    ],
+)  # fmt: skip
 def test_mistakes_are_named(
     sets: list[SampleSet], arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,3 +67,54 @@ def test_an_id_of_digits_is_no_number(
 ) -> None:
     assert main([f"set={digits}", "out=x.parquet"]) == 2
     assert f"'{digits}'" in capsys.readouterr().err
+
+
+def test_models_and_tasks_are_named(sets: list[SampleSet], capsys: pytest.CaptureFixture[str]) -> None:
+    for model in ("run/step_000004", "x[red]"):
+        sets[0].name(model, "countdown:3")
+    (sets[1].directory / "names.json").write_text("[")  # for people alone, so it stops nothing
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert "run/step_000004, x[red]" in shown and "countdown:3" in shown
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/c/hub/models--Qwen--Qwen2.5-7B/snapshots/ab12", "Qwen/Qwen2.5-7B"),
+        ("runs/grpo-s1/checkpoints/step_000050/policy", "grpo-s1/step_000050"),
+        ("models/mine", "mine"),
+    ],
+)
+def test_what_a_model_is_called(path: str, name: str) -> None:
+    assert called(Path(path)) == name
+
+
+def test_pruning_removes_what_nobody_uses(sets: list[SampleSet], capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = sets
+    second.name("mine", "countdown:3")
+    for file in (first.directory, *first.directory.rglob("*.parquet")):
+        os.utime(file, (1e9, 1e9))
+    os.utime(second.directory, (1e11, 1e11))  # the clock was set back since
+    assert main(["prune=true", "unused_days=30"]) == 0
+    assert not first.directory.exists() and second.read().num_rows == 3
+    assert "3 samples" in capsys.readouterr().out
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(second.directory / "leases")], stdout=-1
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline()
+        assert main(["prune=true", f"set={second.directory.name[:6]}"]) == 0
+        assert "(mine on countdown:3) is being drawn: it stays" in capsys.readouterr().out
+        holder.kill()
+    assert main(["prune=true", f"set={second.directory.name[:6]}"]) == 0
+    assert not [*second.directory.parent.glob("*/key.json")]
+    assert not [*second.directory.parent.glob(".gone-*")]
+
+
+HOLDS = """
+import fcntl, sys, time
+file = open(sys.argv[1], "a+")
+fcntl.lockf(file, fcntl.LOCK_EX, 1, 12345)
+print(1, flush=True)
+time.sleep(600)
+"""

@@ -65,6 +65,13 @@ def test_a_kept_policy_outlives_its_checkpoint_and_is_replaced_whole(tmp_path: P
     assert (tmp_path / "best/policy/model.safetensors").read_text() == "2"
 
 
+def test_what_is_no_number_is_never_the_best_and_no_less_than_allowed() -> None:
+    nan = float("nan")
+    assert decide([record(0, 0.5, 0.0), record(10, nan, 0.0)], WatchConfig()).best == record(0, 0.5, 0.0)
+    lost = decide([record(0, 0.5, 0.0), record(10, 0.4, nan)], WatchConfig(max_coverage_lost=0.1))
+    assert lost.stop is not None and lost.best == record(0, 0.5, 0.0)
+
+
 @pytest.mark.parametrize("value", [0.0, 1.5])
 def test_a_bound_of_coverage_is_a_fraction(value: float) -> None:
     with pytest.raises(ValueError, match="max_coverage_lost"):

@@ -18,7 +18,8 @@ from evals.records.measurement import Measurement
 from evals.records.sound_record import SoundRecord
 from evals.records.soundness import look
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Plan, SamplingJob, make_plan
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import Plan, make_plan
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier

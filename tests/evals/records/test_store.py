@@ -17,7 +17,8 @@ from evals.records.files import samples_file
 from evals.records.gap_record import compare
 from evals.records.store import SampleSet
 from evals.sampling.instrument import Instrument
-from evals.sampling.measure import ROUND, Plan, SamplingJob, make_plan
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import ROUND, Plan, make_plan
 from evals.sampling.settings import ProbedTask
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier

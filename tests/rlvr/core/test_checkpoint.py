@@ -108,3 +108,12 @@ def test_weight_hash_is_of_the_safetensors_alone(tmp_path: Path) -> None:
     assert weight_hash(commit(tmp_path, 20, write, keep_last=3).policy) != before
     with pytest.raises(CheckpointError, match="holds no"):
         weight_hash(tmp_path)
+
+
+def test_an_interruptions_checkpoint_pushes_out_no_scheduled_one(tmp_path: Path) -> None:
+    for step in (10, 20, 23, 30, 37):
+        commit(tmp_path, step, write, keep_last=2, scheduled=lambda step: step % 10 == 0)
+        last = names(tmp_path)
+        if step == 23:
+            assert last == ["step_000010", "step_000020", "step_000023"]
+    assert last == ["step_000020", "step_000030", "step_000037"]

@@ -30,6 +30,7 @@ WRONG_ARGUMENTS = {
     "FileError",
     "JudgeError",
     "KeysError",
+    "PlaceError",
     "PluginError",
     "SamplesError",
     "TemplateError",

@@ -53,6 +53,15 @@ def test_records_of_later_steps_are_dropped(begun: RunDir) -> None:
     assert [row["step"] for row in read_jsonl(probe)] == [0, 1]
 
 
+def test_what_a_killed_process_left_is_gone_at_the_next_start(begun: RunDir) -> None:
+    (begun.path / "probes").mkdir()
+    for name in (".metrics.jsonl.0a1b2c3d", "probes/.countdown-3.parquet.12345678"):
+        (begun.path / name).write_text("torn")
+    config = load_config(["recipe=grpo_tiny"])
+    prepare(config, begun, find_start(config, begun))
+    assert sorted(path.name for path in begun.path.rglob(".*")) == [".records-lock"]
+
+
 @pytest.mark.parametrize(("recipe", "name"), [("grpo_qwen7b", "grpo"), ("dapo_qwen7b", "dapo")])
 def test_a_run_with_a_preset_goes_on_under_the_algorithms_name(
     tmp_path: Path, recipe: str, name: str

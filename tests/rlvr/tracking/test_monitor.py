@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from rlvr.core.run_dir import RunDir, keep_jsonl, read_jsonl
 from rlvr.planning.recipe import load_config
-from rlvr.tracking.monitor import AlarmError, Monitor
+from rlvr.tracking.monitor import WARNINGS, AlarmError, Monitor
 
 HEALTHY = {
     "rollout/reward": 0.2,
@@ -67,3 +68,35 @@ def test_records_survive_a_torn_line_and_are_cut_back(monitor: Monitor) -> None:
     rows = read_jsonl(file)
     assert [row["step"] for row in rows] == [1, 2]
     assert math.isnan(rows[1]["loss/total"])
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_update_skipped_now_and_then_stops_the_run_too(tmp_path: Path, resumed: bool) -> None:
+    """Every second step learns nothing; a part of the run that goes on remembers the parts before it."""
+    config = load_config(["recipe=grpo_tiny", "steps=40"])
+    monitor = Monitor(config, RunDir(tmp_path))
+    for step in range(1, 9):
+        if step == 1 or (resumed and step == 5):
+            monitor = Monitor(config, RunDir(tmp_path))
+            training = monitor.training(step - 1)
+            training.__enter__()
+        said = pytest.raises(AlarmError, match=r"step 8: .* in 4 of 8 steps") if step == 8 else nullcontext()
+        with said:
+            monitor.log(step, {**HEALTHY, "loss/skipped": float(step % 2 == 0)})
+    assert "loss/skipped" in monitor._warned
+
+
+def test_rare_skipped_updates_stop_nothing(tmp_path: Path) -> None:
+    monitor = Monitor(load_config(["recipe=grpo_tiny", "steps=100"]), RunDir(tmp_path))
+    with monitor.training(0):
+        for step in range(1, 101):
+            monitor.log(step, {**HEALTHY, "loss/skipped": float(step % 6 == 0)})
+
+
+def test_what_is_no_number_is_past_every_threshold(monitor: Monitor) -> None:
+    with monitor.training(0):
+        monitor.log(1, {**HEALTHY, **{name: math.nan for name, *_ in WARNINGS if name != "loss/skipped"}})
+        assert {name for name, *_ in WARNINGS} - {"loss/skipped"} <= monitor._warned
+        monitor.log(2, {**HEALTHY, "mismatch/mean": math.nan, "loss/skipped": 1.0})  # said by the skip
+        with pytest.raises(AlarmError, match=r"differ from the trainer's by nan"):
+            monitor.log(3, {**HEALTHY, "mismatch/mean": math.nan})
