@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from evals.estimators.counts import Counts, check_paired
 from evals.estimators.intervals.means import DIFFERENCE, mean_interval
-from evals.estimators.intervals.resampling import resampled_means
+from evals.estimators.intervals.resampling import RESAMPLES, resampled_means
 from evals.estimators.passk import ks_up_to
 
 
@@ -46,7 +46,7 @@ def crossover_of_curves(ks: Sequence[int], base: ArrayLike, policy: ArrayLike) -
     return _first(ks, lead)
 
 
-def crossover(base: Counts, policy: Counts, seed: int = 0) -> Crossover:
+def crossover(base: Counts, policy: Counts, seed: int = 0, resamples: int = RESAMPLES) -> Crossover:
     """Of two measurements of the same problems, up to the largest k that both can estimate.
 
     The interval holds every k at which the interval of the base's lead, as in `mean_interval`, leaves it open
@@ -56,7 +56,7 @@ def crossover(base: Counts, policy: Counts, seed: int = 0) -> Crossover:
     ks = ks_up_to(min(base.largest_k, policy.largest_k))
     lead = np.stack([base.pass_at_k(k) - policy.pass_at_k(k) for k in ks], axis=1)
     bounds = np.array([mean_interval(own, DIFFERENCE) for own in lead.T])
-    crossings = _first_crossings(np.asarray(ks), resampled_means(lead, seed=seed))
+    crossings = _first_crossings(np.asarray(ks), resampled_means(lead, resamples, seed))
     return Crossover(
         k=_first(ks, lead.mean(axis=0)),
         low=_first(ks, bounds[:, 1]),

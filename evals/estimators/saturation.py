@@ -23,6 +23,7 @@ from evals.estimators.intervals.means import DIFFERENCE, LEVEL, SHARE, Estimate,
 FARTHEST = 64
 # Weighs the variance of the estimated next gain against its bias, at most 0.003 for any success rates.
 RIDGE = 1e-4
+_KEPT: dict[tuple[int | None, int, int], tuple[NDArray[np.float64], float]] = {}
 
 
 class Projection(NamedTuple):
@@ -61,18 +62,27 @@ def saturation(counts: Counts, threshold: float = 0.005) -> Saturation:
     if k < 2:
         raise ValueError("saturation needs at least 2 samples per problem")
     last = difference(counts, k, counts, k // 2)
-    gains, bias = next_gains(counts)
-    ends = counts.pass_at_k(k) + gains
+    gain, end, solvable = saturation_projections(counts)
     return Saturation(
         k=k,
         threshold=threshold,
         last_gain=last,
         saturated=_saturated(counts, last, k, threshold),
         unsolved=float(1 - counts.solved.mean()),
-        next_gain=_projected(gains, DIFFERENCE, bias),
-        pass_at_2k=_projected(ends, SHARE, bias),
-        solvable=_solvable(gains, int((~counts.solved).sum()), bias),
+        next_gain=gain,
+        pass_at_2k=end,
+        solvable=solvable,
         samples_to_decide=samples_to_decide(fit_success_rates(counts), len(counts), k, threshold),
+    )
+
+
+def saturation_projections(counts: Counts) -> tuple[Projection, Projection, Projection]:
+    """next_gain, pass_at_2k and solvable of `Saturation`."""
+    gains, bias = next_gains(counts)
+    return (
+        _projected(gains, DIFFERENCE, bias),
+        _projected(counts.pass_at_k(counts.largest_k) + gains, SHARE, bias),
+        _solvable(gains, int((~counts.solved).sum()), bias),
     )
 
 
@@ -87,14 +97,10 @@ def next_gains(counts: Counts) -> tuple[NDArray[np.float64], float]:
     """
     k = counts.largest_k
     gains, worst = np.empty(len(counts)), 0.0
-    rates = rate_grid(counts.n_max)
-    target = (1 - rates) ** k - (1 - rates) ** (2 * k)
     for design, here in designs_of(counts):
-        chances = design.probabilities(rates)
-        penalty = RIDGE * np.diag(chances.sum(axis=0) + 1e-9)
-        numbers = np.linalg.solve(chances.T @ chances + penalty, chances.T @ target)
+        numbers, bias = _numbers(design, k)
         gains[here] = numbers[_outcomes(design, counts, here)]
-        worst = max(worst, float(np.abs(chances @ numbers - target).max()))
+        worst = max(worst, bias)
     return gains, worst
 
 
@@ -112,6 +118,21 @@ def samples_to_decide(rates: SuccessRates, problems: int, k: int, threshold: flo
             return n
         n *= 2
     return None
+
+
+def _numbers(design: Design, k: int) -> tuple[NDArray[np.float64], float]:
+    """[O]: the numbers of `next_gains` by outcome, and their largest bias. They depend on how problems are
+    sampled alone, so they are kept."""
+    about = design.outcomes
+    key = (about.stop_r, about.n_max, k)
+    if key not in _KEPT:
+        rates = rate_grid(about.n_max)
+        target = (1 - rates) ** k - (1 - rates) ** (2 * k)
+        chances = design.probabilities(rates)
+        penalty = RIDGE * np.diag(chances.sum(axis=0) + 1e-9)
+        numbers = np.linalg.solve(chances.T @ chances + penalty, chances.T @ target)
+        _KEPT[key] = numbers, float(np.abs(chances @ numbers - target).max())
+    return _KEPT[key]
 
 
 def _outcomes(design: Design, counts: Counts, here: NDArray[np.bool_]) -> list[int]:

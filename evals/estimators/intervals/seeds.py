@@ -58,7 +58,8 @@ def difference_over_seeds(
     low, high = float(paired.min()), float(paired.max())
     centre = with_ends(paired, Interval(low, high) if low < high else DIFFERENCE)
     parts = [(centre.error**2, max(paired.size - 1, 1)), _of_seeds(one, shared), _of_seeds(other, shared)]
-    variance = sum(part for part, _ in parts)
+    in_both = _of_both(one) + _of_both(other)
+    variance = max(sum(part for part, _ in parts) - in_both, *(part for part, _ in parts))
     freedom = variance**2 / sum(part**2 / own for part, own in parts)
     error = float(np.sqrt(variance))
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
@@ -78,6 +79,15 @@ def holm(p: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p) - rank) * p[i]))
         corrected[i] = least
     return corrected
+
+
+def _of_both(values: Values) -> float:
+    """The part of an arm's mean that is random in seed and problem alike; 0 for one seed, which cannot tell."""
+    seeds, problems = values.shape
+    if seeds == 1 or problems == 1:
+        return 0.0
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    return float(np.square(rest).sum()) / ((seeds - 1) * (problems - 1)) / values.size
 
 
 def _of_seeds(values: Values, shared: Spread) -> tuple[float, int]:
