@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.estimators.counts import Counts, check_paired
-from evals.estimators.intervals.means import DIFFERENCE, mean_interval
+from evals.estimators.intervals.means import DIFFERENCE, mean_intervals
 from evals.estimators.intervals.resampling import RESAMPLES, resampled_means
 from evals.estimators.passk import ks_up_to
 
@@ -55,15 +55,21 @@ def crossover(base: Counts, policy: Counts, seed: int = 0, resamples: int = RESA
     check_paired(base, policy)
     ks = ks_up_to(min(base.largest_k, policy.largest_k))
     lead = np.stack([base.pass_at_k(k) - policy.pass_at_k(k) for k in ks], axis=1)
-    bounds = np.array([mean_interval(own, DIFFERENCE) for own in lead.T])
+    low, high = interval_of_crossings(ks, mean_intervals(lead.T, DIFFERENCE)[None])[0].tolist()
     crossings = _first_crossings(np.asarray(ks), resampled_means(lead, resamples, seed))
     return Crossover(
         k=_first(ks, lead.mean(axis=0)),
-        low=_first(ks, bounds[:, 1]),
-        high=_first(ks, bounds[:, 0]),
+        low=low if np.isfinite(low) else None,
+        high=high if np.isfinite(high) else None,
         share_without=float(np.isinf(crossings).mean()),
         k_max=ks[-1],
     )
+
+
+def interval_of_crossings(ks: Sequence[int], leads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[R, K, 2] intervals of the base's lead at each k -> [R, 2] of the crossover, inf beyond the last k."""
+    at = np.asarray(ks)
+    return np.stack([_first_crossings(at, leads[:, :, 1]), _first_crossings(at, leads[:, :, 0])], axis=1)
 
 
 def _first(ks: Sequence[int], lead: NDArray[np.float64]) -> float | None:

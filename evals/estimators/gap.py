@@ -56,14 +56,16 @@ def difference(one: Counts, k: int, other: Counts, other_k: int) -> Estimate:
     """pass@k of one minus pass@other_k of the other, paired by problem."""
     check_paired(one, other)
     values = one.pass_at_k(k) - other.pass_at_k(other_k)
+    bounds = DIFFERENCE
     if one is not other:
         variances = [sampling_variance(one, {k: 1.0}), sampling_variance(other, {other_k: 1.0})]
     elif k != other_k:
         variances = [sampling_variance(one, {k: 1.0, other_k: -1.0})]
+        bounds = Interval(0.0, 1.0) if k > other_k else Interval(-1.0, 0.0)  # more samples solve no less
     else:
         nothing = Interval(0.0, 0.0)
         return Estimate(0.0, nothing, nothing)
-    return _estimate(values, variances, DIFFERENCE)
+    return _estimate(values, variances, bounds)
 
 
 def _estimate(values: NDArray[np.float64], variances: list[float], bounds: Interval) -> Estimate:

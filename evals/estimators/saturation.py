@@ -35,7 +35,7 @@ class Projection(NamedTuple):
 
 class Saturation(NamedTuple):
     """last_gain: pass@K - pass@(K/2). saturated: whether it lies below the threshold, by an interval for
-    new problems; None: undecided, as with fewer than some two hundred problems, of which a few more may be
+    new problems; None: undecided, as with fewer than some three hundred problems, of which a few more may be
     the ones that still gain. unsolved: share of problems. next_gain: pass@2K - pass@K, for new
     problems, like pass_at_2k. solvable: how many of the unsolved problems K more samples of each would
     solve; its interval is for that number itself, so it can be held against such samples.
@@ -130,7 +130,7 @@ def _numbers(design: Design, k: int) -> tuple[NDArray[np.float64], float]:
         target = (1 - rates) ** k - (1 - rates) ** (2 * k)
         chances = design.probabilities(rates)
         penalty = RIDGE * np.diag(chances.sum(axis=0) + 1e-9)
-        numbers = np.linalg.solve(chances.T @ chances + penalty, chances.T @ target)
+        numbers = np.asarray(np.linalg.solve(chances.T @ chances + penalty, chances.T @ target), np.float64)
         _KEPT[key] = numbers, float(np.abs(chances @ numbers - target).max())
     return _KEPT[key]
 
@@ -166,10 +166,9 @@ def _solvable(gains: NDArray[np.float64], unsolved: int, bias: float) -> Project
 
 
 def _saturated(counts: Counts, last: Estimate, k: int, threshold: float) -> bool | None:
-    """Where no problem shows a gain, a bootstrap sees no doubt at all, however few they are. So two more
-    problems stand beside them, as Agresti and Coull (1998) do for shares: one that gains nothing, and one
-    that gains 1/2, the most that a problem can show where K is all its samples."""
+    """Where no problem shows a gain, one of the two that are added gains 1/2, the most that a problem can
+    show where K is all its samples."""
     if last.new_problems.low > threshold:
         return False
     gains = counts.pass_at_k(k) - counts.pass_at_k(k // 2)
-    return True if mean_interval([*gains, 0.0, 0.5], DIFFERENCE).high < threshold else None
+    return True if mean_interval(gains, Interval(0.0, 0.5)).high < threshold else None

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from oracles.populations import SHAPES, Rng, trained
 
-from evals.estimators.counts import Counts
 from evals.estimators.intervals.seeds import difference_over_seeds, holm, spread_of_seeds
+from evals.estimators.passk import pass_at_k
 
 ARMS, TASKS, SAMPLES = 6, 3, 256
 SHAPE = "Beta(0.8, 5.9)"
@@ -51,16 +51,14 @@ def _study(studies: Studies, rng: Rng) -> list[float]:
     found = []
     for _ in range(TASKS):
         rates = SHAPES[SHAPE](rng, studies.problems)
-        runs = [[_run(rng, rates, float(effect)) for effect in own] for own in effects]
+        right = rng.binomial(
+            SAMPLES, trained(rng, np.broadcast_to(rates, (*effects.shape, rates.size)), effects)
+        )
         for k in (1, SAMPLES):
-            arms = [np.stack([counts.pass_at_k(k) for counts in own]) for own in runs]
+            solved = pass_at_k(SAMPLES, right.ravel(), k).reshape(right.shape)
+            arms = list(solved)
             spread = spread_of_seeds(arms)
             found += [
-                difference_over_seeds(one, other, spread).p
-                for one, other in itertools.combinations(arms, 2)
+                difference_over_seeds(one, other, spread).p for one, other in itertools.combinations(arms, 2)
             ]
     return found
-
-
-def _run(rng: Rng, rates: np.ndarray, effect: float) -> Counts:
-    return Counts(SAMPLES, rng.binomial(SAMPLES, trained(rng, rates, effect)))

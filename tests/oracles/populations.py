@@ -24,10 +24,14 @@ SHAPES: dict[str, Callable[[Rng, int], Rates]] = {
 MANY = 2_000_000
 
 
-def trained(rng: Rng, rates: Rates, seed_effect: float = 0.0) -> Rates:
-    """What a sharpening policy makes of a base's rates: high ones rise, low ones fall, each with its luck."""
+def trained(rng: Rng, rates: Rates, seed_effects: Rates | None = None) -> Rates:
+    """What a sharpening policy makes of a base's rates: high ones rise, low ones fall, each with its luck.
+
+    seed_effects: in logits, of each run, whose problems are the last axis of the rates.
+    """
     logits = logit(np.clip(rates, 1e-9, 1 - 1e-9))
-    return np.asarray(expit(1.6 * logits + 1.8 + 0.7 * rng.standard_normal(rates.shape) + seed_effect))
+    effects = 0.0 if seed_effects is None else seed_effects[..., None]
+    return np.asarray(expit(1.6 * logits + 1.8 + 0.7 * rng.standard_normal(rates.shape) + effects))
 
 
 def solves(rates: Rates, k: int) -> Rates:

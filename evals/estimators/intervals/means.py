@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 LEVEL = 0.95
 # How records say that their intervals were made as here; records without it have percentile bootstraps.
@@ -39,10 +40,10 @@ class Estimate(NamedTuple):
 
 
 class Centre(NamedTuple):
-    """Where a mean is looked for: an estimate and its standard error, both with the two problems added."""
+    """Where means are looked for, [...]: estimates and their standard errors, with the two problems added."""
 
-    value: float
-    error: float
+    value: NDArray[np.float64]
+    error: NDArray[np.float64]
 
 
 def mean_interval(values: ArrayLike, bounds: Interval, level: float = LEVEL) -> Interval:
@@ -55,32 +56,40 @@ def mean_interval(values: ArrayLike, bounds: Interval, level: float = LEVEL) -> 
     a width where the problems happen to be alike. Chosen, with this weight, by simulated coverage
     (`make test-oracles`, docs/estimators.md). Raises ValueError without a problem.
     """
-    numbers = _checked(values)
-    low, high = float(numbers.min()), float(numbers.max())
-    ends = Interval(low, high) if low < high else bounds
-    centre = with_ends(numbers, ends)
-    half = quantile(numbers.size, level) * centre.error
-    value = float(numbers.mean())
-    return Interval(
-        max(min(centre.value - half, value), bounds.low), min(max(centre.value + half, value), bounds.high)
-    )
-
-
-def with_ends(numbers: NDArray[np.float64], ends: Interval) -> Centre:
-    """Mean and standard error of the mean of these numbers and two more."""
-    count = numbers.size + 2
-    mean = (numbers.sum() + sum(ends)) / count
-    squares = np.square(numbers - mean).sum() + sum((end - mean) ** 2 for end in ends)
-    return Centre(float(mean), float(np.sqrt(squares / (count - 1) / count)))
-
-
-def quantile(problems: int, level: float = LEVEL) -> float:
-    """Of Student's t, with a degree of freedom for each problem but one."""
-    return float(stats.t.ppf((1 + level) / 2, max(problems - 1, 1)))
-
-
-def _checked(values: ArrayLike) -> NDArray[np.float64]:
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or numbers.size == 0:
         raise ValueError("give one value per problem, for at least one problem")
-    return numbers
+    low, high = mean_intervals(numbers[None], bounds, level)[0]
+    return Interval(float(low), float(high))
+
+
+def mean_intervals(
+    values: NDArray[np.float64], bounds: Interval, level: float = LEVEL
+) -> NDArray[np.float64]:
+    """[R, P] -> [R, 2]: `mean_interval` of each row."""
+    centre = with_ends(values, *ends_of(values, bounds))
+    half = quantile(values.shape[1], level) * centre.error
+    own = values.mean(axis=1)
+    ends = [np.minimum(centre.value - half, own), np.maximum(centre.value + half, own)]
+    return np.clip(np.stack(ends, axis=1), *bounds)
+
+
+def ends_of(values: NDArray[np.float64], bounds: Interval) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest and the highest along the last axis; the bounds where they are equal."""
+    low, high = values.min(axis=-1), values.max(axis=-1)
+    alike = low == high
+    return np.where(alike, bounds.low, low), np.where(alike, bounds.high, high)
+
+
+def with_ends(values: NDArray[np.float64], low: ArrayLike, high: ArrayLike) -> Centre:
+    """Mean and standard error of the mean along the last axis, [..., P], and of two more values, [...]."""
+    count = values.shape[-1] + 2
+    mean = (values.sum(axis=-1) + low + high) / count
+    squares = np.square(values - mean[..., None]).sum(axis=-1) + (low - mean) ** 2 + (high - mean) ** 2
+    return Centre(mean, np.sqrt(squares / (count - 1) / count))
+
+
+@cache
+def quantile(problems: int, level: float = LEVEL) -> float:
+    """Of Student's t, with a degree of freedom for each problem but one."""
+    return float(stdtrit(max(problems - 1, 1), (1 + level) / 2))

@@ -47,7 +47,7 @@ def ratio_interval(part: ArrayLike, whole: ArrayLike, level: float = LEVEL) -> I
 
     def outside(q: float) -> float:
         apart = above - q * below
-        return _outside(apart, Interval(float(apart.min()), float(apart.max())), level)
+        return _outside(apart, apart.min(), apart.max(), level)
 
     value = float(above.sum() / below.sum())
     return Interval(_end(outside, value, -1), _end(outside, value, 1))
@@ -67,17 +67,16 @@ def share(part: ArrayLike, whole: ArrayLike) -> Share | None:
 
     def outside(q: float) -> float:
         apart = above - q * below
-        ends = Interval(min(float(apart.min()), -q * least), max(float(apart.max()), (1 - q) * least))
-        return _outside(apart, ends, LEVEL)
+        return _outside(apart, min(apart.min(), -q * least), max(apart.max(), (1 - q) * least), LEVEL)
 
     value = float(above.sum() / below.sum())
     return Share(value, Interval(_end(outside, value, -1, SHARE.low), _end(outside, value, 1, SHARE.high)))
 
 
-def _outside(apart: Values, ends: Interval, level: float) -> float:
+def _outside(apart: Values, low: float, high: float, level: float) -> float:
     """Above 0 where the mean of these cannot be 0, below it where it can."""
-    centre = with_ends(apart, ends)
-    return abs(centre.value) - quantile(apart.size, level) * centre.error
+    centre = with_ends(apart, low, high)
+    return float(abs(centre.value) - quantile(apart.size, level) * centre.error)
 
 
 def _end(outside: Callable[[float], float], value: float, side: int, bound: float | None = None) -> float:

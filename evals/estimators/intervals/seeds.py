@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
-from evals.estimators.intervals.means import DIFFERENCE, LEVEL, Interval, with_ends
+from evals.estimators.intervals.means import DIFFERENCE, LEVEL, Interval, ends_of, with_ends
 
 Values = NDArray[np.float64]
 
@@ -55,17 +55,21 @@ def difference_over_seeds(
     one, other = (np.asarray(values, dtype=np.float64) for values in (ours, theirs))
     shared = spread_of_seeds([one, other]) if spread is None else spread
     paired = one.mean(axis=0) - other.mean(axis=0)
-    low, high = float(paired.min()), float(paired.max())
-    centre = with_ends(paired, Interval(low, high) if low < high else DIFFERENCE)
-    parts = [(centre.error**2, max(paired.size - 1, 1)), _of_seeds(one, shared), _of_seeds(other, shared)]
+    centre = with_ends(paired, *ends_of(paired, DIFFERENCE))
+    parts = [
+        (float(centre.error) ** 2, max(paired.size - 1, 1)),
+        _of_seeds(one, shared),
+        _of_seeds(other, shared),
+    ]
     in_both = _of_both(one) + _of_both(other)
     variance = max(sum(part for part, _ in parts) - in_both, *(part for part, _ in parts))
     freedom = variance**2 / sum(part**2 / own for part, own in parts)
     error = float(np.sqrt(variance))
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = float(stdtrit(freedom, (1 + level) / 2)) * error
     value = float(paired.mean())
-    around = Interval(min(centre.value - half, value), max(centre.value + half, value))
-    return Difference(value, around, float(2 * stats.t.sf(abs(centre.value) / error, freedom)))
+    middle = float(centre.value)
+    around = Interval(min(middle - half, value), max(middle + half, value))
+    return Difference(value, around, float(2 * stdtr(freedom, -abs(middle) / error)))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -82,7 +86,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _of_both(values: Values) -> float:
-    """The part of an arm's mean that is random in seed and problem alike; 0 for one seed, which cannot tell."""
+    """What of an arm's mean is random in seed and problem alike; of one seed, which cannot tell, 0."""
     seeds, problems = values.shape
     if seeds == 1 or problems == 1:
         return 0.0

@@ -16,7 +16,7 @@ from stored_files import write_jsonl, write_measured
 
 from evals.commands import passk
 from evals.estimators.counts import Counts
-from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.intervals.means import SHARE, mean_interval
 from evals.records.files import FileError, read_counts
 
 RIGHT = {"a": "1", "b": "2", "c": "3"}
@@ -47,7 +47,7 @@ def test_jsonl_and_parquet_give_the_same(tmp_path: Path, capsys: pytest.CaptureF
     assert made["pass_at_k"][:5] == pytest.approx([counts.pass_at_k(k).mean() for k in made["ks"][:5]])
     assert made["pass_at_k"][5] is None and made["all_correct_at_k"][5] is None
     assert made["pass_at_k_intervals"]["new_problems"][2] == pytest.approx(
-        list(bootstrap_mean(counts.pass_at_k(4)))
+        list(mean_interval(counts.pass_at_k(4), SHARE))
     )
     assert made["accuracy_histogram"]["1"] == 1 and made["accuracy_histogram"]["(0.4, 0.5]"] == 1
     assert made["cover"]["0.25"] == 0.5 and made["g_pass"]["k"] == 16
