@@ -99,6 +99,22 @@ def test_a_pair_by_hand(tmp_path: Path) -> None:
     assert found["crossover"]["low"] == 1 and found["crossover"]["k_max"] == 4
 
 
+def test_what_an_interval_cannot_be_relied_on_for_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 20 problems 3 are lost at k = n and 2 gained, so that many resamples have no crossing."""
+    for name, correct in (("b", [1] * 11 + [0] * 9), ("p", [6] * 8 + [0] * 3 + [6] * 2 + [0] * 7)):
+        rows = [{"problem": i, "n": 8, "correct": c} for i, c in enumerate(correct)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    made = computed(tmp_path, str(tmp_path / "p.jsonl"), f"base={tmp_path}/b.jsonl", "k=8")
+    shown = capsys.readouterr().out
+    without = made["comparison"]["crossover"]["share_without"]
+    assert 0.05 < without < 0.6 and f"none in {without:.0%}" in shown
+    assert "! 20 problems: intervals over fewer than 50 are rough" in shown
+    low, high = made["measured"]["saturation"]["next_gain"]["interval"]
+    assert f"[{100 * low:+.1f}, {100 * high:+.1f}]" in shown
+
+
 def test_unequal_n_give_an_expected_ledger_alone_and_no_gap_beyond_n(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "base.jsonl", [{"problem": "a", "n": 8, "correct": 2}])
     write_jsonl(tmp_path / "rl.jsonl", [{"problem": "a", "n": 4, "correct": 2}])

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from run_directories import BASE, POLICY, N, write_run
 
+from evals.commands.compare import told_apart
 from evals.estimators.intervals.means import DIFFERENCE, SHARE, mean_interval
 from evals.estimators.intervals.ratios import ratio_interval
+from evals.estimators.intervals.seeds import holm
 from evals.reports.compare import differences, numbers
 from evals.reports.compare.arms import Study, make_study, title
 from evals.reports.compare.costs import cost, differing_keys
@@ -192,6 +194,26 @@ def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_pat
     assert gap.verdict == f"RLOO has the smaller gap, by {points}{alone}"
     assert pair.verdicts == [at_1.verdict, gap.verdict]
     assert not at_8.apart  # four of six problems are solved within 8 by both
+
+
+def test_arms_are_called_apart_by_what_is_corrected_for_all_of_them(tmp_path: Path) -> None:
+    """Three arms, so that 3 pairs and, the gap being pass@1 again, 2 measures make 6 comparisons."""
+    better = [min(N, c + 2) for c in BASE]
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny", policies={4: BASE}),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", policies={4: better}),
+        write_run(tmp_path / "c", "recipe=remax_tiny", policies={4: BASE}),
+    )
+    found = differences.pairs(study)
+    counted = differences.family(found)
+    assert len(counted) == 6 and {c.measure for c in counted} == {"pass@1", "pass@8"}
+    alone = [c.estimate.p for c in counted if c.estimate is not None]
+    assert [c.corrected for c in counted] == pytest.approx(holm(alone))
+    said = differences.said_apart(found)
+    assert len(said) == sum(c.apart for c in counted) == 2 and "RLOO has the higher pass@1" in said[0]
+    assert told_apart(study).startswith(
+        "of 6 comparisons 2 are apart, corrected for their number:\n  countdown:3"
+    )
 
 
 def test_seeds_that_differ_among_themselves_widen_the_interval(tmp_path: Path) -> None:
