@@ -17,7 +17,7 @@ LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_pr
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-faults test-versions test-gpu has-gpu bench bench-verifiers bench-checkers lint format lock clean
+.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-faults test-oracles test-versions test-gpu has-gpu bench bench-verifiers bench-checkers lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ test-slow: install-test ## the slow tests
 
 test-faults: install-test ## kills, full disks, lost processes, damage; what was stopped ends as if it had not been (ARGS="--kills 300")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)
+
+test-oracles: install-test ## formulas against loops from the papers, intervals against simulation (ARGS="--replications 200")
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m oracles $(ARGS)
 
 test-versions: ## the core tests on the oldest and on the newest versions that pyproject.toml allows
 	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) bash tests/versions.sh oldest newest

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
 from evals.estimators.gap import gap, mean_pass_at_k, pass_at_k_difference
-from evals.estimators.intervals import Estimate
+from evals.estimators.intervals.means import Estimate
 
 K = 256
 # (the base's stop_r, samples at two checkpoints, samples at the last, the last's stop_r)

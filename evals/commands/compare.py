@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evals.commands.frame import OutSubdirectory, command
+from evals.reports.compare import differences
 from evals.reports.compare.arms import Study, make_study
 from evals.reports.compare.flags import flags
 from evals.reports.compare.loading import read_runs
@@ -56,8 +57,19 @@ def main(settings: Comparing) -> None:
     drawn = write_report(study, settings.out)
     runs, found = len(study.runs), len(flags(study))
     print(f"wrote {settings.out}/index.html and {drawn} figures of {runs} run{'s' if runs > 1 else ''}")
+    print(told_apart(study))
     if found:
         print(f"{found} difference{'s' if found > 1 else ''} or gaps to know of: see the top of the page")
+
+
+def told_apart(study: Study) -> str:
+    """Which arms are apart, corrected for how many comparisons there are; empty where there is none."""
+    pairs = differences.pairs(study)
+    said, compared = differences.said_apart(pairs), len(differences.family(pairs))
+    if not compared:
+        return "one arm: nothing to tell apart"
+    head = f"of {compared} comparisons {len(said) or 'none'} {'is' if len(said) == 1 else 'are'} apart"
+    return "\n  ".join([f"{head}, corrected for their number{':' if said else ''}", *said])
 
 
 def write_report(study: Study, out: Path) -> int:

@@ -2,7 +2,7 @@
     [sound=true]
 
 Draws pass@k against k for any number of counts files (Parquet or JSON lines of problem, n, correct), with
-95 % bootstrap bands over problems. Files that say under which conditions they were measured must agree in
+95 % bands over problems. Files that say under which conditions they were measured must agree in
 all of them, but for those that `allow` names; so must the problems, unless allow=data. labels: one a file,
 in their order. out: .png, .svg or .pdf. sound=true: beside each curve, dashed, that of right answers without
 a wrong step, of the files whose reasoning was looked at (`python -m evals sound`).
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from evals.commands.frame import OutFile, command
 from evals.estimators.counts import Counts
-from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.intervals.means import SHARE, mean_interval
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, ConditionsError
 from evals.records.files import CountsFile, FileError, read_counts
@@ -43,7 +43,7 @@ class Drawing(Section):
 
 
 class Curve(NamedTuple):
-    """Points of 100 against k: pass@k, and its 95 % bootstrap interval over problems."""
+    """Points of 100 against k: pass@k, and its 95 % interval over problems."""
 
     label: str
     ks: list[int]
@@ -126,9 +126,10 @@ def default_labels(files: Sequence[Path]) -> list[str]:
 def pass_at_k_curve(label: str, counts: Counts) -> Curve:
     """At k = 1, 2, 4, ... up to the largest that can be estimated."""
     ks = ks_up_to(counts.largest_k)
-    points = [100 * counts.pass_at_k(k) for k in ks]
-    bounds = np.array([bootstrap_mean(values) for values in points])
-    return Curve(label, ks, np.array([values.mean() for values in points]), bounds[:, 0], bounds[:, 1])
+    points = [counts.pass_at_k(k) for k in ks]
+    bounds = 100 * np.array([mean_interval(values, SHARE) for values in points])
+    means = 100 * np.array([values.mean() for values in points])
+    return Curve(label, ks, means, bounds[:, 0], bounds[:, 1])
 
 
 def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
@@ -141,7 +142,7 @@ def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
     parts += [
         f"{name.replace('_p', '-p')} {said[name]:g}" for name in ("temperature", "top_p") if name in said
     ]
-    return str(said.get("task", "pass@k")), ", ".join([*parts, "bands: 95 % bootstrap over problems"])
+    return str(said.get("task", "pass@k")), ", ".join([*parts, "bands: 95 % over problems"])
 
 
 def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look) -> None:

@@ -24,7 +24,7 @@ from evals.commands.frame import InFile, OutFile, command
 from evals.records.judge_checks import remark
 from evals.records.reading import MeasurementFile, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
-from evals.reports.tables import interval, points, table
+from evals.reports.tables import interval, points, rough, table
 from rlvr.config.schema import Positive, Section
 from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_json
@@ -83,9 +83,11 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
         console.print(_comparison(result["comparison"]))
     console.print(
         "\\[a, b]: 95 % intervals. New problems: for others such as these; these problems: for just these, "
-        "with unlimited samples. Shares are points of 100.\nProjected: by a model of success "
-        "rates that samples cannot test."
+        "with unlimited samples. Shares are points of 100.\nIntervals hold for each k by itself. pass@2K: by "
+        "Good and Toulmin's series, without a model of success rates."
     )
+    if few := rough(min(made["problems"] for made in sides.values())):
+        console.print(few)
 
 
 def _curves(title: str, made: Mapping[str, Any]) -> Table:
@@ -174,9 +176,17 @@ def _ends(pair: Sequence[float | None], sign: str = "") -> str:
 
 
 def _crossover(found: Mapping[str, Any]) -> tuple[str, str]:
-    """The value and its interval; beyond k_max there is none."""
+    """The value and its interval, beyond k_max none; how many resamples of the problems have none."""
     ends = ["none" if found[name] is None else f"{found[name]:.1f}" for name in ("k", "low", "high")]
-    return (ends[0] if found["k"] else f"none up to {found['k_max']}"), f"[{ends[1]}, {ends[2]}]"
+    without = f"\nnone in {found['share_without']:.0%}" if found["share_without"] else ""
+    return (ends[0] if found["k"] else f"none up to {found['k_max']}"), escape(
+        f"[{ends[1]}, {ends[2]}]{without}"
+    )
+
+
+def _number(found: Mapping[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"{found['projected']:.1f}\n[{low:.1f}, {high:.1f}]"
 
 
 def _saturation(sides: Summaries) -> Table:
@@ -191,8 +201,11 @@ def _saturation(sides: Summaries) -> Table:
         "": [_ends(s["last_gain"]["intervals"]["new_problems"], "+") for s in found],
         f"below {points(found[0]['threshold'])} points?": [verdicts[s["saturated"]] for s in found],
         "unsolved": [points(s["unsolved"]) for s in found],
-        "projected: pass@2K": [points(s["pass_at_2k"]["projected"]) for s in found],
-        "projected: unsolved that\nK more would solve": [f"{s['solvable']['projected']:.1f}" for s in found],
+        "next: pass@2K - pass@K": [points(s["next_gain"]["projected"], "+") for s in found],
+        " ": [_ends(s["next_gain"]["interval"], "+") for s in found],
+        "pass@2K": [points(s["pass_at_2k"]["projected"]) for s in found],
+        "  ": [_ends(s["pass_at_2k"]["interval"]) for s in found],
+        "unsolved that K more\nwould solve": [_number(s["solvable"]) for s in found],
         "samples per problem\nto decide the next": [str(s["samples_to_decide"] or "-") for s in found],
     }
     for name, cells in rows.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.estimators.soundness import Share, ratio_share
+from evals.estimators.intervals.ratios import Share, share
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Agreement:
 
 
 def agreement(problems: Sequence[str], judge: Sequence[bool | None], exact: Sequence[bool]) -> Agreement:
-    """One entry a sample. Samples of one problem are no independent evidence: the bootstrap draws problems.
+    """One entry a sample. Samples of one problem are no independent evidence: intervals are over problems.
 
     Raises ValueError for sequences of different lengths.
     """
@@ -49,8 +49,8 @@ def agreement(problems: Sequence[str], judge: Sequence[bool | None], exact: Sequ
     return Agreement(
         samples=len(exact),
         unsound=int(unsound.sum()),
-        undecided=ratio_share(count(left), count(every)),
-        agreement=ratio_share(count(~left & (called == unsound)), count(~left)),
-        precision=ratio_share(both, count(called)),
-        recall=ratio_share(both, count(unsound)),
+        undecided=share(count(left), count(every)),
+        agreement=share(count(~left & (called == unsound)), count(~left)),
+        precision=share(both, count(called)),
+        recall=share(both, count(unsound)),
     )

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.estimators.counts import Counts, check_paired
-from evals.estimators.intervals import LEVEL, resampled_means
+from evals.estimators.intervals.means import DIFFERENCE, mean_intervals
+from evals.estimators.intervals.resampling import RESAMPLES, resampled_means
 from evals.estimators.passk import ks_up_to
 
 
 class Crossover(NamedTuple):
-    """The crossover with its 95 % paired bootstrap interval over new problems.
+    """The crossover with its 95 % interval for new problems.
 
     k, low, high: None where there is no crossing up to k_max, so that high = None means "beyond k_max".
-    share_without: the share of resamples that have none.
+    share_without: the share of resamples of problems that have none. The larger it is, the lower k is
+    biased: it exists only where the curves cross up to k_max.
     """
 
     k: float | None
@@ -41,29 +43,39 @@ def crossover_of_curves(ks: Sequence[int], base: ArrayLike, policy: ArrayLike) -
     lead = np.asarray(base, dtype=np.float64) - np.asarray(policy, dtype=np.float64)
     if lead.shape != (len(ks),):
         raise ValueError(f"{len(ks)} ks need {len(ks)} values of each curve, there are {lead.shape}")
-    first = float(_first_crossings(np.asarray(ks), lead[None])[0])
-    return first if np.isfinite(first) else None
+    return _first(ks, lead)
 
 
-def crossover(base: Counts, policy: Counts, seed: int = 0) -> Crossover:
+def crossover(base: Counts, policy: Counts, seed: int = 0, resamples: int = RESAMPLES) -> Crossover:
     """Of two measurements of the same problems, up to the largest k that both can estimate.
 
-    Each resample of problems gives both curves at k = 1, 2, 4, ... and k_max, and so its own crossover.
+    The interval holds every k at which the interval of the base's lead, as in `mean_interval`, leaves it open
+    who is ahead. A resample of problems gives both curves, and so tells whether they cross.
     """
     check_paired(base, policy)
     ks = ks_up_to(min(base.largest_k, policy.largest_k))
     lead = np.stack([base.pass_at_k(k) - policy.pass_at_k(k) for k in ks], axis=1)
-    crossings = np.sort(_first_crossings(np.asarray(ks), resampled_means(lead, seed=seed)))
-    tail = round((1 - LEVEL) / 2 * crossings.size)
-    k, low, high = (
-        float(value) if np.isfinite(value) else None
-        for value in (
-            _first_crossings(np.asarray(ks), lead.mean(axis=0)[None])[0],
-            crossings[tail],
-            crossings[-1 - tail],
-        )
+    low, high = interval_of_crossings(ks, mean_intervals(lead.T, DIFFERENCE)[None])[0].tolist()
+    crossings = _first_crossings(np.asarray(ks), resampled_means(lead, resamples, seed))
+    return Crossover(
+        k=_first(ks, lead.mean(axis=0)),
+        low=low if np.isfinite(low) else None,
+        high=high if np.isfinite(high) else None,
+        share_without=float(np.isinf(crossings).mean()),
+        k_max=ks[-1],
     )
-    return Crossover(k, low, high, float(np.isinf(crossings).mean()), ks[-1])
+
+
+def interval_of_crossings(ks: Sequence[int], leads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[R, K, 2] intervals of the base's lead at each k -> [R, 2] of the crossover, inf beyond the last k."""
+    at = np.asarray(ks)
+    return np.stack([_first_crossings(at, leads[:, :, 1]), _first_crossings(at, leads[:, :, 0])], axis=1)
+
+
+def _first(ks: Sequence[int], lead: NDArray[np.float64]) -> float | None:
+    """The first crossover of one curve of leads, [K]."""
+    found = float(_first_crossings(np.asarray(ks), lead[None])[0])
+    return found if np.isfinite(found) else None
 
 
 def _first_crossings(ks: NDArray[np.int64], lead: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -95,6 +95,11 @@ def fit_success_rates(counts: Counts) -> SuccessRates:
     return SuccessRates(rates, weights)
 
 
+def rate_grid(n_max: int) -> NDArray[np.float64]:
+    """[G]: success rates from 0 to 1, close enough to tell apart whatever n_max samples can."""
+    return _grid(n_max)[0]
+
+
 def _grid(n_max: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rates [G]: 0, 1, and between them evenly in logits, past what n_max samples can tell from 0 or 1;
     and the G + 1 edges of their cells."""

@@ -7,13 +7,13 @@ on counts as sound too, so that sound pass@k is an upper bound by the share of t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evals.estimators.counts import Counts
-from evals.estimators.intervals import Interval, bootstrap_mean, percentiles, resampled_means
+from evals.estimators.intervals.means import SHARE, mean_interval
+from evals.estimators.intervals.ratios import Share, share
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,33 +51,17 @@ class SoundCounts:
         return self.right.solved & ~self.sound.solved
 
 
-class Share(NamedTuple):
-    """A share of right answers, with its 95 % bootstrap interval over problems."""
-
-    value: float
-    interval: Interval
-
-
 def unsound_share(counts: SoundCounts) -> Share | None:
     """The share of right answers with a wrong step; None where no answer is right."""
-    return ratio_share(counts.unsound, counts.right.correct)
+    return share(counts.unsound, counts.right.correct)
 
 
 def undecided_share(counts: SoundCounts) -> Share | None:
     """The share of right answers on which the checker could not decide; None where no answer is right."""
-    return ratio_share(counts.undecided, counts.right.correct)
+    return share(counts.undecided, counts.right.correct)
 
 
 def apart(counts: SoundCounts) -> bool:
     """Whether sound pass@1 lies below the 95 % interval of pass@1 over problems: the two tell a different
     story, and not by the luck of the problems."""
-    return bool(counts.sound.pass_at_k(1).mean() < bootstrap_mean(counts.right.pass_at_k(1)).low)
-
-
-def ratio_share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> Share | None:
-    """A ratio of sums over problems, [P] each; None where `whole` is 0. Resamples without any say nothing."""
-    if not whole.sum():
-        return None
-    means = resampled_means(np.stack([part, whole], axis=1))
-    known = means[means[:, 1] > 0]
-    return Share(float(part.sum() / whole.sum()), percentiles(known[:, 0] / known[:, 1]))
+    return bool(counts.sound.pass_at_k(1).mean() < mean_interval(counts.right.pass_at_k(1), SHARE).low)

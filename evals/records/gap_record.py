@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.estimators.gap import closed_fraction
+from evals.estimators.intervals.means import METHOD
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, check_comparable
 from evals.records.differences import coverage_k, curve, differences
@@ -29,6 +30,7 @@ class GapRecord:
     soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a
     wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
     contaminated: problems that are copies of training problems; None where that was not looked for.
+    intervals: how those for new problems were made; None: by a percentile bootstrap, as records once were.
     """
 
     step: int
@@ -73,6 +75,7 @@ class GapRecord:
     soundness: str | None = None
     sound: SoundRecord | None = None
     contaminated: int | None = None
+    intervals: str | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
@@ -171,6 +174,7 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         data=about.data,
         soundness=policy.soundness,
         sound=_sound(base, policy, k, ks),
+        intervals=METHOD,
     )
 
 

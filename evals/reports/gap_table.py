@@ -11,7 +11,7 @@ from rich.table import Table
 
 from evals.records.gap_record import GapRecord
 from evals.records.judge_checks import remark
-from evals.reports.tables import interval, points, table
+from evals.reports.tables import interval, points, rough, table
 
 # Added to the caption where problems were not sampled equally often.
 STOPPED = (
@@ -153,6 +153,14 @@ def _copies(records: Sequence[GapRecord]) -> str:
     )
 
 
+def _rough(records: Sequence[GapRecord]) -> str:
+    """A line where a task has too few problems for its intervals, and one for how old ones were made."""
+    few = rough(min(r.num_problems for r in records))
+    old = any(r.intervals is None for r in records)
+    said = "Intervals of a former version: percentile bootstrap, too narrow below 100 problems."
+    return (f"\n{few}" if few else "") + (f"\n{said}" if old else "")
+
+
 def _percent(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"\\[{100 * low:.0f}, {100 * high:.0f}]"
 
@@ -186,5 +194,6 @@ def _caption(records: Sequence[GapRecord]) -> str:
         + _explained(records)
         + _alarms(records)
         + _copies(records)
+        + _rough(records)
         + (STOPPED.format(r=stopped) if stopped else "")
     )

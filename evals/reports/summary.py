@@ -20,7 +20,7 @@ from evals.estimators.gap import (
     mean_pass_at_k,
     pass_at_k_difference,
 )
-from evals.estimators.intervals import Estimate
+from evals.estimators.intervals.means import Estimate
 from evals.estimators.passk import ks_up_to
 from evals.estimators.saturation import saturation
 from evals.estimators.soundness import apart, undecided_share, unsound_share
@@ -31,7 +31,7 @@ from rlvr.graders import Status
 G_PASS_K = 16
 G_PASS_TAUS = (0.25, 0.5, 0.75, 1.0)
 COVER_TAUS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-# What intervals are for; see `evals.estimators.intervals.Estimate`.
+# What intervals are for; see `evals.estimators.intervals.means.Estimate`.
 INTERVALS = ("new_problems", "these_problems")
 
 

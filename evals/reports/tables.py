@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
+from evals.estimators.intervals.means import FEW_PROBLEMS
+
 
 def table(title: str, *heads: str) -> Table:
     """The first column on the left, the others on the right."""
@@ -29,3 +31,13 @@ def points(value: float | None, sign: str = "") -> str:
 
 def interval(low: float | None, high: float | None, sign: str = "") -> str:
     return "" if low is None or high is None else f"[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+
+
+def rough(problems: int) -> str:
+    """A warning where intervals over so few problems are not to be relied on; else empty."""
+    if problems >= FEW_PROBLEMS:
+        return ""
+    return (
+        f"! {problems} problems: intervals over fewer than {FEW_PROBLEMS} are rough, and rare values may not "
+        "have been seen."
+    )

@@ -1,35 +1,26 @@
-"""The study's table and the differences between arms, from counts by problem."""
+"""The study's table, from counts by problem."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evals.estimators.intervals import (
-    Interval,
-    bootstrap_mean,
-    difference_over_seeds,
-    percentiles,
-    resampled_means,
-)
+from evals.estimators.intervals.means import DIFFERENCE, SHARE, Interval, mean_interval
+from evals.estimators.intervals.ratios import ratio_interval, share
 from evals.estimators.passk import ks_up_to
-from evals.reports.compare.arms import Arm, Study
+from evals.reports.compare.arms import Arm
 from evals.reports.compare.loading import ModelCounts
 
 Values = NDArray[np.float64]
-# Means that are equal but for the order in which they were added.
-ROUNDING = 1e-12
 
 
 class Combined(NamedTuple):
     """A mean over problems of what is averaged over S seeds first.
 
-    interval: 95 % bootstrap over problems of that average. seeds: [S] the same mean for each seed alone.
+    interval: 95 %, over problems, of that average. seeds: [S] the same mean for each seed alone.
     """
 
     value: float
@@ -38,8 +29,8 @@ class Combined(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The closed fraction. interval: None where the base has nothing to close in some resample, since
-    too few problems have room for one."""
+    """A ratio of means: the closed fraction. interval: 95 %, over problems; None where the problems cannot
+    tell whether the base has anything to close."""
 
     value: float
     interval: Interval | None
@@ -68,11 +59,12 @@ class Cells(NamedTuple):
     sound: Sound | None = None
 
 
-def combine(values: ArrayLike) -> Combined:
-    """values: [S, P], one row a seed, one column a problem, of any quantity that is averaged over both."""
+def combine(values: ArrayLike, bounds: Interval = SHARE) -> Combined:
+    """values: [S, P], one row a seed, one column a problem, of any quantity within the bounds that is
+    averaged over both."""
     rows = np.asarray(values, dtype=np.float64)
     own = rows.mean(axis=0)
-    return Combined(float(own.mean()), bootstrap_mean(own), tuple(rows.mean(axis=1).tolist()))
+    return Combined(float(own.mean()), mean_interval(own, bounds), tuple(rows.mean(axis=1).tolist()))
 
 
 def pass_at_k(sides: Sequence[ModelCounts], k: int) -> Values | None:
@@ -84,12 +76,12 @@ def pass_at_k(sides: Sequence[ModelCounts], k: int) -> Values | None:
 
 def cells(bases: Sequence[ModelCounts], policies: Sequence[ModelCounts], k: int) -> Cells:
     """bases, policies: one a seed, on the same problems. Of the base itself, both are the same."""
-    base_1, base_k = _certain(bases, 1), pass_at_k(bases, k)
-    at_1, at_k = _certain(policies, 1), pass_at_k(policies, k)
+    base_1, base_k = certain(bases, 1), pass_at_k(bases, k)
+    at_1, at_k = certain(policies, 1), pass_at_k(policies, k)
     return Cells(
         at_1=combine(at_1),
         at_k=None if at_k is None else combine(at_k),
-        gap=None if base_k is None else combine(base_k - at_1),
+        gap=None if base_k is None else combine(base_k - at_1, DIFFERENCE),
         closed=None if base_k is None else closed(base_1, base_k, at_1),
         sound=_sound(bases, policies, k),
     )
@@ -107,30 +99,36 @@ def _sound(bases: Sequence[ModelCounts], policies: Sequence[ModelCounts], k: int
     if both is None:
         return None
     base, policy = both[: len(bases)], both[len(bases) :]
-    base_k, at_k, at_1 = pass_at_k(base, k), pass_at_k(policy, k), _certain(policy, 1)
-    right = _certain(policies, 1)
+    base_k, at_k, at_1 = pass_at_k(base, k), pass_at_k(policy, k), certain(policy, 1)
+    right = certain(policies, 1)
     return Sound(
         at_1=combine(at_1),
         at_k=None if at_k is None else combine(at_k),
-        gap=None if base_k is None else combine(base_k - at_1),
-        unsound=closed(np.zeros_like(right), right, right - at_1),
+        gap=None if base_k is None else combine(base_k - at_1, DIFFERENCE),
+        unsound=_unsound(right - at_1, right),
         apart=bool(at_1.mean() < combine(right).interval.low),
     )
 
 
 def closed(base_1: Values, base_k: Values, at_1: Values) -> Closed | None:
-    """(policy@1 - base@1) / (base@K - base@1), [S, P] each, a ratio of means over seeds and problems; its
-    interval from problems that are resampled for both at once. None where a base has nothing to close."""
+    """(policy@1 - base@1) / (base@K - base@1), [S, P] each, a ratio of means over seeds and problems. None
+    where a base has nothing to close."""
     moved, room = at_1 - base_1, base_k - base_1
     if (room.mean(axis=1) <= 0).any():
         return None
-    pairs = resampled_means(np.stack([moved.mean(axis=0), room.mean(axis=0)], axis=1))
-    certain = (pairs[:, 1] > 0).all()
     return Closed(
         value=float(moved.mean() / room.mean()),
-        interval=percentiles(pairs[:, 0] / pairs[:, 1]) if certain else None,
+        interval=ratio_interval(moved.mean(axis=0), room.mean(axis=0)),
         seeds=tuple((moved.mean(axis=1) / room.mean(axis=1)).tolist()),
     )
+
+
+def _unsound(unsound: Values, right: Values) -> Closed | None:
+    """The share of right answers, [S, P] per sample, that follow a wrong step; None where a seed has none."""
+    found = share(unsound.mean(axis=0), right.mean(axis=0))
+    if found is None or (right.mean(axis=1) <= 0).any():
+        return None
+    return Closed(found.value, found.interval, tuple((unsound.mean(axis=1) / right.mean(axis=1)).tolist()))
 
 
 class Curve(NamedTuple):
@@ -143,7 +141,7 @@ class Curve(NamedTuple):
 def curve(sides: Sequence[ModelCounts]) -> Curve:
     """pass@k at k = 1, 2, 4, ..."""
     ks = ks_up_to(min(side.counts.largest_k for side in sides))
-    return Curve([float(k) for k in ks], [combine(_certain(sides, k)) for k in ks])
+    return Curve([float(k) for k in ks], [combine(certain(sides, k)) for k in ks])
 
 
 def gap_by_step(arm: Arm, task: str, k: int) -> dict[int, Combined]:
@@ -156,136 +154,9 @@ def gap_by_step(arm: Arm, task: str, k: int) -> dict[int, Combined]:
     sides = {0: bases} | {
         step: [run.tasks[task].policy[step] for run in arm.runs] for step in arm.steps(task)
     }
-    return {step: combine(base_k - _certain(own, 1)) for step, own in sides.items()}
+    return {step: combine(base_k - certain(own, 1), DIFFERENCE) for step, own in sides.items()}
 
 
-class Measure(NamedTuple):
-    """What is compared between two arms. at: [S, P] of an arm on a task. sign: 1 where more is better.
-    better: what is said of the better arm. of_base: whether the base's values are in it."""
-
-    name: str
-    at: Callable[[Arm, str], Values | None]
-    sign: int
-    better: str
-    of_base: bool = False
-
-
-class Estimate(NamedTuple):
-    """interval: 95 %, over seeds and problems; over problems alone where no arm has several seeds."""
-
-    value: float
-    interval: Interval
-
-
-class Difference(NamedTuple):
-    """The first arm less the second. estimate: None where there is none. apart: whether its interval
-    leaves out 0."""
-
-    measure: str
-    estimate: Estimate | None
-    apart: bool
-    verdict: str
-
-
-class Pair(NamedTuple):
-    """Two arms on one task. refused: why they are not compared, else None."""
-
-    one: Arm
-    other: Arm
-    differences: list[Difference]
-    refused: str | None
-
-    @property
-    def verdicts(self) -> list[str]:
-        """In words: what is apart, or else, once, that nothing is."""
-        if self.refused is not None:
-            return [self.refused]
-        apart = [d.verdict for d in self.differences if d.apart]
-        return apart or list(dict.fromkeys(d.verdict for d in self.differences))
-
-
-def measures(k: int, sound: bool = False) -> list[Measure]:
-    """pass@1, pass@K and the gap; the first two of sound answers too, where these are known."""
-    measured = [
-        Measure("pass@1", lambda arm, task: pass_at_k(arm.policies(task), 1), 1, "has the higher pass@1, by"),
-        Measure(
-            f"pass@{k}",
-            lambda arm, task: pass_at_k(arm.policies(task), k),
-            1,
-            f"has the higher pass@{k}, by",
-        ),
-        Measure("gap", lambda arm, task: _gaps(arm, task, k), -1, "has the smaller gap, by", of_base=True),
-    ]
-    for at in (1, k) if sound else ():
-        name = f"sound pass@{at}"
-        measured.append(Measure(name, partial(_sound_at, k=at), 1, f"has the higher {name}, by"))
-    return measured
-
-
-def _sound_at(arm: Arm, task: str, k: int) -> Values | None:
-    sides = soundly(arm.policies(task))
-    return None if sides is None else pass_at_k(sides, k)
-
-
-def is_checked(study: Study) -> bool:
-    """Whether a checker looked at the reasoning of some arm."""
-    return any(soundly(arm.policies(task)) for task in study.tasks for arm in study.on(task))
-
-
-def pairs(study: Study, task: str) -> list[Pair]:
-    """Every two arms that were probed on the task."""
-    measured = measures(study.k, is_checked(study))
-    return [_pair(one, other, task, measured) for one, other in itertools.combinations(study.on(task), 2)]
-
-
-def _pair(one: Arm, other: Arm, task: str, measured: Sequence[Measure]) -> Pair:
-    (posed, problems), (other_posed, other_problems) = (a.policies(task)[0].posed for a in (one, other))
-    if posed != other_posed or problems != other_problems:
-        return Pair(one, other, [], "not compared: they were not asked, sampled and graded alike")
-    bases = {base.origin.weights for arm in (one, other) for base in arm.bases(task)}
-    checkers = {side.soundness for arm in (one, other) for side in arm.policies(task)}
-    differences = [
-        Difference(measure.name, None, False, "their gaps are to different bases")
-        if measure.of_base and len(bases) > 1
-        else Difference(measure.name, None, False, "their reasoning was not looked at alike")
-        if measure.name.startswith("sound") and (len(checkers) > 1 or None in checkers)
-        else _difference(one, other, task, measure)
-        for measure in measured
-    ]
-    return Pair(one, other, differences, None)
-
-
-def _difference(one: Arm, other: Arm, task: str, measure: Measure) -> Difference:
-    """What two arms' seeds and problems tell of one measure."""
-    own, others = measure.at(one, task), measure.at(other, task)
-    if own is None or others is None:
-        return Difference(measure.name, None, False, "not estimated: fewer samples than K")
-    found = estimated(own, others)
-    seeds = min(len(own), len(others))
-    if found.interval.low <= ROUNDING and found.interval.high >= -ROUNDING:
-        n = min(side.counts.n_max for arm in (one, other) for side in arm.policies(task))
-        asked = f"{own.shape[1]} problems x {n} samples"
-        tried = asked if seeds == 1 else f"{seeds} seeds x {asked}"
-        return Difference(measure.name, found, False, f"cannot be told apart with {tried}")
-    better = one if measure.sign * found.value > 0 else other
-    verdict = f"{better.label} {measure.better} {100 * abs(found.value):.1f} points"
-    alone = ", with one seed: another might not" if seeds == 1 else ""
-    return Difference(measure.name, found, True, verdict + alone)
-
-
-def estimated(own: Values, others: Values) -> Estimate:
-    """The difference of two arms' means, [S, P] and [S', P], paired by problem."""
-    differences = own.mean(axis=0) - others.mean(axis=0)
-    single = len(own) == len(others) == 1
-    interval = bootstrap_mean(differences) if single else difference_over_seeds(own, others)
-    return Estimate(float(differences.mean()), interval)
-
-
-def _gaps(arm: Arm, task: str, k: int) -> Values | None:
-    base_k = pass_at_k(arm.bases(task), k)
-    return None if base_k is None else base_k - _certain(arm.policies(task), 1)
-
-
-def _certain(sides: Sequence[ModelCounts], k: int) -> Values:
+def certain(sides: Sequence[ModelCounts], k: int) -> Values:
     """[S, P]; raises ValueError where a side has too few samples."""
     return np.stack([side.counts.pass_at_k(k) for side in sides])

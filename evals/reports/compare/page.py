@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import jinja2
 
-from evals.estimators.intervals import Interval
+from evals.estimators.intervals.means import FEW_PROBLEMS, Interval
 from evals.records.judge_checks import remark
-from evals.reports.compare import numbers
+from evals.reports.compare import differences, numbers
 from evals.reports.compare.arms import Arm, Study
 from evals.reports.compare.bars import histogram_panels, perplexity_panels, solvable_panels
 from evals.reports.compare.costs import cost, differing_keys
@@ -87,7 +87,7 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": points, "interval": interval, "spread": spread, "clock": clock}
-    pairs = {task: numbers.pairs(study, task) for task in study.tasks}
+    pairs = differences.pairs(study)
     return environment.get_template("page.html.jinja").render(
         study=study,
         colours={name: colour_names(look) for name, look in LOOKS.items()},
@@ -96,11 +96,12 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         changed=changed_defaults(study),
         measured={task: _measured(study, task) for task in study.tasks},
         rows=study_rows(study),
-        measures=[measure.name for measure in numbers.measures(study.k, numbers.is_checked(study))],
-        checked=numbers.is_checked(study),
+        measures=[measure.name for measure in differences.measures(study.k, differences.is_checked(study))],
+        checked=differences.is_checked(study),
         all_banded=all_banded(study),
         pairs=pairs,
-        compared=sum(d.estimate is not None for own in pairs.values() for p in own for d in p.differences),
+        compared=len(differences.family(pairs)),
+        few=few_problems(study),
         fewest_seeds=min(len(arm.runs) for arm in study.arms),
         shared=shared_aspects(),
         costs=[(run, cost(run)) for run in study.runs],
@@ -108,6 +109,12 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         window=window(study.runs),
         figures=figures,
     )
+
+
+def few_problems(study: Study) -> list[str]:
+    """The tasks with so few problems that intervals over them are rough, each with their number."""
+    found = {task: len(study.on(task)[0].policies(task)[0].problems) for task in study.tasks}
+    return [f"{task} ({count} problems)" for task, count in found.items() if count < FEW_PROBLEMS]
 
 
 def points(value: float | None, sign: str = "") -> str:

@@ -16,7 +16,7 @@ from stored_files import write_jsonl, write_measured
 
 from evals.commands import passk
 from evals.estimators.counts import Counts
-from evals.estimators.intervals import bootstrap_mean
+from evals.estimators.intervals.means import SHARE, mean_interval
 from evals.records.files import FileError, read_counts
 
 RIGHT = {"a": "1", "b": "2", "c": "3"}
@@ -47,7 +47,7 @@ def test_jsonl_and_parquet_give_the_same(tmp_path: Path, capsys: pytest.CaptureF
     assert made["pass_at_k"][:5] == pytest.approx([counts.pass_at_k(k).mean() for k in made["ks"][:5]])
     assert made["pass_at_k"][5] is None and made["all_correct_at_k"][5] is None
     assert made["pass_at_k_intervals"]["new_problems"][2] == pytest.approx(
-        list(bootstrap_mean(counts.pass_at_k(4)))
+        list(mean_interval(counts.pass_at_k(4), SHARE))
     )
     assert made["accuracy_histogram"]["1"] == 1 and made["accuracy_histogram"]["(0.4, 0.5]"] == 1
     assert made["cover"]["0.25"] == 0.5 and made["g_pass"]["k"] == 16
@@ -97,6 +97,22 @@ def test_a_pair_by_hand(tmp_path: Path) -> None:
     assert found["support"] == pytest.approx({"srr": 1 / 2, "ndr": 1 / 2, "sds": 1 / 2, "nscr": 0})
     assert found["crossover"]["k"] == 4  # base 25.0, 44.4, 66.7; policy 41.7, 61.1, 66.7
     assert found["crossover"]["low"] == 1 and found["crossover"]["k_max"] == 4
+
+
+def test_what_an_interval_cannot_be_relied_on_for_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 20 problems 3 are lost at k = n and 2 gained, so that many resamples have no crossing."""
+    for name, correct in (("b", [1] * 11 + [0] * 9), ("p", [6] * 8 + [0] * 3 + [6] * 2 + [0] * 7)):
+        rows = [{"problem": i, "n": 8, "correct": c} for i, c in enumerate(correct)]
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+    made = computed(tmp_path, str(tmp_path / "p.jsonl"), f"base={tmp_path}/b.jsonl", "k=8")
+    shown = capsys.readouterr().out
+    without = made["comparison"]["crossover"]["share_without"]
+    assert 0.05 < without < 0.6 and f"none in {without:.0%}" in shown
+    assert "! 20 problems: intervals over fewer than 50 are rough" in shown
+    low, high = made["measured"]["saturation"]["next_gain"]["interval"]
+    assert f"[{100 * low:+.1f}, {100 * high:+.1f}]" in shown
 
 
 def test_unequal_n_give_an_expected_ledger_alone_and_no_gap_beyond_n(tmp_path: Path) -> None:

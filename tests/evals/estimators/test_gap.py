@@ -14,7 +14,6 @@ from evals.estimators.gap import (
     mean_pass_at_k,
     pass_at_k_difference,
 )
-from evals.estimators.intervals import bootstrap_mean
 from evals.estimators.solvability import ledger
 
 # arXiv 2504.13837, the six algorithms: (policy @1, gap, closed fraction) on Omni-MATH train, test, MATH500.
@@ -87,9 +86,9 @@ def test_one_set_of_samples_says_more_of_its_own_gap_than_two() -> None:
     assert np.diff(alone.these_problems) < 0.8 * np.diff(independent.these_problems)
 
 
-def test_interval_of_the_closed_fraction_agrees_with_scipy() -> None:
+def test_the_closed_fractions_interval_is_near_a_bootstraps_where_problems_are_many() -> None:
     rng = np.random.default_rng(4)
-    rates = rng.beta(0.5, 2.0, 150)
+    rates = rng.beta(0.5, 2.0, 600)
     base, policy = Counts(64, rng.binomial(64, rates)), Counts(64, rng.binomial(64, rates**0.6))
     columns = (policy.pass_at_k(1), base.pass_at_k(1), base.pass_at_k(64))
     reference = stats.bootstrap(
@@ -97,39 +96,15 @@ def test_interval_of_the_closed_fraction_agrees_with_scipy() -> None:
         lambda p, b, k: (p.mean(-1) - b.mean(-1)) / (k.mean(-1) - b.mean(-1)),
         paired=True,
         method="percentile",
-        n_resamples=20_000,
+        n_resamples=5_000,
         rng=np.random.default_rng(5),
     ).confidence_interval
     ours = closed_fraction_interval(base, policy, 64)
     assert ours is not None
     width = reference.high - reference.low
-    assert ours == pytest.approx((reference.low, reference.high), abs=0.04 * width)
+    assert ours == pytest.approx((reference.low, reference.high), abs=0.08 * width)
 
 
 def test_nothing_to_close() -> None:
     assert closed_fraction(0.5, 0.5, 0.5) is None
     assert closed_fraction_interval(Counts(4, [0, 4]), Counts(4, [1, 3]), 4) is None
-
-
-def test_bootstrap_agrees_with_scipy() -> None:
-    values = np.random.default_rng(1).beta(0.3, 1.2, size=120)
-    ours = bootstrap_mean(values)
-    reference = stats.bootstrap(
-        (values,), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2)
-    ).confidence_interval
-    width = reference.high - reference.low
-    assert ours.low == pytest.approx(reference.low, abs=0.03 * width)
-    assert ours.high == pytest.approx(reference.high, abs=0.03 * width)
-
-
-def test_bootstrap_covers_the_true_mean() -> None:
-    rng = np.random.default_rng(3)
-    draws = rng.beta(0.5, 1.5, size=(400, 100))
-    hits = [low <= 0.25 <= high for low, high in (bootstrap_mean(d, resamples=1000) for d in draws)]
-    assert 0.91 <= np.mean(hits) <= 0.98
-
-
-def test_bootstrap_of_equal_values_and_of_nothing() -> None:
-    assert bootstrap_mean([0.5, 0.5]) == (0.5, 0.5)
-    with pytest.raises(ValueError, match="at least one problem"):
-        bootstrap_mean([])

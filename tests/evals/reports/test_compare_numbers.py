@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from run_directories import BASE, POLICY, N, write_run
 
-from evals.reports.compare import numbers
+from evals.commands.compare import told_apart
+from evals.estimators.intervals.means import DIFFERENCE, SHARE, mean_interval
+from evals.estimators.intervals.ratios import ratio_interval
+from evals.estimators.intervals.seeds import holm
+from evals.reports.compare import differences, numbers
 from evals.reports.compare.arms import Study, make_study, title
 from evals.reports.compare.costs import cost, differing_keys
 from evals.reports.compare.lines import samples_drawn, smooth, window
@@ -56,13 +60,7 @@ def test_cells_are_means_over_problems_of_means_over_seeds(two_seeds: Study) -> 
     )
 
 
-def resampled(values: np.ndarray) -> list[float]:
-    """The 95 % percentile bootstrap of a mean, drawn problem by problem."""
-    drawn = np.random.default_rng(1).integers(0, len(values), (40_000, len(values)))
-    return np.quantile(values[drawn].mean(axis=1), [0.025, 0.975]).tolist()
-
-
-def test_intervals_are_those_of_problems_drawn_again(tmp_path: Path) -> None:
+def test_intervals_are_those_of_problems_averaged_over_seeds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     base, one, other = rng.integers(0, N + 1, (3, 40)).tolist()
     study = study_of(
@@ -72,30 +70,21 @@ def test_intervals_are_those_of_problems_drawn_again(tmp_path: Path) -> None:
     (arm,) = study.arms
     found = numbers.cells(arm.bases(TASK), arm.policies(TASK), 8)
     at_1 = (by_hand(one, 1) + by_hand(other, 1)) / 2
-    assert list(found.at_1.interval) == pytest.approx(resampled(at_1), abs=0.01)
-    assert found.gap is not None
-    assert list(found.gap.interval) == pytest.approx(resampled(by_hand(base, 8) - at_1), abs=0.01)
+    base_1, base_8 = by_hand(base, 1), by_hand(base, 8)
+    assert found.at_1.interval == pytest.approx(tuple(mean_interval(at_1, SHARE)))
+    assert found.gap is not None and found.closed is not None
+    assert found.gap.interval == pytest.approx(tuple(mean_interval(base_8 - at_1, DIFFERENCE)))
+    expected = ratio_interval(at_1 - base_1, base_8 - base_1)
+    assert found.closed.interval is not None and expected is not None
+    assert tuple(found.closed.interval) == pytest.approx(tuple(expected))
 
 
-def test_a_closed_fraction_has_no_interval_where_a_resample_has_nothing_to_close(two_seeds: Study) -> None:
+def test_a_closed_fraction_has_no_interval_where_there_may_be_nothing_to_close(two_seeds: Study) -> None:
     (arm,) = two_seeds.arms
     found = numbers.cells(arm.bases(TASK), arm.policies(TASK), 8).closed
     assert found is not None and found.interval is None and len(found.seeds) == 2
     solved = np.ones((1, 3))
     assert numbers.closed(solved, solved, solved) is None
-
-
-def test_the_closed_fraction_is_resampled_as_a_ratio_of_means() -> None:
-    rng = np.random.default_rng(0)
-    base_1 = rng.uniform(0, 0.4, (2, 40))
-    base_k, at_1 = base_1 + rng.uniform(0.2, 0.6, (2, 40)), base_1 + rng.uniform(-0.1, 0.3, (2, 40))
-    found = numbers.closed(base_1, base_k, at_1)
-    assert found is not None and found.interval is not None
-    drawn = rng.integers(0, 40, (40_000, 40))
-    moved, room = (at_1 - base_1).mean(axis=0), (base_k - base_1).mean(axis=0)
-    ratios = moved[drawn].sum(axis=1) / room[drawn].sum(axis=1)
-    assert list(found.interval) == pytest.approx(np.quantile(ratios, [0.025, 0.975]).tolist(), abs=0.005)
-    assert found.value == pytest.approx(moved.sum() / room.sum())
 
 
 def test_a_k_above_the_samples_is_not_estimated(tmp_path: Path) -> None:
@@ -178,8 +167,8 @@ def test_equal_runs_cannot_be_told_apart(tmp_path: Path) -> None:
     study = study_of(
         write_run(tmp_path / "a", "recipe=grpo_tiny"), write_run(tmp_path / "b", "recipe=rloo_tiny")
     )
-    (pair,) = numbers.pairs(study, TASK)
-    for found in pair.differences:
+    (pair,) = differences.pairs(study)[TASK]
+    for found in pair.comparisons:
         assert found.estimate is not None and found.estimate.value == 0 and not found.apart
         assert found.verdict == "cannot be told apart with 6 problems x 8 samples"
     assert pair.verdicts == ["cannot be told apart with 6 problems x 8 samples"]
@@ -191,14 +180,14 @@ def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_pat
         write_run(tmp_path / "a", "recipe=grpo_tiny", policies={4: BASE}),
         write_run(tmp_path / "b", "recipe=rloo_tiny", policies={4: better}),
     )
-    (pair,) = numbers.pairs(study, TASK)
-    at_1, at_8, gap = pair.differences
+    (pair,) = differences.pairs(study)[TASK]
+    at_1, at_8, gap = pair.comparisons
     expected = by_hand(BASE, 1) - by_hand(better, 1)
     assert at_1.estimate is not None and gap.estimate is not None
     assert at_1.estimate.value == pytest.approx(expected.mean())
     assert gap.estimate.value == pytest.approx(-expected.mean())
-    low, high = at_1.estimate.interval
-    assert low == pytest.approx(resampled(expected)[0], abs=0.01) and high < 0
+    assert at_1.estimate.interval == pytest.approx(tuple(mean_interval(expected, DIFFERENCE)))
+    assert at_1.corrected is not None and at_1.corrected == pytest.approx(2 * at_1.estimate.p)
     points = f"{-100 * expected.mean():.1f} points"
     alone = ", with one seed: another might not"
     assert at_1.verdict == f"RLOO has the higher pass@1, by {points}{alone}"
@@ -207,13 +196,33 @@ def test_a_difference_is_of_means_paired_by_problem_and_names_the_better(tmp_pat
     assert not at_8.apart  # four of six problems are solved within 8 by both
 
 
+def test_arms_are_called_apart_by_what_is_corrected_for_all_of_them(tmp_path: Path) -> None:
+    """Three arms, so that 3 pairs and, the gap being pass@1 again, 2 measures make 6 comparisons."""
+    better = [min(N, c + 2) for c in BASE]
+    study = study_of(
+        write_run(tmp_path / "a", "recipe=grpo_tiny", policies={4: BASE}),
+        write_run(tmp_path / "b", "recipe=rloo_tiny", policies={4: better}),
+        write_run(tmp_path / "c", "recipe=remax_tiny", policies={4: BASE}),
+    )
+    found = differences.pairs(study)
+    counted = differences.family(found)
+    assert len(counted) == 6 and {c.measure for c in counted} == {"pass@1", "pass@8"}
+    alone = [c.estimate.p for c in counted if c.estimate is not None]
+    assert [c.corrected for c in counted] == pytest.approx(holm(alone))
+    said = differences.said_apart(found)
+    assert len(said) == sum(c.apart for c in counted) == 2 and "RLOO has the higher pass@1" in said[0]
+    assert told_apart(study).startswith(
+        "of 6 comparisons 2 are apart, corrected for their number:\n  countdown:3"
+    )
+
+
 def test_seeds_that_differ_among_themselves_widen_the_interval(tmp_path: Path) -> None:
     high, higher = [min(N, c + 2) for c in BASE], [min(N, c + 3) for c in BASE]
     for name, recipe, counts in (("a", "grpo_tiny", [BASE, higher]), ("b", "rloo_tiny", [high, high])):
         for seed, correct in enumerate(counts):
             write_run(tmp_path / f"{name}{seed}", f"recipe={recipe}", f"seed={seed}", policies={4: correct})
     one_seed, all_seeds = (
-        numbers.pairs(study_of(*(tmp_path / name for name in names)), TASK)[0].differences[0]
+        differences.pairs(study_of(*(tmp_path / name for name in names)))[TASK][0].comparisons[0]
         for names in (("a0", "b0"), ("a0", "a1", "b0", "b1"))
     )
     assert one_seed.apart and one_seed.verdict.endswith("with one seed: another might not")
@@ -228,8 +237,8 @@ def test_gaps_to_different_bases_are_not_subtracted(tmp_path: Path) -> None:
         write_run(tmp_path / "a", "recipe=grpo_tiny"),
         write_run(tmp_path / "b", "recipe=rloo_tiny", base_weights="other", policies={4: BASE}),
     )
-    (pair,) = numbers.pairs(study, TASK)
-    *others, gap = pair.differences
+    (pair,) = differences.pairs(study)[TASK]
+    *others, gap = pair.comparisons
     assert gap.estimate is None and gap.verdict == "their gaps are to different bases"
     assert all(found.estimate is not None for found in others)
 
@@ -239,8 +248,8 @@ def test_runs_that_were_asked_differently_are_not_held_against_each_other(tmp_pa
         write_run(tmp_path / "a", "recipe=grpo_tiny"),
         write_run(tmp_path / "b", "recipe=rloo_tiny", grader="lenient-1"),
     )
-    (pair,) = numbers.pairs(study, TASK)
-    assert pair.differences == [] and pair.refused is not None and "not compared" in pair.refused
+    (pair,) = differences.pairs(study)[TASK]
+    assert pair.comparisons == [] and pair.refused is not None and "not compared" in pair.refused
 
 
 def test_costs_are_sums_over_the_steps(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from run_directories import POLICY, N, write_run
 
 from evals.commands import compare as command
-from evals.reports.compare import numbers
+from evals.reports.compare import differences, numbers
 from evals.reports.compare.arms import Study, make_study
 from evals.reports.compare.flags import flags
 from evals.reports.compare.loading import read_runs
@@ -37,14 +37,14 @@ def test_nothing_is_said_where_nobody_looked(tmp_path: Path) -> None:
     study = study_of(tmp_path, None)
     (arm,) = study.arms
     assert numbers.cells(arm.bases("countdown:3"), arm.policies("countdown:3"), N).sound is None
-    assert not numbers.is_checked(study) and not any("wrong step" in flag.text for flag in flags(study))
+    assert not differences.is_checked(study) and not any("wrong step" in flag.text for flag in flags(study))
 
 
 @pytest.mark.parametrize("other", [None, "steps-2"])
 def test_runs_that_were_not_looked_at_alike_are_not_held_together(tmp_path: Path, other: str | None) -> None:
     study = study_of(tmp_path, "steps-1", other)
-    (pair,) = numbers.pairs(study, "countdown:3")
-    by_name = {d.measure: d for d in pair.differences}
+    (pair,) = differences.pairs(study)["countdown:3"]
+    by_name = {d.measure: d for d in pair.comparisons}
     assert by_name["pass@1"].estimate is not None
     assert by_name["sound pass@1"].estimate is None and not by_name["sound pass@1"].apart
     assert any(flag.text.startswith("Different checker of reasoning") for flag in flags(study))
@@ -61,12 +61,12 @@ def test_the_page_shows_both_measures(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "<th>sound pass@1</th>" in page and "Without a wrong step" in page
     assert "reasoning by steps-1" in page
     assert Path("report/sound_at_k-countdown-3.png").is_file()
-    (pair,) = numbers.pairs(make_study(read_runs([Path(run) for run in runs])), "countdown:3")
-    assert [d.measure for d in pair.differences] == [
+    (pair,) = differences.pairs(make_study(read_runs([Path(run) for run in runs])))["countdown:3"]
+    assert [d.measure for d in pair.comparisons] == [
         "pass@1",
         "pass@8",
         "gap",
         "sound pass@1",
         "sound pass@8",
     ]
-    assert all(d.estimate is not None for d in pair.differences)
+    assert all(d.estimate is not None for d in pair.comparisons)

@@ -16,7 +16,7 @@ from evals.reports.gap_table import gap_table, probe_table
 TASKS = ("countdown:3/train", "countdown:3", "countdown:4")
 RECORDS = [
     GapRecord(
-        step=step, task=task, num_problems=20, n=4, base_n=4, ks=[1, 2, 4], pass_at_k=[0.4, 0.5, 0.55],
+        step=step, task=task, num_problems=50, n=4, base_n=4, ks=[1, 2, 4], pass_at_k=[0.4, 0.5, 0.55],
         base_pass_at_k=[0.2, 0.5, 0.8], gap_k=4, gap=0.4, gap_low=0.3, gap_high=0.5, pass_at_1_change=0.2,
         change_low=0.1, change_high=0.3, gained=1, lost=6, both=10, neither=3, truncated=0.0, unparsed=0.0,
         timed_out=0.0, duplicate_rate=0.5, samples_drawn=80, template="plain",
@@ -106,3 +106,12 @@ def test_a_judges_numbers_have_what_is_known_of_it_beside_them() -> None:
     assert "agreement 90.0 [80.0, 95.0], precision 50.0 [40.0, 60.0], recall -, undecided -" in text()
     exact = [replace(records[0], soundness="steps-1")]
     assert "judge" not in " ".join(printed(probe_table(exact, 50), 80))
+
+
+def test_few_problems_and_intervals_of_a_former_version_are_said() -> None:
+    few = " ".join("".join(printed(gap_table([replace(r, num_problems=49) for r in RECORDS]), 80)).split())
+    assert "! 49 problems: intervals over fewer than 50 are rough" in few
+    assert "percentile bootstrap" in few
+    assert "rough" not in "".join(printed(gap_table(RECORDS), 80))
+    new = [replace(r, intervals="t, two problems added") for r in RECORDS]
+    assert "bootstrap" not in "".join(printed(gap_table(new), 80))
