@@ -28,7 +28,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 FIGURES = {
     "pass_at_k-countdown-3", "gap-steps-countdown-3", "gap-samples-countdown-3", "solvable-countdown-3",
     "histogram-countdown-3-0-GRPO", "histogram-countdown-3-1-RLOO", "training-rollout-correct",
-    *(f"training-{name}" for name in ("rollout-reward", "rollout-entropy", "rollout-length", "mismatch-mean")),
+    *(f"training-{n}" for n in ("rollout-reward", "rollout-entropy", "rollout-length", "mismatch-mean")),
 }  # fmt: skip
 
 
