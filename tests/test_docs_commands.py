@@ -48,7 +48,7 @@ RUNS = (
 SHORTER = {
     r"^make run": RUNS,
     r"train(\.py)? .*recipe=(\w+_tiny|mine\.yaml|steps\.yaml)": RUNS,
-    r"evals (probe|entropy|power) (?!.*(run=|sums))": "max_problems=4 n=8 max_new_tokens=48",
+    r"evals (probe|power) (?!.*(run=|sums))": "max_problems=4 n=8 max_new_tokens=48",
 }
 
 
