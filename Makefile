@@ -14,6 +14,9 @@ EDITABLE := $(PIP) --quiet --no-deps --no-build-isolation -e .
 LAUNCH := $(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
   --num_cpu_threads_per_process $(shell nproc)
 
+# Byte code is written, whatever the environment says: some hundred processes would each compile the package.
+FOR_TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -41,10 +44,10 @@ doctor: install ## whether this machine can run a recipe (ARGS="recipe=NAME key=
 
 test: install-test ## the fast tests (ARGS="pytest options")
 	@command -v bwrap >/dev/null || echo "note: no bubblewrap, its tests are skipped (apt install bubblewrap, or dnf; see docs/sandbox.md)"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(FOR_TESTS) $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: install-test ## the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	$(FOR_TESTS) $(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
 
 test-faults: install-test ## kills, full disks, lost processes, damage; what was stopped ends as if it had not been (ARGS="--kills 300")
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults $(ARGS)

@@ -17,7 +17,7 @@ import pytest
 from forked import Forked, finished
 from hypothesis import settings
 
-from rlvr.sandbox import Confinement
+from rlvr.sandbox import Confinement, pool
 from rlvr.sandbox.choice import HOW_TO_GET_ONE, tested
 
 # Tests never reach for a hub.
@@ -27,6 +27,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # How long an example takes says nothing on a shared machine.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# Test processes side by side share the CPUs, as those of one launch do: each pool starts that many workers.
+pool._share_of_cpus = lambda share=pool._share_of_cpus: max(
+    1, share() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = os.environ.get("RLVR_DATA") or str(ROOT.parent / "shared" / "data")
@@ -69,7 +74,7 @@ def data() -> Path:
     return Path(DATA)
 
 
-@pytest.fixture(params=["bubblewrap", "landlock"])
+@pytest.fixture(scope="module", params=["bubblewrap", "landlock"])
 def confinement(request: pytest.FixtureRequest) -> Confinement:
     """Each way to confine a process; skips what does not work here, with the reason."""
     chosen = Confinement(request.param)

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from itertools import takewhile
+from functools import cache
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def read_floors() -> list[str]:
 FLOORS = read_floors()
 
 
+@cache
 def modules() -> dict[str, Path]:
     files = [*(ROOT / "rlvr").rglob("*.py"), *(ROOT / "evals").rglob("*.py")]
     names = {".".join(f.relative_to(ROOT).with_suffix("").parts): f for f in files}
@@ -41,6 +43,7 @@ def package(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
+@cache
 def imported(file: Path) -> set[str]:
     """Modules of the two packages that a file imports anywhere, function bodies included."""
     found: set[str] = set()
@@ -82,33 +85,61 @@ def test_no_folder_is_too_full(folder: Path) -> None:
     assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
 
 
-@pytest.mark.parametrize(
-    ("module", "forbidden"),
-    [
-        ("rlvr.planning.recipe", "torch transformers accelerate vllm deepspeed trl"),
-        ("rlvr.algorithms.formulas.advantages", "transformers accelerate vllm deepspeed trl"),
-        ("rlvr.algorithms.losses", "transformers accelerate vllm deepspeed trl"),
-        ("rlvr.algorithms.batch", "torch transformers"),
-        ("rlvr.learning.off_policy", "transformers accelerate vllm deepspeed trl"),
-        ("rlvr.graders.countdown", "torch transformers pydantic"),
-        ("rlvr.graders.code.run", "torch transformers pydantic"),
-        ("rlvr.graders.math.grader", "torch transformers sympy math_verify"),
-        ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
-        ("launch.cli", "torch transformers numpy evals"),
-        ("evals.commands.frame", "torch transformers numpy matplotlib pyarrow"),
-        ("evals.commands.export", "torch transformers numpy matplotlib pyarrow"),
-        ("evals.commands.grade", "torch transformers sympy math_verify"),
-        ("evals.commands.probe", "torch transformers vllm"),
-        ("evals.estimators.gap", "torch transformers"),
-        ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
-        ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
-        ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
-    ],
-)
-def test_light_modules_stay_light(module: str, forbidden: str) -> None:
-    code = f"import {module}, sys; print([m for m in {forbidden.split()!r} if m in sys.modules])"
+# What a module must not import, wherever it is imported first.
+LIGHT = [
+    ("rlvr.planning.recipe", "torch transformers accelerate vllm deepspeed trl"),
+    ("rlvr.algorithms.formulas.advantages", "transformers accelerate vllm deepspeed trl"),
+    ("rlvr.algorithms.losses", "transformers accelerate vllm deepspeed trl"),
+    ("rlvr.algorithms.batch", "torch transformers"),
+    ("rlvr.learning.off_policy", "transformers accelerate vllm deepspeed trl"),
+    ("rlvr.graders.countdown", "torch transformers pydantic"),
+    ("rlvr.graders.code.run", "torch transformers pydantic"),
+    ("rlvr.graders.math.grader", "torch transformers sympy math_verify"),
+    ("rlvr.tasks.math", "torch transformers sympy math_verify datasets pyarrow"),
+    ("launch.cli", "torch transformers numpy evals"),
+    ("evals.commands.frame", "torch transformers numpy matplotlib pyarrow"),
+    ("evals.commands.export", "torch transformers numpy matplotlib pyarrow"),
+    ("evals.commands.grade", "torch transformers sympy math_verify"),
+    ("evals.commands.probe", "torch transformers vllm"),
+    ("evals.estimators.gap", "torch transformers"),
+    ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
+    ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
+    ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
+]
+
+# Each module in a fork of a process that holds of HEAVY what the module may import: that is imported once.
+HEAVY = ("numpy", "scipy.stats", "pydantic", "torch")
+IMPORTS = """
+import importlib, os, sys
+for preloaded, modules in {stages!r}:
+    for name in preloaded:
+        importlib.import_module(name)
+    for module, forbidden in modules:
+        if not os.fork():
+            importlib.import_module(module)
+            print(module, *(name for name in forbidden if name in sys.modules), flush=True)
+            os._exit(0)
+        os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def held() -> dict[str, list[str]]:
+    """By module, what it imports of what it must not."""
+    stages = []
+    for preloaded in ((), HEAVY[:-1], HEAVY):
+        fits = [(m, f.split()) for m, f in LIGHT if not {*f.split()} & {*preloaded}]
+        stages.append((preloaded, fits))
+    for here, (_, later) in pairwise(stages):
+        here[1][:] = [entry for entry in here[1] if entry not in later]
+    code = IMPORTS.format(stages=stages)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return {words[0]: words[1:] for words in map(str.split, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("module", [module for module, _ in LIGHT])
+def test_light_modules_stay_light(module: str, held: dict[str, list[str]]) -> None:
+    assert held[module] == []
 
 
 def test_no_module_of_the_package_shadows_another(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from forked import finished
+from pages import FENCE, ROOT, blocks
 from toys import toy_algorithm
 
 from evals.__main__ import COMMANDS
@@ -32,12 +33,10 @@ from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.token_rewards import token_rewards
 from rlvr.tasks import Problem, build_task
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     page for folder in (".", "docs", "launch", "benchmarks") for page in (ROOT / folder).glob("*.md")
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def ids(page: Path) -> str:
@@ -56,13 +55,12 @@ def anchors(page: Path) -> set[str]:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of each line of the unnamed code blocks, without comments."""
-    for language, block in FENCE.findall(page.read_text()):
-        if not language:
-            for line in block.splitlines():
-                try:
-                    yield shlex.split(line, comments=True)
-                except ValueError:  # not a command: a table, or a message
-                    continue
+    for block in blocks(page):
+        for line in block.splitlines():
+            try:
+                yield shlex.split(line, comments=True)
+            except ValueError:  # not a command: a table, or a message
+                continue
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -110,8 +108,7 @@ def test_commands_exist(page: Path) -> None:
 
 def python_files(page: Path) -> dict[str, str]:
     """The complete files of a page, by the name in their first line."""
-    blocks = [block for language, block in FENCE.findall(page.read_text()) if language == "python"]
-    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks}
+    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks(page, "python")}
 
 
 def trained(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -120,9 +117,8 @@ def trained(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 
 def test_the_quickstarts_algorithm_trains(tmp_path: Path) -> None:
-    blocks = FENCE.findall((ROOT / "docs" / "quickstart.md").read_text())
-    (algorithm,) = [block for language, block in blocks if language == "python"]
-    (recipe,) = [block for language, block in blocks if language == "yaml"]
+    page = ROOT / "docs" / "quickstart.md"
+    (algorithm,), (recipe,) = blocks(page, "python"), blocks(page, "yaml")
     (tmp_path / "raft.py").write_text(algorithm)
     (tmp_path / "mine.yaml").write_text(recipe)
     small = (
@@ -160,7 +156,7 @@ def judge() -> Iterator[str]:
 def test_the_steps_of_the_docs_are_paid_and_credited(tmp_path: Path) -> None:
     page = ROOT / "docs" / "algorithms.md"
     ((name, source),) = python_files(page).items()
-    (recipe,) = [block for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
+    (recipe,) = blocks(page, "yaml")
     (tmp_path / name).write_text(source)
     (tmp_path / "steps.yaml").write_text(recipe)
     small = ("steps=1", "save_every=1", "rollouts.prompts=8", "probe.tasks=[]")
@@ -227,7 +223,7 @@ def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     for name, source in files.items():
         assert len(source.splitlines()) < 40
         (tmp_path / name).write_text(source)
-    (recipe,) = [block for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
+    (recipe,) = blocks(page, "yaml")
     (tmp_path / "own.yaml").write_text(recipe)
     planned = trained(tmp_path, "recipe=own.yaml", "--dry-run")
     assert planned.returncode == 0 and "my_task:sums: 4 problems" in planned.stdout, planned.stderr

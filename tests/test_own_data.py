@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 from forked import finished
+from pages import ROOT, blocks
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "own-data.md").read_text()
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PAGE = ROOT / "docs" / "own-data.md"
 
 
 def write_files(directory: Path) -> None:
     """The page's Python files and its recipe."""
-    for language, block in FENCE.findall(PAGE):
-        if language == "python":
-            (directory / block.partition("\n")[0].removeprefix("# ")).write_text(block)
-        if language == "yaml":
-            (directory / "own.yaml").write_text(block)
+    for block in blocks(PAGE, "python"):
+        (directory / block.partition("\n")[0].removeprefix("# ")).write_text(block)
+    (recipe,) = blocks(PAGE, "yaml")
+    (directory / "own.yaml").write_text(recipe)
 
 
 def commands() -> list[list[str]]:
-    lines = [line for language, block in FENCE.findall(PAGE) if not language for line in block.splitlines()]
+    lines = [line for block in blocks(PAGE) for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith(("python ", "rlvr "))]
 
 
@@ -33,7 +31,7 @@ def test_the_rows_are_shown_as_the_page_says(tmp_path: Path) -> None:
     assert finished(["make_rows.py"], tmp_path).returncode == 0
     done = finished(["-m", "launch.cli", *commands()[1][1:]], tmp_path)
     assert done.returncode == 0, done.stderr
-    shown = next(line for line in PAGE.splitlines() if line.startswith("sums@"))
+    shown = next(line for line in PAGE.read_text().splitlines() if line.startswith("sums@"))
     assert shown in done.stdout and done.stdout.count(": correct, read") == 5
     (tmp_path / "sums.csv").write_text("question,answer\n" + "a,1\n" * 3 + "b,\n")
     refused = finished(["-m", "launch.cli", "data", "sums.csv"], tmp_path)

@@ -179,9 +179,7 @@ def _crossover(found: Mapping[str, Any]) -> tuple[str, str]:
     """The value and its interval, beyond k_max none; how many resamples of the problems have none."""
     ends = ["none" if found[name] is None else f"{found[name]:.1f}" for name in ("k", "low", "high")]
     without = f"\nnone in {found['share_without']:.0%}" if found["share_without"] else ""
-    return (ends[0] if found["k"] else f"none up to {found['k_max']}"), escape(
-        f"[{ends[1]}, {ends[2]}]{without}"
-    )
+    return ends[0] if found["k"] else f"none up to {found['k_max']}", f"[{ends[1]}, {ends[2]}]{without}"
 
 
 def _number(found: Mapping[str, Any]) -> str:

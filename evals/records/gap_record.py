@@ -82,11 +82,9 @@ class GapRecord:
         values = self.base_pass_at_k if base else self.pass_at_k
         return values[self.ks.index(k)] if k in self.ks else None
 
-    def sound_at(self, k: int, base: bool = False) -> float | None:
-        """The same of sound answers."""
-        if self.sound is None or k not in self.ks:
-            return None
-        return (self.sound.base_pass_at_k if base else self.sound.pass_at_k)[self.ks.index(k)]
+    def sound_at(self, k: int) -> float | None:
+        """The policy's pass@k of sound answers."""
+        return None if self.sound is None or k not in self.ks else self.sound.pass_at_k[self.ks.index(k)]
 
     def metrics(self) -> dict[str, float]:
         """For the dashboards; the first task of a probe is keyed probe/*, see `evals.reports.dashboards`."""

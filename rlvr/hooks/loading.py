@@ -49,8 +49,3 @@ def _config_model(hooks: tuple[str, ...]) -> type[Config]:
 def longest_completion(config: Config) -> int:
     """Tokens of the longest completion that training or a hook samples."""
     return max([config.rollouts.max_new_tokens, *(f.longest(config) for f in factories(config.hooks))])
-
-
-def build_failure(path: str, error: Exception) -> registry.PluginError:
-    """What to say where a hook of the user's own raised while it was built."""
-    return registry.PluginError(f"{path} failed: {registry.located(error)}")

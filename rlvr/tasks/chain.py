@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -79,6 +80,7 @@ def _operation(rng: random.Random, value: int) -> Operation:
             return sign, operand
 
 
+@lru_cache(maxsize=16)  # one run asks for them as what it trains on, what it probes, and what overlaps
 def _problems(length: int, split: Split, count: int) -> tuple[Problem, ...]:
     """The first `count` distinct problems of the split's stream; TaskError where that is too many."""
     rng = random.Random(f"chain/{length}/{split}")

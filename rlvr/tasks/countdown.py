@@ -14,6 +14,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -119,6 +120,7 @@ def _draw(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, .
             return numbers, solution
 
 
+@lru_cache(maxsize=16)  # one run asks for them as what it trains on, what it probes, and what overlaps
 def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
     """The first `count` distinct problems of the split's stream; TaskError where it has fewer."""
     rng = random.Random(f"countdown/{operands}/{split}")

@@ -159,7 +159,8 @@ def test_the_hub(serve: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "PATIENCE", 0.5)
+    for module in (needs, models):
+        monkeypatch.setattr(module, "PATIENCE", 0.5)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))

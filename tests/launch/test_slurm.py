@@ -104,6 +104,8 @@ def start(tmp_path: Path, port: int) -> Start:
     for name, body in STAND_INS.items():
         (folder / name).write_text(LOG.replace("{python}", sys.executable) + body)
         (folder / name).chmod(0o755)
+    (folder / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.1\n")  # what waits looks more often
+    (folder / "sleep").chmod(0o755)
 
     def run(script: Path, *arguments: str, trainer: str = "0", **environment: str) -> subprocess.Popen[str]:
         path = f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}"

@@ -26,7 +26,8 @@ run = pathlib.Path(keys["run_dir"])
 run.mkdir(parents=True, exist_ok=True)
 def log(event):
     with open(os.environ["LOG"], "a") as file:
-        about = {"event": event, "run": run.name, "threads": os.environ["OMP_NUM_THREADS"], "keys": keys}
+        threads = os.environ["OMP_NUM_THREADS"]
+        about = {"event": event, "pid": os.getpid(), "run": run.name, "threads": threads, "keys": keys}
         file.write(json.dumps(about) + "\\n")
 def stop(*_):
     log("stopping")
@@ -35,7 +36,7 @@ def stop(*_):
     sys.exit(130)
 signal.signal(signal.SIGTERM, stop)
 log("began")
-time.sleep(0.5)
+time.sleep(0.2)
 if "ppo" in run.name and os.environ.get("FAIL"):
     sys.exit(1)
 metrics = run / "metrics.jsonl"
@@ -51,11 +52,22 @@ log("ended")
 """
 
 
+# The command as it is, but for how often it looks, and for the report, to which a stand-in leaves nothing.
+COMMAND = """
+import sys
+from launch import study
+study.POLL_SECONDS = 0.1
+study.report = lambda runs, out: 0
+sys.exit(study.main(sys.argv[1:]))
+"""
+
+
 class Study:
     """The command, with the stand-in as its launcher."""
 
     def __init__(self, folder: Path):
-        self.runs, self._log = folder / "runs", folder / "log.jsonl"
+        self.runs, self._log, self._command = folder / "runs", folder / "log.jsonl", folder / "command.py"
+        self._command.write_text(COMMAND)
         trainer = folder / "trainer.py"
         trainer.write_text(TRAINER)
         self._launcher = f"--launcher={sys.executable} {trainer}"
@@ -63,7 +75,7 @@ class Study:
     def start(self, *arguments: str, **environment: str) -> Forked:
         inherited = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
         return Forked(
-            ["-m", "launch.study", self._launcher, f"--runs={self.runs}", *arguments],
+            [str(self._command), self._launcher, f"--runs={self.runs}", *arguments],
             ROOT,
             inherited | {"LOG": str(self._log), **environment},
         )
@@ -80,6 +92,12 @@ class Study:
 
     def log(self) -> list[dict[str, object]]:
         return read_jsonl(self._log)
+
+    def wait_for(self, count: int, event: str, process: Forked) -> None:
+        deadline = time.monotonic() + 60
+        while len(self.events(event)) < count:
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -113,11 +131,7 @@ def test_one_goes_ahead_and_then_as_many_as_asked_for(study: Study) -> None:
 def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
     arguments = ("--seeds", "1", "--jobs=1", "--ablations", "steps=10")
     process = study.start(*arguments)
-    deadline = time.monotonic() + 60
-    while len(study.events("began")) < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
-    time.sleep(0.3)
+    study.wait_for(2, "began", process)
     process.send_signal(signal.SIGTERM)
     assert "resumes from what is saved" in process.communicate(timeout=60)[1]
     assert process.returncode == 130
@@ -129,24 +143,20 @@ def test_stopped_it_goes_on_and_repeats_no_finished_run(study: Study) -> None:
     assert "4 of 4 runs finished" in said
 
 
-@pytest.mark.parametrize("insisting", [False, True])
-def test_it_waits_until_runs_have_saved_unless_told_twice(study: Study, insisting: bool) -> None:
-    process = study.start("--seeds", "1", "--jobs=2", "--ablations", "steps=400", SAVING="3")
-    deadline = time.monotonic() + 60
-    while len(study.events("began")) < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
+@pytest.mark.parametrize(("insisting", "saving"), [(False, "0.5"), (True, "60")])
+def test_it_waits_until_runs_have_saved_unless_told_twice(study: Study, insisting: bool, saving: str) -> None:
+    process = study.start("--seeds", "1", "--jobs=2", "--ablations", "steps=400", SAVING=saving)
+    study.wait_for(2, "began", process)
     process.send_signal(signal.SIGINT)
-    while len(study.events("stopping")) < 2:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
+    study.wait_for(2, "stopping", process)
     if insisting:
         process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
     assert len(study.events("stopped")) == (0 if insisting else 2)
-    time.sleep(3.5)
-    assert len(study.events("stopped")) == (0 if insisting else 2), "a run outlived the study"
+    for row in study.log():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(str(row["pid"])), 0)
 
 
 def test_a_failure_is_named_and_stops_no_other_run(study: Study) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from math import comb
@@ -25,8 +28,7 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 FIGURES = {
     "pass_at_k-countdown-3", "gap-steps-countdown-3", "gap-samples-countdown-3", "solvable-countdown-3",
     "histogram-countdown-3-0-GRPO", "histogram-countdown-3-1-RLOO", "training-rollout-correct",
-    "training-rollout-reward",
-    "training-rollout-entropy", "training-rollout-length", "training-mismatch-mean",
+    *(f"training-{n}" for n in ("rollout-reward", "rollout-entropy", "rollout-length", "mismatch-mean")),
 }  # fmt: skip
 
 
@@ -70,8 +72,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def two(folder: Path) -> list[str]:
+def write_two(folder: Path) -> list[str]:
     """Two algorithms, the second with two seeds."""
     worse = [max(0, c - 2) for c in POLICY]
     write_run(folder / "a", "recipe=grpo_tiny")
@@ -80,14 +81,28 @@ def two(folder: Path) -> list[str]:
     return ["a", "b", "c"]
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The report on the two, which is only read, and what the command printed."""
+    place, printed = tmp_path_factory.mktemp("drawn"), io.StringIO()
+    with contextlib.chdir(place), contextlib.redirect_stdout(printed):
+        assert command.main([*write_two(place), "out=report"]) == 0
+    return place / "report", printed.getvalue()
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is about the page's words: its figures stay empty."""
+    monkeypatch.setattr(command, "write", lambda panel, out: "<svg></svg>")
+
+
 def page_of(out: Path) -> tuple[Page, str]:
     html = (out / "index.html").read_text()
     return Page(html), html
 
 
-def test_the_page_is_whole_and_needs_nothing_else(two: list[str], folder: Path) -> None:
-    assert command.main([*two, "out=report"]) == 0
-    page, html = page_of(folder / "report")
+def test_the_page_is_whole_and_needs_nothing_else(drawn: tuple[Path, str]) -> None:
+    page, html = page_of(drawn[0])
     assert page.open == []
     assert "http" not in html and "@import" not in html and "<script" not in html
     assert all(reference.startswith("#") for reference in page.references)
@@ -96,23 +111,20 @@ def test_the_page_is_whole_and_needs_nothing_else(two: list[str], folder: Path) 
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_all_figures_are_in_the_page_and_beside_it(
-    two: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main([*two, "out=report"]) == 0
-    assert "wrote report/index.html and 11 figures of 3 runs" in capsys.readouterr().out
-    _, html = page_of(folder / "report")
+def test_all_figures_are_in_the_page_and_beside_it(drawn: tuple[Path, str]) -> None:
+    report, printed = drawn
+    assert "wrote report/index.html and 11 figures of 3 runs" in printed
+    _, html = page_of(report)
     assert html.count("<svg") == len(FIGURES)
     for suffix in (".png", ".svg"):
-        assert {path.stem for path in (folder / "report").glob(f"*{suffix}")} == FIGURES
+        assert {path.stem for path in report.glob(f"*{suffix}")} == FIGURES
     for name in FIGURES:
         assert f'id="{name}-figure_1"' in html
-        assert (folder / "report" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (report / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_take_their_colours_from_the_page(two: list[str], folder: Path) -> None:
-    command.main([*two, "out=report"])
-    _, html = page_of(folder / "report")
+def test_figures_take_their_colours_from_the_page(drawn: tuple[Path, str]) -> None:
+    _, html = page_of(drawn[0])
     style, body = html.split("</style>")
     assert not re.search(r"#[0-9a-f]{6}\b", body)
     for name in {*re.findall(r"var\((--[a-z0-9-]+)\)", html)} - {"--own", "--alert"}:
@@ -121,21 +133,19 @@ def test_figures_take_their_colours_from_the_page(two: list[str], folder: Path) 
     assert len({*names[0].values()}) == len(names[0]) and names[0].keys() == names[1].keys()
 
 
-def test_each_arm_has_one_colour_everywhere(two: list[str], folder: Path) -> None:
-    command.main([*two, "out=report"])
-    _, html = page_of(folder / "report")
+def test_each_arm_has_one_colour_everywhere(drawn: tuple[Path, str]) -> None:
+    _, html = page_of(drawn[0])
     first, second = (re.findall(f"var\\(--series-{i}\\)", html) for i in (0, 1))
     assert first and second and "--series-2)" not in html
     assert COLOURS == 6
-    histograms = {name: (folder / "report" / f"{name}.svg").read_text() for name in FIGURES if "hist" in name}
+    histograms = {name: (drawn[0] / f"{name}.svg").read_text() for name in FIGURES if "hist" in name}
     own = {"GRPO": LOOKS["light"].series[0], "RLOO": LOOKS["light"].series[1]}
     for name, svg in histograms.items():
         assert own[name[-4:]] in svg and not any(c in svg for a, c in own.items() if a != name[-4:])
 
 
-def test_the_study_table_has_the_numbers(two: list[str], folder: Path) -> None:
-    command.main([*two, "out=report"])
-    page, _ = page_of(folder / "report")
+def test_the_study_table_has_the_numbers(drawn: tuple[Path, str]) -> None:
+    page, _ = page_of(drawn[0])
     at_1 = 100 * np.mean(POLICY) / N
     base_8 = 100 * np.mean([1 - comb(N - c, N) / comb(N, N) for c in BASE])
     closed = 100 * (at_1 - 100 * np.mean(BASE) / N) / (base_8 - 100 * np.mean(BASE) / N)
@@ -147,8 +157,8 @@ def test_the_study_table_has_the_numbers(two: list[str], folder: Path) -> None:
     assert f"{closed:.1f}" in row
 
 
-def test_bases_come_first(two: list[str]) -> None:
-    rows = study_rows(make_study(read_runs([Path(run) for run in two])))
+def test_bases_come_first(drawn: tuple[Path, str]) -> None:
+    rows = study_rows(make_study(read_runs([drawn[0].parent / run for run in "abc"])))
     assert [row.name for row in rows] == ["Base", "GRPO", "RLOO"]
     assert rows[0].cells["countdown:3"].at_1.value == pytest.approx(np.mean(BASE) / N)
 
@@ -162,6 +172,7 @@ def test_two_bases_are_two_rows(folder: Path) -> None:
     assert [(row.name, row.about) for row in rows[:2]] == [("Base", "of GRPO"), ("Base", "of RLOO")]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_warnings_stand_before_the_first_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(folder / "a", "recipe=grpo_tiny")
     write_run(folder / "b", "recipe=rloo_tiny", "rollouts.prompts=32", template="boxed")
@@ -173,6 +184,7 @@ def test_warnings_stand_before_the_first_number(folder: Path, capsys: pytest.Cap
     assert "not compared: they were not asked, sampled and graded alike" in page.text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_equal_runs_are_said_not_to_differ(folder: Path) -> None:
     write_run(folder / "a", "recipe=grpo_tiny")
     write_run(folder / "b", "recipe=rloo_tiny")
@@ -203,8 +215,10 @@ def test_numbers_that_training_lost_leave_the_rest(folder: Path, lost: list[int]
     assert (folder / "report/training-mismatch-mean.png").exists() == (lost == [4])
 
 
-def test_a_report_in_the_place_of_another_leaves_none_of_its_figures(two: list[str], folder: Path) -> None:
-    command.main([*two, "out=report"])
+def test_a_report_in_the_place_of_another_leaves_none_of_its_figures(
+    drawn: tuple[Path, str], folder: Path
+) -> None:
+    shutil.copytree(drawn[0].parent, folder, dirs_exist_ok=True)
     (folder / "report" / "mine.png").touch()
     assert command.main(["b", "out=report"]) == 0
     left = {path.stem for path in (folder / "report").glob("*.png")}
@@ -212,6 +226,7 @@ def test_a_report_in_the_place_of_another_leaves_none_of_its_figures(two: list[s
     assert not any("GRPO" in name for name in left)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_run_is_held_against_its_base_alone(folder: Path) -> None:
     write_run(folder / "a", "recipe=grpo_tiny")
     assert command.main(["a", "out=report"]) == 0
@@ -228,7 +243,8 @@ def test_what_was_stopped_at_a_success_has_no_histogram(folder: Path) -> None:
     assert "there is no histogram" in page.text and not [*(folder / "report").glob("histogram*")]
 
 
-def test_perplexities_are_shown_where_they_were_computed(two: list[str], folder: Path) -> None:
+def test_perplexities_are_shown_where_they_were_computed(folder: Path) -> None:
+    runs = write_two(folder)
     rows = [
         {"task": "countdown:3", "model": model, "author": author, "step": 4 if author == "policy" else None,
          "problem": str(i), "n": 4, "perplexity": 1.1 + 0.1 * i}
@@ -236,7 +252,7 @@ def test_perplexities_are_shown_where_they_were_computed(two: list[str], folder:
     ]  # fmt: skip
     (folder / "a" / PERPLEXITY).parent.mkdir()
     (folder / "a" / PERPLEXITY).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert command.main([*two, "out=report"]) == 0
+    assert command.main([*runs, "out=report"]) == 0
     assert [p.stem for p in (folder / "report").glob("perplexity-*.png")] == [
         "perplexity-countdown-3-0-GRPO-seed-0"
     ]
@@ -273,7 +289,7 @@ def test_runs_of_the_trainer_are_compared(
     assert command.main(["grpo", "rloo", "out=report"]) == 0
     assert "differences" not in capsys.readouterr().out
     page, html = page_of(folder / "report")
-    assert page.open == [] and html.count("<svg") == 17
+    assert page.open == [] and html.count("<svg") == 17 + 3  # with soundness
     records = [json.loads(line) for line in (folder / "grpo" / "probe.jsonl").read_text().splitlines()]
     (last,) = (r for r in records if (r["step"], r["task"]) == (2, "countdown:3"))
     rows = study_rows(make_study(read_runs([Path("grpo"), Path("rloo")])))

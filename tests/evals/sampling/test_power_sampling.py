@@ -84,13 +84,13 @@ def test_completions_come_from_the_power_of_the_models_own_distribution(model: n
     assert p.sum() == pytest.approx(1)
     power = dict(zip(known, p**2 / (p**2).sum(), strict=True))
     engine = engine_of(model, block=block, moves=30)
-    completions = drawn(engine, 1500, temperature=0.5)
+    completions = drawn(engine, 1000, temperature=0.5)
     found = Counter(c.token_ids for c in completions)
     assert found.keys() <= power.keys()
-    assert distance(found, power) < 0.06
+    assert distance(found, power) < 0.07
     # Without moves each token is sharpened by itself, which is another distribution.
     alone = engine_of(model, block=LONGEST, moves=0)
-    assert distance(Counter(c.token_ids for c in drawn(alone, 1500, 0.5)), power) > 0.3
+    assert distance(Counter(c.token_ids for c in drawn(alone, 400, 0.5)), power) > 0.3
     ends = {c.token_ids: c.finish_reason for c in completions}
     assert all((ids[-1] == END) == (reason == "stop") for ids, reason in ends.items())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pytest
@@ -44,8 +45,15 @@ def requests(prompts: int, samples: int, seed: int = 0, **sampling: float) -> li
     return asked
 
 
-def by_hand(model: nn.Module, request: Request) -> Completion:
+@cache
+def alone() -> nn.Module:
+    return toy_model(dtype=torch.float32)
+
+
+@cache
+def by_hand(request: Request) -> Completion:
     """One request alone, every token by a forward pass over all tokens before it."""
+    model = alone()
     ids, logprobs = list(request.prompt_ids), []
     for position in range(request.sampling.max_new_tokens):
         with torch.no_grad():
@@ -67,9 +75,8 @@ def test_every_completion_is_the_one_drawn_by_hand(batch_size: int, sampling: di
     asked = requests(prompts=9, samples=4, **sampling)
     found = dict(engine(batch_size).generate(asked))
     assert sorted(found) == list(range(len(asked)))
-    model = toy_model(dtype=torch.float32)
     for index, request in enumerate(asked):
-        expected = by_hand(model, request)
+        expected = by_hand(request)
         assert found[index].token_ids == expected.token_ids
         assert (found[index].text, found[index].finish_reason) == (expected.text, expected.finish_reason)
         np.testing.assert_allclose(found[index].logprobs, expected.logprobs, atol=1e-5)

@@ -17,9 +17,9 @@ from rlvr.algorithms import ALGORITHMS
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 
 
-# What sharding could part: the policy with its reference, whitening over all ranks, a critic. How every
+# What sharding could part: the policy with its reference and whitening over all ranks, a critic. How every
 # algorithm counts over ranks shows without it.
-SHARDED = ["grpo", "reinforce_pp", "ppo"]
+SHARDED = ["reinforce_pp", "ppo"]
 
 
 def gradients(

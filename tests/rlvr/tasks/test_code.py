@@ -73,12 +73,15 @@ def test_own_solutions_pass_the_upstream_test_code(data: Path, name: str) -> Non
     assert failed == (at_fault if name == "mbpp_plus" else {})
 
 
-def test_prompts_by_template(data: Path) -> None:
-    plain = build_task("humaneval_plus", source=str(data), template="continuation").test[0]
+def test_prompts_by_template(data: Path, tmp_path: Path) -> None:
+    with gzip.open(data / "code" / "humaneval_plus.jsonl.gz", "rt") as lines:
+        (tmp_path / "humaneval_plus.jsonl").write_text(next(lines))
+    source = str(tmp_path)
+    plain = build_task("humaneval_plus", source=source, template="continuation").test[0]
     assert plain.prompt.startswith("from typing import List") and plain.prompt.endswith('"""\n')
-    asked = build_task("humaneval_plus", source=str(data)).test[0]
+    asked = build_task("humaneval_plus", source=source).test[0]
     assert plain.prompt.strip() in asked.prompt and asked.prompt.endswith("Assistant:")
-    base = build_task("humaneval_plus", source=str(data), tests="base").test[0]
+    base = build_task("humaneval_plus", source=source, tests="base").test[0]
     assert len(base.reference["inputs"]) == 7 and len(asked.reference["inputs"]) == 1006
 
 
@@ -100,6 +103,14 @@ def test_rows_that_are_no_tests_are_named(tmp_path: Path) -> None:
     (tmp_path / "mbpp_plus.jsonl").write_text(json.dumps(row))
     with pytest.raises(TaskError, match="row 0: no column 'assertion'"):
         build_task("mbpp_plus", source=str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def verifier(confinement: Confinement) -> Iterator[CodeVerifier]:
+    """One for all, whose programs that never end do so soon."""
+    made = CodeVerifier(confinement, test_seconds=0.5, problem_seconds=2.0, workers=1)
+    yield made
+    made.pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +142,15 @@ def reference() -> dict[str, Any]:
         ("  ", Status.UNPARSED),
     ],
 )  # fmt: skip
-def test_verdicts(confinement: Confinement, reference: dict[str, Any], completion: str, status: str) -> None:
-    verifier = CodeVerifier(confinement, test_seconds=0.5, problem_seconds=2.0, workers=1)
+def test_verdicts(verifier: CodeVerifier, reference: dict[str, Any], completion: str, status: str) -> None:
     assert verifier(completion, reference).status == status
-    verifier.pool.close()
 
 
-def test_what_stands_before_a_completion_is_run_with_it(confinement: Confinement, reference: Any) -> None:
-    verifier = CodeVerifier(confinement, workers=1)
+def test_what_stands_before_a_completion_is_run_with_it(verifier: CodeVerifier, reference: Any) -> None:
     prefixed = reference | {"prefix": 'def halve(x):\n    """Half of x."""\n'}
     assert verifier("    return x / 2\nprose that follows", prefixed).correct
     assert verifier("```python\ndef halve(x):\n    return x / 2\n```", prefixed).correct
     assert verifier("```python\nreturn x / 2\n```", prefixed).status is Status.WRONG
-    verifier.pool.close()
 
 
 @pytest.mark.parametrize(
@@ -160,15 +167,13 @@ def test_what_stands_before_a_completion_is_run_with_it(confinement: Confinement
     ],
 )
 def test_comparisons(
-    confinement: Confinement, comparison: str, solution: str, completion: str, right: bool
+    verifier: CodeVerifier, comparison: str, solution: str, completion: str, right: bool
 ) -> None:
-    verifier = CodeVerifier(confinement, workers=1)
     made = {
-        "id": "f", "prefix": "", "entry_point": "f", "inputs": [[3], [4]], "expected": None, "helper": "g",
-        "solution": solution, "comparison": comparison, "tolerance": 1e-4,
+        "id": f"{comparison} {solution}", "prefix": "", "entry_point": "f", "inputs": [[3], [4]],
+        "expected": None, "helper": "g", "solution": solution, "comparison": comparison, "tolerance": 1e-4,
     }  # fmt: skip
     assert verifier(completion, made).correct is right
-    verifier.pool.close()
 
 
 def test_plain_data_goes_out_and_comes_back() -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,36 @@ import pytest
 from rlvr.graders import Status
 from rlvr.graders.plain_data import decode
 from rlvr.graders.procedural.grader import ProceduralVerifier
-from rlvr.sandbox import UNSAFE, Confinement, ConfinementError, choose
+from rlvr.sandbox import UNSAFE, Confinement, ConfinementError, WorkerPool, choose
 from rlvr.tasks import Problem, Task, TaskError, build_task
 
-pytestmark = pytest.mark.skipif(
-    find_spec("reasoning_gym") is None, reason="needs reasoning-gym (make install-test)"
-)
+pytestmark = [
+    pytest.mark.skipif(find_spec("reasoning_gym") is None, reason="needs reasoning-gym (make install-test)"),
+    pytest.mark.usefixtures("kept_pools"),
+]
 
 NAMES = ["chain_sum", "countdown", "simple_integration", "polynomial_multiplication"]
 SECONDS = 0.5
 IN_TIME = SECONDS + 0.5 + 1.0
 EITHER = ["bubblewrap", pytest.param("landlock", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def kept_pools() -> Iterator[None]:
+    """Verifiers that would start equal workers share them: each imports the library, for seconds."""
+    made: dict[str, WorkerPool] = {}
+
+    def pool(*arguments: Any, **options: Any) -> WorkerPool:
+        key = repr((arguments, options))
+        if key not in made:
+            made[key] = WorkerPool(*arguments, **options)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlvr.graders.procedural.grader.WorkerPool", pool)
+        yield
+    for each in made.values():
+        each.close()
 
 
 def task_of(name: str, **options: Any) -> Task:
@@ -51,7 +71,6 @@ def test_own_answers_are_right_and_those_of_others_wrong(name: str) -> None:
     assert [v.status for v in right] == [Status.CORRECT] * len(problems)
     assert task.verifier(f"<answer>{answers[0]} or not</answer>", problems[0].reference).score == 0
     assert task.verifier("no tag", problems[0].reference).status is Status.UNPARSED
-    task.verifier.pool.close()
 
 
 def test_partial_credit_is_off_unless_asked_for() -> None:
@@ -234,4 +253,3 @@ def test_hostile_answers(confinement: Confinement, name: str, every: int, tmp_pa
             server.accept()
     assert verifier(right, problem.reference).correct
     assert len(verifier.pool._started) == 1
-    verifier.pool.close()

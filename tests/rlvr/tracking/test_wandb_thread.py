@@ -188,7 +188,7 @@ def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def test_without_a_server_the_run_is_recorded_offline_and_can_be_sent_later(
     broken: tuple[str, ...], run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failure = mirrored(config("online"), run_dir, rows(1, 4))
+    failure = mirrored(config("online", "monitor.wandb_timeout=1"), run_dir, rows(1, 4))
     file = the_file(run_dir.path)
     assert failure is not None and f"wandb sync {file.parent}" in failure
     assert any(said in failure for said in broken), failure

@@ -1,0 +1,14 @@
+"""What stands in the documents' fenced blocks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str = "") -> list[str]:
+    """Those of a language, in order; by default the unnamed ones, which hold commands and what they print."""
+    return [block for named, block in FENCE.findall(page.read_text()) if named == language]
