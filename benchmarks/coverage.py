@@ -5,7 +5,8 @@
 Every arm is `recipe=study/grpo_tiny` with the keys below, or another base, and is probed at its end alone, on
 50 test problems and on 50 that it trained on, with 256 samples each; its base is measured once. Finished runs
 are not repeated, interrupted ones go on. The tables are made from the run directories, one for each set of
-problems: of each arm the mean over its seeds, and what it differs from `no KL` in, paired by seed and problem.
+problems: of each arm the mean over its seeds, and what it differs from `no KL` in, paired by seed and
+problem.
 """
 
 from __future__ import annotations

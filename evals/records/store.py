@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,12 @@ class SampleKey:
 def token_hash(ids: Sequence[int]) -> str:
     """16 hex digits."""
     return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
+
+
+def keys_of(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Of each row the first columns that are keys, by default all of them."""
+    names = [n for n in ("prompt", "index", "reference", "digest") if n in table.column_names][:width]
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
 class SampleSet:

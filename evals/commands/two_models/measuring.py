@@ -15,7 +15,7 @@ from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare
 from evals.reports.gap_table import pair_table
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
-from evals.sampling.measure import Plan
+from evals.sampling.plan import Plan
 from evals.sampling.settings import ProbeConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl, keep_jsonl

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from toys import Batched
 
 from evals.records.files import counts_file, read_counts, read_soundness, samples_file
 from evals.records.gap_record import GapRecord, compare, read_records
@@ -18,7 +19,8 @@ from evals.records.measurement import Measurement
 from evals.records.sound_record import SoundRecord
 from evals.records.soundness import look
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Plan, SamplingJob, make_plan
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import Plan, make_plan
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
@@ -36,7 +38,7 @@ class Letters:
         return [ord(c) for c in text]
 
 
-class Numbers:
+class Numbers(Batched):
     """An engine whose completions tell their seed."""
 
     name, dtype = "fake", "float32"

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from toys import Batched
 
 from evals.probe.plugin import probed_task
 from evals.records.conditions import ConditionsError
@@ -17,8 +18,10 @@ from evals.records.files import samples_file
 from evals.records.gap_record import compare
 from evals.records.store import SampleKey, SampleSet
 from evals.sampling.instrument import Instrument
-from evals.sampling.measure import ROUND, Plan, SamplingJob, make_plan
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import ROUND, Plan, make_plan
 from evals.sampling.settings import ProbedTask
+from evals.sampling.shares import Shares
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
@@ -35,7 +38,7 @@ class Letters:
         return [ord(c) for c in text]
 
 
-class Counting:
+class Counting(Batched):
     """An engine whose completions tell their seed; it counts what it was asked for."""
 
     name, dtype = "fake", "float32"
@@ -66,7 +69,7 @@ PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=No
 def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> SamplingJob:
     """The measuring of one rank, run to its end."""
     measuring = SamplingJob(plan, SampleSet(root, KEY), engine)
-    measuring.run(QUIET, rank, ranks)
+    measuring.run(QUIET, Shares(rank, ranks))
     return measuring
 
 
