@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 # Columns; and how many widths lie between a power of two and the next.
 UNIT, STEPS = 16, 8
-# Rows are computed in multiples of it, and no band has fewer than half of it.
+# Rows are computed in multiples of it.
 ROWS = 8
 
 Band = tuple[int, int, int]
@@ -44,15 +44,6 @@ def moves(width: NDArray[np.int64], kept: NDArray[np.bool_]) -> tuple[NDArray[An
 
 
 def bands(width: NDArray[np.int64]) -> list[Band]:
-    """(first row, row after the last, width) of rows of about equal widths, four of them at least.
-
-    width: [rows], descending. Fewer of a width than that join those above them.
-    """
-    found: list[Band] = []
+    """(first row, row after the last, width) of each run of equal widths. width: [rows], descending."""
     ends = [0, *(np.diff(width).nonzero()[0] + 1).tolist(), len(width)]
-    for first, last in pairwise(ends):
-        if found and (last - first < ROWS // 2 or found[-1][1] - found[-1][0] < ROWS // 2):
-            found[-1] = (found[-1][0], last, found[-1][2])
-        else:
-            found.append((first, last, int(width[first])))
-    return found
+    return [(first, last, int(width[first])) for first, last in pairwise(ends)]
