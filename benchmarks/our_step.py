@@ -14,8 +14,9 @@ from workload import SHAPES, Meter, Workload, build_model, build_tokenizer, is_c
 from rlvr.algorithms import ALGORITHMS
 from rlvr.config import registry
 from rlvr.config.schema import EngineConfig, OptimConfig, PolicyConfig, RewardConfig, RolloutConfig
-from rlvr.engines import Completion, Engine, Request
+from rlvr.engines import Completion, Engine, Request, generate
 from rlvr.engines.hf import HFEngine
+from rlvr.engines.streams import BatchStream
 from rlvr.graders import Status, StringVerifier
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
@@ -37,10 +38,13 @@ class ForcedLengths:
         self.lengths: list[int] = []
         self.replay: list[list[int]] | None = None
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    def stream(self) -> BatchStream:
+        return BatchStream(self._complete, 1)
+
+    def _complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         with self.meter.measured("generation"):
             if self.replay is None:
-                done = list(self.engine.generate([self._cut(r, n) for r, n in self._with_lengths(requests)]))
+                done = list(generate(self.engine, [self._cut(r, n) for r, n in self._with_lengths(requests)]))
             else:
                 done = list(enumerate(map(self._replayed, self.replay)))
         yield from done

@@ -22,7 +22,7 @@ from rlvr.algorithms.formulas.normalisation import sequence_mean
 from rlvr.algorithms.formulas.policy_loss import ppo_clip
 from rlvr.algorithms.formulas.ratio import ratio
 from rlvr.core.seeds import derive_seed
-from rlvr.engines import Engine, Request, Sampling
+from rlvr.engines import Engine, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.learning.micro_batches import micro_batches
@@ -46,7 +46,7 @@ def sample_groups(
         for (position, problem), prompt in zip(problems, prompts, strict=True)
         for i in range(GROUP_SIZE)
     ]
-    done = dict(engine.generate(requests))  # by the index of the request; they come as they are ready
+    done = dict(generate(engine, requests))  # by the index of the request; they come as they are ready
     completions = [done[i] for i in range(len(requests))]
     references = [problem.reference for _, problem in problems for _ in range(GROUP_SIZE)]
     verdicts = task.verifier.grade([(c.text, r) for c, r in zip(completions, references, strict=True)])

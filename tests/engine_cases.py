@@ -10,7 +10,7 @@ from served import random_model
 from torch import Tensor
 from transformers import Qwen2ForCausalLM
 
-from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.engines import Completion, Engine, Request, Sampling, generate
 from rlvr.graders import Status, Verdict
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.rollouts.collect import Group, Scored, to_batch
@@ -45,7 +45,7 @@ def model_of(seed: int) -> Qwen2ForCausalLM:
 
 
 def ask(engine: Engine, requests: list[Request]) -> list[Completion]:
-    done = dict(engine.generate(requests))
+    done = dict(generate(engine, requests))
     assert sorted(done) == list(range(len(requests)))
     return [done[i] for i in range(len(requests))]
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from toys import Batched
 
 from evals.records.measurement import Measurement
 from evals.records.store import SampleKey, SampleSet
 from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import Plan, make_plan
 from rlvr.core.progress import Display
-from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines import Completion, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.models.loading import eos_ids, load_model, load_tokenizer
 from rlvr.models.tiny_base import embedded_base
@@ -23,10 +24,11 @@ KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 32, "hf", "float32", 0)
 CHUNK = 32
 
 
-class Noting:
+class Noting(Batched):
     """The engine; it notes in a file how many samples it was asked for."""
 
     name, dtype = "hf", "float32"
+    slots = CHUNK // 2  # twice as many are under way
 
     def __init__(self, engine: HFEngine, log: Path):
         self.engine, self.log = engine, log
@@ -34,7 +36,7 @@ class Noting:
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         with open(self.log, "a") as file:
             file.write(f"{len(requests)}\n")
-        yield from self.engine.generate(requests)
+        yield from generate(self.engine, requests)
 
 
 def plan(problems: int) -> Plan:

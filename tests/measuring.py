@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from toys import Batched
 
 from evals.records.store import SampleKey, SampleSet
-from evals.sampling.measure import Plan, SamplingJob, make_plan
+from evals.sampling.measure import SamplingJob
+from evals.sampling.plan import Plan, make_plan
+from evals.sampling.shares import Shares
 from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
@@ -25,7 +28,7 @@ class Letters:
         return [ord(c) for c in text]
 
 
-class Counting:
+class Counting(Batched):
     """An engine whose completions tell their seed; it counts what it was asked for."""
 
     name, dtype = "fake", "float32"
@@ -56,5 +59,5 @@ PLAN = make_plan(TASK, Letters(), Sampling(0.6, 0.95, 8), n=300, max_problems=No
 def measure(plan: Plan, engine: Counting, root: Path, rank: int = 0, ranks: int = 1) -> SamplingJob:
     """The measuring of one rank, run to its end."""
     measuring = SamplingJob(plan, SampleSet(root, KEY), engine)
-    measuring.run(QUIET, rank, ranks)
+    measuring.run(QUIET, Shares(rank, ranks))
     return measuring

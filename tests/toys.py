@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
 from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
 from rlvr.config.schema import OptimConfig, PolicyConfig, RolloutConfig, Shape
-from rlvr.engines import Completion
+from rlvr.engines import Completion, Request
+from rlvr.engines.streams import BatchStream
 from rlvr.graders import Status, Verdict
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
@@ -26,6 +27,16 @@ from rlvr.tasks import Problem
 
 VOCABULARY = 40
 GREEDY_RIGHT = (True, False, False, True)
+
+
+class Batched:
+    """An engine of the tests: its method `generate` yields (index, completion) of a sequence of requests."""
+
+    generate: Callable[[Sequence[Request]], Iterator[tuple[int, Completion]]]
+    slots = 64
+
+    def stream(self) -> BatchStream:
+        return BatchStream(self.generate, self.slots)
 
 
 def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -57,6 +57,13 @@ class Measurement:
         return SoundCounts.of(self.counts, self.counts.correct - unsound, undecided)
 
     @property
+    def lengths(self) -> dict[str, float]:
+        """Tokens of a completion, the mean of each prompt, by its hash."""
+        tokens = self.table["tokens"].to_numpy(zero_copy_only=False)
+        total = np.bincount(self.owner, tokens, len(self.problems))
+        return dict(zip(self.prompt_hashes, (total / self.counts.n).tolist(), strict=True))
+
+    @property
     def shares(self) -> Mapping[str, float]:
         """Fractions of the counted samples that a reader should know of.
 

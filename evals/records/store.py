@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,6 +99,12 @@ def token_hash(ids: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
 
 
+def keys_of(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """Of each row the first columns that are keys, by default all of them."""
+    names = [n for n in ("prompt", "index", "reference", "digest") if n in table.column_names][:width]
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
 class SampleSet:
     """The samples of one key, and what graders said of them."""
 
@@ -136,13 +142,13 @@ class SampleSet:
             self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(self.directory / NAMES, json.dumps(added, indent=1).encode())
 
-    def append(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Stores samples, all or none."""
+    def append(self, rows: Sequence[dict[str, Any]]) -> str:
+        """Stores samples, all or none; the name of their shard."""
         key = self.directory / "key.json"
         if not key.exists():
             self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(key, json.dumps(self.key.fields(), indent=1).encode())
-        self.shards.append(rows)
+        return self.shards.append(rows)
 
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
         """The samples: see `Shards.read`."""

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rlvr.core.run_dir import append_jsonl, read_jsonl
-from rlvr.core.shards import short_hash
 
 
 class Draws:
@@ -25,15 +24,13 @@ class Draws:
         """Right before samples are stored: a process that dies in between draws them again, and then they
         count once. sample_set: its name. keys: prompt and index of each."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        about = {"set": sample_set, "samples": len(keys), "chunk": short_hash([list(key) for key in keys])}
-        append_jsonl(self.file, self.record | about)
+        samples: dict[str, list[int]] = {}
+        for prompt, index in sorted(keys):
+            samples.setdefault(prompt, []).append(index)
+        append_jsonl(self.file, self.record | {"set": sample_set, "samples": samples})
 
     def total(self, sample_sets: Collection[str]) -> int:
         """Samples that were drawn for the record, of these sets, on all ranks and in all parts."""
         rows = [row for file in sorted(self.directory.glob("drawn-*.jsonl")) for row in read_jsonl(file)]
-        own = {
-            (row["set"], row["chunk"]): row["samples"]
-            for row in rows
-            if self.record.items() <= row.items() and row["set"] in sample_sets
-        }
-        return sum(own.values())
+        own = (r for r in rows if self.record.items() <= r.items() and r["set"] in sample_sets)
+        return len({(r["set"], p, i) for r in own for p, indices in r["samples"].items() for i in indices})

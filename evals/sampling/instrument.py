@@ -15,6 +15,7 @@ from evals.sampling.draws import Draws
 from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import Plan, make_plan
 from evals.sampling.settings import ProbeConfig
+from evals.sampling.shares import Shares
 from rlvr.core.progress import Display, plain_console, progress
 from rlvr.core.replacing import remove_litter
 from rlvr.core.shards import store_root
@@ -61,6 +62,7 @@ class Instrument:
         self.sampling = Sampling(config.temperature, config.top_p, max_new_tokens)
         self.console = console
         self.ranks = processes()  # where a run has made it, that stays
+        self._lengths: dict[str, float] = {}  # of what was measured last, by the hash of the prompt
 
     def plan(self, task: Task, n: int, stop_r: int | None = None) -> Plan:
         """n samples of the task's test problems, of a seeded subset where the configuration asks for one."""
@@ -98,11 +100,13 @@ class Instrument:
         missing = measuring.missing(rank, ranks)
         self._make_ready(subject.engine, missing)
         with progress(title, missing, self.console) as display:
-            drawn = sum(gather_object([measuring.run(display, rank, ranks)]))
+            drawn = sum(gather_object([measuring.run(display, Shares(rank, ranks), self._lengths)]))
         self.ranks.wait_for_everyone()
         if not self.ranks.is_main_process:
             return None
-        return MeasuredSamples(self._counted(measuring), measuring.samples, drawn)
+        found = self._counted(measuring)
+        self._lengths |= found.lengths
+        return MeasuredSamples(found, measuring.samples, drawn)
 
     @staticmethod
     def _counted(measuring: SamplingJob) -> Measurement:
@@ -119,7 +123,7 @@ class Instrument:
         rank, ranks = self.ranks.process_index, self.ranks.num_processes
         measuring = self.measuring(plan, subject, draws)
         self._make_ready(subject.engine, measuring.missing(rank, ranks))
-        return sum(gather_object([measuring.run(quiet, rank, ranks, pilot=True)]))
+        return sum(gather_object([measuring.run(quiet, Shares(rank, ranks), pilot=True)]))
 
     def _make_ready(self, engine: Engine, missing: int) -> None:
         """Builds an engine on all ranks where one of them is going to need it: engines meet as they start."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FILE = "leases"
@@ -19,28 +19,35 @@ _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 
 class Leases:
-    """Of one sample set, which lies in `directory`."""
+    """Of one sample set, which lies in `directory`; taken and given back while the block lasts."""
 
     def __init__(self, directory: Path):
         self.path = directory / FILE
+        self._file: int | None = None
 
-    @contextmanager
-    def held(self, prompts: Collection[str]) -> Iterator[bool]:
-        """Whether this process has all of these prompts (hashes, hex) to itself during the block.
-
-        It never waits with one prompt in its hands for another, so that no two processes wait for each
-        other. Within one process leases exclude nobody.
-        """
-        try:
+    def __enter__(self) -> Leases:
+        # A store that cannot be written has no leases: what has to be drawn says so.
+        with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError:  # a store that cannot be written: what has to be drawn says so
-            yield True
-            return
-        try:
-            yield all(_locked(file, int(prompt[:7], 16)) for prompt in sorted(prompts))
-        finally:
-            os.close(file)  # with all of its locks
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self._file is not None:
+            os.close(self._file)  # with all of its locks
+        self._file = None
+
+    def take(self, prompt: str) -> bool:
+        """Whether this process has the prompt (a hash, hex) to itself from now on; it never waits for it.
+
+        Within one process leases exclude nobody.
+        """
+        return self._file is None or _locked(self._file, _byte(prompt))
+
+    def give(self, prompt: str) -> None:
+        """Others may have it now."""
+        if self._file is not None:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _byte(prompt))
 
     @contextmanager
     def all_held(self) -> Iterator[bool]:
@@ -50,6 +57,10 @@ class Leases:
             yield _locked(file, 0, 0)
         finally:
             os.close(file)
+
+
+def _byte(prompt: str) -> int:
+    return int(prompt[:7], 16)
 
 
 def _locked(file: int, byte: int, length: int = 1) -> bool:

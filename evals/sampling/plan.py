@@ -1,9 +1,9 @@
-"""Which samples a measurement needs, and in which portions they are drawn."""
+"""What a measurement needs: which samples of which problems."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Plan:
     """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs.
 
     stop_r: draw a problem until its r-th success in the order of the indices, or until n; None: draw n.
-    chunk: samples that are drawn, and stored, together; one chunk at most is lost when the process dies.
+    chunk: samples that are stored and graded together at most.
     """
 
     task: Task
@@ -48,19 +48,12 @@ class Plan:
         """The most samples that it needs."""
         return len(set(self.prompt_ids)) * self.n
 
-    def chunks(self) -> Iterator[list[int]]:
-        """Indices of the problems that are drawn together, those with equal prompts in one chunk.
-
-        Made of whole problems in their order, so an interrupted and resumed measurement computes the
-        same batches as an uninterrupted one.
-        """
+    def groups(self) -> list[tuple[int, ...]]:
+        """The problems' places, those with equal prompts together, in the order of the problems."""
         equal: dict[tuple[int, ...], list[int]] = {}
         for place, prompt in enumerate(self.prompt_ids):
             equal.setdefault(prompt, []).append(place)
-        groups = list(equal.values())
-        size = max(1, self.chunk // min(self.n, ROUND if self.stop_r else self.n))
-        for start in range(0, len(groups), size):
-            yield [place for group in groups[start : start + size] for place in group]
+        return [tuple(places) for places in equal.values()]
 
 
 def make_plan(

@@ -11,9 +11,10 @@ import numpy as np
 
 from evals.sampling.likelihood import Response, token_logprobs
 from rlvr.core.seeds import derive_seed
-from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines import Completion, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.engines.stops import finder
+from rlvr.engines.streams import BatchStream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,10 @@ class PowerEngine:
         """Part of the key of its samples."""
         return f"power-{engine}-block{block}-moves{moves}"
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    def stream(self) -> BatchStream:
+        return BatchStream(self._complete, self.engine.batch_size)
+
+    def _complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """Raises ValueError for greedy requests and for top-p below 1, which have no power."""
         if any(r.sampling.temperature == 0 or r.sampling.top_p < 1 for r in requests):
             raise ValueError("power sampling needs a temperature above 0, and top_p=1")
@@ -112,7 +116,7 @@ class PowerEngine:
             prompt = (*request.prompt_ids, *drafts[i].ids[:start])
             seed = derive_seed(request.seed, purpose, end)
             asked.append(Request(prompt, Sampling(sampling.temperature, 1.0, most), seed))
-        done = dict(self.engine.generate(asked))
+        done = dict(generate(self.engine, asked))
         tails = [done[place] for place in range(len(asked))]
         whole = [
             Response("", requests[i].prompt_ids, (*drafts[i].ids[:start], *tail.token_ids))

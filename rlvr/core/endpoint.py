@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx
@@ -79,6 +81,10 @@ class Failed:
     refused: bool = False
 
 
+# Given a route and a body, the answer.
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any] | Failed]]
+
+
 class Client:
     """Asks one endpoint. Safe to make anywhere: nothing is sent before it is asked."""
 
@@ -117,12 +123,18 @@ class Client:
         """
         return _run(self._ask(route, bodies)) if bodies else []
 
-    async def _ask(self, route: str, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Failed]:
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Ask]:
+        """What answers one request, waiting where too many are under way; raises as `ask`."""
         e = self.endpoint
         asked = _Asked(asyncio.Semaphore(e.concurrency))
         limits = httpx.Limits(max_connections=e.concurrency + 1)
         async with httpx.AsyncClient(headers=e.headers, limits=limits, timeout=e.timeout) as client:
-            tasks = [asyncio.ensure_future(self._one(client, asked, route, body)) for body in bodies]
+            yield partial(self._one, client, asked)
+
+    async def _ask(self, route: str, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Failed]:
+        async with self.session() as one:
+            tasks = [asyncio.ensure_future(one(route, body)) for body in bodies]
             try:
                 return await asyncio.gather(*tasks)
             finally:

@@ -67,11 +67,16 @@ class Shards:
         table = table.take(pa.compute.sort_indices(table, [(name, "ascending") for name in self.key]))
         return table.filter(self._first_of_equals(table))
 
-    def append(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Stores the rows as one shard: all of them or, if the process dies, none."""
+    def files(self) -> set[str]:
+        """The names of its shards."""
+        return {shard.name for shard in self.directory.glob("*.parquet")}
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> str:
+        """Stores the rows as one shard: all of them or, if the process dies, none. The shard's name."""
         self.directory.mkdir(parents=True, exist_ok=True)
         name = short_hash([[row[column] for column in self.key] for row in rows])
         write_sealed(self.directory / f"{name}.parquet", pa.Table.from_pylist(list(rows), self.schema))
+        return f"{name}.parquet"
 
     def _is_whole(self, shard: Path) -> bool:
         """Whether the shard is there with all that was written, so that damage is found before anything is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -62,6 +63,33 @@ class EngineError(UserError):
     """An engine cannot generate or take weights; the message says where and what to do."""
 
 
+class Stream(Protocol):
+    """Requests on their way through an engine, many at once.
+
+    Iterating waits for the next completion that is ready, and ends when no request is left; after that more
+    may be added, and it goes on. Whoever adds while it runs keeps every slot of the engine busy.
+    """
+
+    @property
+    def slots(self) -> int:
+        """Completions that it works on at once."""
+        ...
+
+    def add(self, request: Request) -> int:
+        """Takes a request; its number: how many were added before."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[int, Completion]]: ...
+
+    def __next__(self) -> tuple[int, Completion]:
+        """(number of the request, completion). Raises EngineError."""
+        ...
+
+    def close(self) -> None:
+        """Gives up what is under way."""
+        ...
+
+
 class Engine(Protocol):
     """Draws completions. `name` and `dtype` are part of the key under which samples are stored."""
 
@@ -71,8 +99,8 @@ class Engine(Protocol):
     @property
     def dtype(self) -> str: ...
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Yields (index of the request, completion) as completions become ready."""
+    def stream(self) -> Stream:
+        """An empty stream; it is closed before `load`, and one is open at a time."""
         ...
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
@@ -86,3 +114,13 @@ class Engine(Protocol):
     def close(self) -> None:
         """Frees what the engine holds."""
         ...
+
+
+def generate(engine: Engine, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    """(index of the request, completion) as completions become ready."""
+    if not requests:
+        return
+    with closing(engine.stream()) as stream:
+        for request in requests:
+            stream.add(request)
+        yield from stream

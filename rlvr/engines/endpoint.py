@@ -6,8 +6,10 @@ gets other weights under an old name has to be given another name.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,12 @@ from rlvr.engines import Completion, EngineError, Request
 from rlvr.engines.lazy import LazyEngine
 from rlvr.engines.names import endpoint_parts
 from rlvr.engines.sampler import MOST_NEW_TOKENS, Sampler
+from rlvr.engines.streams import Answer, ServedStream
 from rlvr.models.loading import ModelError, load_tokenizer, model_directory
 from rlvr.tasks import Task
 from rlvr.tasks.templates.chat import prompt_lengths
 
 MOST_AT_ONCE = 256
-# Requests, in units of those at once, that are sent together.
-_TOGETHER = 8
 
 
 class EndpointEngine:
@@ -46,15 +47,20 @@ class EndpointEngine:
         self.tokenizer = tokenizer
         self.longer = longer
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        size = _TOGETHER * self.client.endpoint.concurrency
-        for start in range(0, len(requests), size):
-            part = requests[start : start + size]
-            answers = self.client.ask(COMPLETIONS, [self._body(request) for request in part])
-            for i, (request, answer) in enumerate(zip(part, answers, strict=True)):
-                if isinstance(answer, Failed):
-                    raise EndpointError(f"{answer.text}. The same command goes on from what was drawn")
-                yield start + i, self._completion(answer["choices"][0], request)
+    def stream(self) -> ServedStream:
+        return ServedStream(self._session, self.client.endpoint.concurrency)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[tuple[Answer, Awaitable[None]]]:
+        async with self.client.session() as one:
+
+            async def answer(request: Request) -> Completion:
+                found = await one(COMPLETIONS, self._body(request))
+                if isinstance(found, Failed):
+                    raise EndpointError(f"{found.text}. The same command goes on from what was drawn")
+                return self._completion(found["choices"][0], request)
+
+            yield answer, asyncio.sleep(0)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         raise EngineError(f"{self.name} is on a server of somebody else's: it takes no weights")

@@ -13,26 +13,37 @@ class SlotCache(Cache):
     """Every layer's keys and values, [slots, heads, capacity, head_dim] each, allocated when first used.
 
     Each slot holds one sequence from column 0 on. A forward pass adds one token to each of the first
-    slots, at the columns that `extend` named. Columns that no token was written to are zero.
+    slots, at the columns that `extend` named. Columns beyond a sequence hold finite numbers.
     """
 
-    def __init__(self, slots: int, capacity: int):
+    def __init__(self) -> None:
         super().__init__(layers=[])
-        self._shape = slots, capacity
+        self._shape = 0, 0
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
+
+    def reserve(self, slots: int, capacity: int) -> None:
+        """Room for so many slots and columns at least; what the slots hold stays."""
+        held = self._shape
+        self._shape = max(slots, held[0]), max(capacity, held[1])
+        if self._shape == held:
+            return
+        for parts in (self._keys, self._values):
+            for layer, part in enumerate(parts):
+                parts[layer] = self._zeros(part)
+                parts[layer][: held[0], :, : held[1]] = part
 
     def place(self, prompts: Cache, rows: Tensor, slots: Tensor) -> None:
         """Copies sequence rows[i] of another cache into slots[i]."""
         layer: Any  # transformers has kinds of layers without keys; they never get here
         for index, layer in enumerate(prompts.layers):
             keys, values = self._layer(index, layer.keys)
-            width = layer.keys.shape[2]
-            keys[slots, :, :width] = layer.keys[rows]
-            values[slots, :, :width] = layer.values[rows]
+            width = min(layer.keys.shape[2], self._shape[1])
+            keys[slots, :, :width] = layer.keys[rows, :, :width]
+            values[slots, :, :width] = layer.values[rows, :, :width]
 
     def move(self, sources: Tensor, targets: Tensor, width: int) -> None:
-        """Copies the first `width` columns of slots `sources` into slots `targets`."""
+        """Copies the first `width` columns of slots `sources` into slots `targets`, all at once."""
         for part in (*self._keys, *self._values):
             part[targets, :, :width] = part[sources, :, :width]
 
@@ -59,8 +70,11 @@ class SlotCache(Cache):
 
     def _layer(self, index: int, like: Tensor) -> tuple[Tensor, Tensor]:
         if index == len(self._keys):
-            slots, capacity = self._shape
-            # Zeros, since what is masked is still multiplied by 0, and 0 times an arbitrary float may be NaN.
             for parts in (self._keys, self._values):
-                parts.append(like.new_zeros(slots, like.shape[1], capacity, like.shape[3]))
+                parts.append(self._zeros(like))
         return self._keys[index], self._values[index]
+
+    def _zeros(self, like: Tensor) -> Tensor:
+        """Zeros, since what is masked is still multiplied by 0, and 0 times an arbitrary float may be NaN."""
+        slots, capacity = self._shape
+        return like.new_zeros(slots, like.shape[1], capacity, like.shape[3])

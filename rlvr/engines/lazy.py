@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from rlvr.engines import Completion, Engine, Request
+from rlvr.engines import Engine, Stream
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class LazyEngine:
-    """An engine that is built when the first completion is asked of it; closed at the end of the block.
+    """An engine that is built when the first stream is asked of it; closed at the end of the block.
 
     name, dtype: of the engine that `build` makes. loading: seconds that building took.
     """
@@ -23,8 +23,8 @@ class LazyEngine:
         self.loading = 0.0
         self._built: Engine | None = None
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        yield from self.built().generate(requests)
+    def stream(self) -> Stream:
+        return self.built().stream()
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         self.built().load(weights)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,31 +71,10 @@ class VLLMEngine:
             **whole_prompts,
         )
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    def stream(self) -> VLLMStream:
         if self._asleep:
             raise RuntimeError("the engine sleeps: its weights must be loaded again first")
-        engine = self.llm.llm_engine
-        waiting = iter(enumerate(requests))
-        running: set[str] = set()
-        asked: dict[str, Request] = {}
-        try:
-            while True:
-                while len(running) < WAITING * self.batch_size and (following := next(waiting, None)):
-                    index, request = following
-                    asked[str(index)] = request
-                    prompt: Any = {"prompt_token_ids": list(request.prompt_ids)}
-                    engine.add_request(str(index), prompt, self._parameters(request))
-                    running.add(str(index))
-                if not running:
-                    return
-                output: Any
-                for output in engine.step():
-                    running.discard(output.request_id)
-                    request = asked.pop(output.request_id)
-                    yield int(output.request_id), self._completion(output.outputs[0], request)
-        finally:
-            if running:  # whoever asked has stopped listening
-                engine.abort_request(list(running))
+        return VLLMStream(self)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         if self._asleep:
@@ -119,7 +99,7 @@ class VLLMEngine:
         if self.on_gpu:
             torch.cuda.empty_cache()
 
-    def _parameters(self, request: Request) -> Any:
+    def parameters(self, request: Request) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -137,12 +117,54 @@ class VLLMEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _completion(self, output: Any, request: Request) -> Completion:
+    def completion(self, output: Any, request: Request) -> Completion:
         if output.finish_reason not in ("stop", "length"):
             raise EngineError(f"vLLM ended a completion with {output.finish_reason!r}")
         ids = tuple(output.token_ids)
         logprobs = tuple(step[token].logprob for token, step in zip(ids, output.logprobs, strict=True))
         return ended(self.tokenizer, request.sampling.stop, ids, logprobs, output.finish_reason)
+
+
+class VLLMStream:
+    """Hands requests to vLLM as it takes them up, so that few wait inside of it."""
+
+    def __init__(self, engine: VLLMEngine):
+        self.slots = engine.batch_size
+        self.engine, self.vllm = engine, engine.llm.llm_engine
+        self.count = 0
+        self.waiting: deque[tuple[int, Request]] = deque()
+        self.running: dict[str, Request] = {}
+        self.ready: deque[tuple[int, Completion]] = deque()
+
+    def add(self, request: Request) -> int:
+        self.waiting.append((self.count, request))
+        self.count += 1
+        return self.count - 1
+
+    def __iter__(self) -> VLLMStream:
+        return self
+
+    def __next__(self) -> tuple[int, Completion]:
+        while not self.ready:
+            while self.waiting and len(self.running) < WAITING * self.engine.batch_size:
+                number, request = self.waiting.popleft()
+                prompt: Any = {"prompt_token_ids": list(request.prompt_ids)}
+                self.vllm.add_request(str(number), prompt, self.engine.parameters(request))
+                self.running[str(number)] = request
+            if not self.running:
+                raise StopIteration
+            output: Any
+            for output in self.vllm.step():
+                request = self.running.pop(output.request_id)
+                self.ready.append(
+                    (int(output.request_id), self.engine.completion(output.outputs[0], request))
+                )
+        return self.ready.popleft()
+
+    def close(self) -> None:
+        if self.running:
+            self.vllm.abort_request([*self.running])
+        self.running, self.waiting = {}, deque()
 
 
 def stop_parameters(stop: tuple[str, ...]) -> dict[str, Any]:

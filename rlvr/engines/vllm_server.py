@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ from torch import Tensor
 from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
 from rlvr.engines.stops import ended
-
-# Requests that are sent, and answered, before the next are.
-WINDOW = 2048
+from rlvr.engines.streams import Answer, ServedStream
 
 
 class VLLMServerEngine:
@@ -58,9 +57,8 @@ class VLLMServerEngine:
         if config.transfer == "nccl" and self.ranks.is_main_process:
             self._client = self._join()
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        for start in range(0, len(requests), WINDOW):
-            yield from enumerate(asyncio.run(self._answers(requests[start : start + WINDOW])), start)
+    def stream(self) -> ServedStream:
+        return ServedStream(self._session, self.config.batch_size)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         if self.config.transfer == "files":
@@ -99,23 +97,13 @@ class VLLMServerEngine:
             )
         return model["id"]
 
-    async def _answers(self, requests: Sequence[Request]) -> list[Completion]:
-        """All completions, in order; gives up when the server's health check fails."""
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[tuple[Answer, Awaitable[None]]]:
+        """What answers a request; beside it the server's health is watched."""
         limits = httpx.Limits(max_connections=self.config.batch_size + 1)
+        free = asyncio.Semaphore(self.config.batch_size)
         async with httpx.AsyncClient(limits=limits, timeout=None) as client:
-            watch = asyncio.create_task(self._watch(client))
-            free = asyncio.Semaphore(self.config.batch_size)
-            answers = asyncio.gather(*(self._answer(client, free, request) for request in requests))
-            try:
-                either: list[asyncio.Future[Any]] = [watch, answers]
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if not answers.done():
-                    watch.result()  # raises
-                return await answers
-            finally:
-                watch.cancel()
-                answers.cancel()
-                await asyncio.gather(watch, answers, return_exceptions=True)
+            yield partial(self._answer, client, free), self._watch(client)
 
     async def _watch(self, client: httpx.AsyncClient) -> None:
         """Raises EngineError once the server has not been well for the time allowed."""

@@ -18,7 +18,7 @@ from rlvr.config.schema import RolloutConfig
 from rlvr.core.errors import UserError
 from rlvr.core.process.state import kept
 from rlvr.core.seeds import derive_seed
-from rlvr.engines import Completion, Engine, Request, Sampling
+from rlvr.engines import Completion, Engine, Request, Sampling, generate
 from rlvr.graders import Verdict
 from rlvr.graders.soundness.marks import marker_of
 from rlvr.rollouts.reward_functions import Row
@@ -165,7 +165,7 @@ class Rollouts:
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(count)
         ]
-        done = dict(self.engine.generate(requests))
+        done = dict(generate(self.engine, requests))
         if len(done) != len(requests):
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
         completions = [done[i] for i in range(len(requests))]

@@ -27,14 +27,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr.core.errors import UserError
 from rlvr.graders import Status, Verdict
+from rlvr.graders.code.outputs import agrees, decoded, same_text
 from rlvr.graders.code.readings import readings
-from rlvr.graders.plain_data import NotPlainData, decode, encode, equal
+from rlvr.graders.plain_data import NotPlainData, decode, encode
 from rlvr.sandbox import CallFailed, Confinement, Limits, TimedOut, WorkerPool
 
 # What a program may import besides the standard library.
@@ -100,26 +100,55 @@ class CodeVerifier:
         return self.pool.confinement.name
 
     def __call__(self, completion: str, reference: Mapping[str, Any]) -> Verdict:
+        return self._verdict(*self._extracted(completion, reference), reference)
+
+    def grade(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
+        """The verdict on each (completion, reference), in order. Programs that are equal are run once."""
+        with ThreadPoolExecutor(self.pool.workers) as threads:
+            found = list(threads.map(lambda item: self._extracted(*item), items))
+            each = [
+                (reference["id"], code, status)
+                for (code, status, _), (_, reference) in zip(found, items, strict=True)
+            ]
+            first = {key: i for i, key in reversed(list(enumerate(each)))}
+            run = threads.map(lambda i: self._verdict(*found[i], items[i][1]), first.values())
+            verdicts = dict(zip(first, run, strict=True))
+        return [
+            verdicts[key] if first[key] == i else replace(verdicts[key], seconds=seconds)
+            for i, (key, (_, _, seconds)) in enumerate(zip(each, found, strict=True))
+        ]
+
+    def _extracted(
+        self, completion: str, reference: Mapping[str, Any]
+    ) -> tuple[str | None, Status | None, float]:
+        """The program, the verdict where there is one already, and the seconds that this took."""
         start = time.perf_counter()
-        code = None
+        code, status = None, None
         try:
             code = self.extract(completion, reference)
             if code is None:
                 status = Status.UNPARSED
-            else:
-                right = self._passes(reference["prefix"] + code, reference)
-                status = Status.CORRECT if right else Status.WRONG
         except TimedOut:
             status = Status.TIMED_OUT
         except (CallFailed, NotPlainData):
             status = Status.WRONG
-        score = 1.0 if status is Status.CORRECT else 0.0
-        return Verdict(status, score, code, time.perf_counter() - start)
+        return code, status, time.perf_counter() - start
 
-    def grade(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Verdict]:
-        """The verdict on each (completion, reference), in order."""
-        with ThreadPoolExecutor(self.pool.workers) as threads:
-            return list(threads.map(lambda item: self(*item), items))
+    def _verdict(
+        self, code: str | None, status: Status | None, seconds: float, reference: Mapping[str, Any]
+    ) -> Verdict:
+        start = time.perf_counter()
+        if code is not None and status is None:
+            try:
+                right = self._passes(reference["prefix"] + code, reference)
+                status = Status.CORRECT if right else Status.WRONG
+            except TimedOut:
+                status = Status.TIMED_OUT
+            except (CallFailed, NotPlainData):
+                status = Status.WRONG
+        assert status is not None
+        score = 1.0 if status is Status.CORRECT else 0.0
+        return Verdict(status, score, code, seconds + time.perf_counter() - start)
 
     def extract(self, completion: str, reference: Mapping[str, Any]) -> str | None:
         """The program that the completion holds, without the prefix; None where it holds none."""
@@ -141,13 +170,13 @@ class CodeVerifier:
             seconds=max(self.problem_seconds, GENEROSITY * expected.seconds),
             output_bytes=max(LEAST_OUTPUT_BYTES, GENEROSITY * expected.output_bytes),
         )  # fmt: skip
-        values = _decoded(outcomes)
+        values = decoded(outcomes)
         if len(values) != len(expected.values):
             return False
         if reference["comparison"] == "root":
             return self._roots(expected.inputs, values, reference)
         return all(
-            any(_agrees(value, right, reference) for right in all_right)
+            any(agrees(value, right, reference) for right in all_right)
             for value, all_right in zip(values, expected.values, strict=True)
         )
 
@@ -167,9 +196,9 @@ class CodeVerifier:
         outcomes = self._outcomes_of(reference["solution"], reference["inputs"], reference)
         kept = [i for i, outcome in enumerate(outcomes) if "too_large" not in outcome]
         inputs = [reference["inputs"][i] for i in kept]
-        answers = [_decoded([outcomes[i] for i in kept])]
+        answers = [decoded([outcomes[i] for i in kept])]
         if also := reference.get("also"):
-            answers.append(_decoded(self._outcomes_of(also, inputs, reference)))
+            answers.append(decoded(self._outcomes_of(also, inputs, reference)))
         size = len(json.dumps([outcomes[i] for i in kept]))
         left_out = len(outcomes) - len(kept)
         return Expected(inputs, list(zip(*answers, strict=True)), left_out, time.perf_counter() - start, size)
@@ -182,7 +211,7 @@ class CodeVerifier:
                 reference["comparison"] == "found",
                 seconds=SOLUTION_SECONDS, output_bytes=SOLUTION_OUTPUT_BYTES,
             )  # fmt: skip
-            _decoded([outcome for outcome in outcomes if "too_large" not in outcome])
+            decoded([outcome for outcome in outcomes if "too_large" not in outcome])
         except (CallFailed, NotPlainData) as error:
             raise ReferenceFailed(f"problem {reference['id']}: its own solution fails: {error}") from error
         return outcomes
@@ -201,7 +230,7 @@ class CodeVerifier:
                 self.test_seconds,
                 False,
             )
-            return all(abs(result) <= reference["tolerance"] for result in _decoded(outcomes))
+            return all(abs(result) <= reference["tolerance"] for result in decoded(outcomes))
         except CallFailed:  # such as an overflow far from any root
             return False
 
@@ -218,55 +247,3 @@ class CodeVerifier:
             if ran["status"] != 0 or not same_text(ran["printed"], wanted):
                 return False
         return True
-
-
-def same_text(printed: Any, wanted: str) -> bool:
-    """Equal lines, spaces at their ends and blank lines at the end aside; numbers by their value."""
-    if not isinstance(printed, str):
-        return False
-    given, lines = ([line.strip() for line in text.strip().splitlines()] for text in (printed, wanted))
-    return len(given) == len(lines) and all(map(_same_line, given, lines))
-
-
-def _same_line(given: str, wanted: str) -> bool:
-    if given == wanted:
-        return True
-    words, others = given.split(), wanted.split()
-    return len(words) == len(others) and all(map(_same_word, words, others))
-
-
-def _same_word(given: str, wanted: str) -> bool:
-    if given == wanted:
-        return True
-    try:
-        return Decimal(given) == Decimal(wanted)
-    except InvalidOperation:
-        return False
-
-
-def _decoded(outcomes: Any) -> list[Any]:
-    """The values of all outcomes. Raises TimedOut, CallFailed, NotPlainData."""
-    if not isinstance(outcomes, list) or not all(isinstance(o, dict) for o in outcomes):
-        raise NotPlainData("outcomes that the harness would not write")
-    for outcome in outcomes:
-        if "timed_out" in outcome:
-            raise TimedOut("a test took too long")
-        if "value" not in outcome:
-            raise CallFailed(str(outcome.get("error")))
-    return [decode(outcome["value"]) for outcome in outcomes]
-
-
-def _agrees(value: Any, right: Any, reference: Mapping[str, Any]) -> bool:
-    comparison = reference["comparison"]
-    if comparison == "any":
-        return True
-    if comparison == "set":
-        return _same_members(value, right)
-    return equal(value, right, reference["tolerance"], comparison == "sequence")
-
-
-def _same_members(value: Any, expected: Any) -> bool:
-    try:
-        return set(value) == set(expected)
-    except TypeError:
-        return False

@@ -115,14 +115,14 @@ def test_two_models_and_a_directory_of_samples_need_no_run(run: Path, untrained:
 
 def test_a_policys_responses_are_likelier_to_it_where_it_wrote_them(run: Path, base: Path) -> None:
     """Samples of the pretrained base against those of random tokens."""
-    from rlvr.engines import Request, Sampling
+    from rlvr.engines import Request, Sampling, generate
     from rlvr.engines.hf import HFEngine
 
     tokenizer = load_tokenizer(base)
     engine = HFEngine(load_model(base, "float32"), tokenizer, (257,))
     prompt = tuple(tokenizer.encode("6 10 13 make 70: "))
     requests = [Request(prompt, Sampling(0.6, 0.95, 40), seed) for seed in range(4)]
-    drawn = dict(engine.generate(requests))
+    drawn = dict(generate(engine, requests))
     write_samples(run / "probes" / "step_000010", weight_hash(base), 2)
     table = pq.read_table(samples_file(run / "probes" / "step_000010", TASK)).to_pylist()
     for row in table:

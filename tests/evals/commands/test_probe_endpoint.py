@@ -15,7 +15,7 @@ from evals.commands.two_models.settings import read_pair
 from evals.records.files import read_about
 from rlvr.config.errors import ConfigError
 from rlvr.core.run_dir import read_jsonl
-from rlvr.engines import Request, Sampling
+from rlvr.engines import Request, Sampling, generate
 from rlvr.engines.endpoint import EndpointEngine
 from rlvr.engines.names import endpoint_parts, is_endpoint
 from rlvr.planning.recipe import parse_arguments
@@ -82,7 +82,7 @@ def drawn(choice: dict[str, Any], longer: bool) -> tuple[Any, dict[str, Any]]:
     with stand_in(lambda *_: Answer(choice=choice)) as server:
         engine = EndpointEngine(Endpoint(server.url, MODEL, retries=0), Tokens(), longer)
         request = Request((72, 105), Sampling(0.7, 0.9, 5, ("x",)), 2**40 + 3)
-        ((_, completion),) = engine.generate([request])
+        ((_, completion),) = generate(engine, [request])
     return completion, server.asked[0]
 
 

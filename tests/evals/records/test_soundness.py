@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from toys import Batched
 
 from evals.records.files import counts_file, read_counts, read_soundness, samples_file
 from evals.records.gap_record import GapRecord, compare, read_records
@@ -37,7 +38,7 @@ class Letters:
         return [ord(c) for c in text]
 
 
-class Numbers:
+class Numbers(Batched):
     """An engine whose completions tell their seed."""
 
     name, dtype = "fake", "float32"

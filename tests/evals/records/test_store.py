@@ -96,11 +96,12 @@ def test_a_shard_that_a_crash_tore_is_set_aside_and_drawn_again(tmp_path: Path) 
     engine = Counting()
     measure(PLAN, engine, tmp_path)
     torn = sorted(tmp_path.rglob("samples/*.parquet"))[0]
+    lost = pq.read_table(torn).num_rows
     torn.write_bytes(torn.read_bytes()[:-100])
     engine.asked.clear()
     with pytest.warns(UserWarning, match="cannot be read and was renamed"):
         counts = measure(PLAN, engine, tmp_path).counted().counts
-    assert len(engine.asked) == 300 and counts.samples == 1500
+    assert len(engine.asked) == lost and counts.samples == 1500
 
 
 def test_keys_part_what_must_not_be_mixed(tmp_path: Path) -> None:

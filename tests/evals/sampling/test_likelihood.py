@@ -19,7 +19,7 @@ from toys import VOCABULARY, toy_model
 from evals.records.files import SAMPLES, FileError
 from evals.sampling.likelihood import TOGETHER, Response, perplexities, problem_medians, read_responses
 from rlvr.core.progress import progress
-from rlvr.engines import Request, Sampling
+from rlvr.engines import Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 
 
@@ -83,7 +83,7 @@ def test_a_models_own_greedy_words_are_likelier_to_it_than_others() -> None:
     model, others = toy_model(), random_responses(32)
     engine = HFEngine(toy_model(), SimpleNamespace(decode=lambda ids, **_: ""), [VOCABULARY])
     requests = [Request(r.prompt_ids, Sampling(0.0, 1.0, len(r.token_ids)), 0) for r in others]
-    greedy = dict(engine.generate(requests))
+    greedy = dict(generate(engine, requests))
     own = [r._replace(token_ids=greedy[i].token_ids) for i, r in enumerate(others)]
     assert (score(model, own) < score(model, others)).all()
 

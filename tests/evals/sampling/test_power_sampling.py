@@ -17,7 +17,7 @@ from evals.commands.controls import power as command
 from evals.records.files import read_counts
 from evals.sampling.likelihood import Response, token_logprobs
 from evals.sampling.power_sampling import Draft, PowerEngine, log_ratio
-from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines import Completion, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 
 TOKENS, END, LONGEST, PROMPT = 4, 0, 3, (1, 3, 2)
@@ -66,7 +66,7 @@ def drawn(
     engine: PowerEngine, count: int, temperature: float, stop: tuple[str, ...] = ()
 ) -> list[Completion]:
     sampling = Sampling(temperature, 1.0, LONGEST, stop)
-    done = dict(engine.generate([Request(PROMPT, sampling, seed) for seed in range(count)]))
+    done = dict(generate(engine, [Request(PROMPT, sampling, seed) for seed in range(count)]))
     return [done[i] for i in range(count)]
 
 
@@ -137,7 +137,7 @@ def test_the_ratio_by_hand() -> None:
 @pytest.mark.parametrize("sampling", [Sampling(0.0, 1.0, 2), Sampling(0.5, 0.9, 2)])
 def test_what_has_no_power_is_refused(model: nn.Module, sampling: Sampling) -> None:
     with pytest.raises(ValueError, match="needs a temperature above 0, and top_p=1"):
-        list(engine_of(model, block=1, moves=1).generate([Request(PROMPT, sampling, 0)]))
+        list(generate(engine_of(model, block=1, moves=1), [Request(PROMPT, sampling, 0)]))
 
 
 def test_the_command_measures_and_goes_on_from_the_store(

@@ -12,7 +12,7 @@ import torch
 from toys import VOCABULARY, toy_model
 
 from evals.sampling.temperature import BracketError, match_temperature, output_entropy
-from rlvr.engines import Request, Sampling
+from rlvr.engines import Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 
 PROMPT = (3, 1, 4)
@@ -48,7 +48,7 @@ def test_output_entropy_is_that_of_whole_distributions(temperature: float, top_p
     """Within 4 standard errors of a ratio of means, over 4000 completions of up to 3 tokens."""
     engine = HFEngine(toy_model(dtype=torch.float32), SimpleNamespace(decode=lambda ids, **_: ""), [EOS])
     requests = [Request(PROMPT, Sampling(temperature, top_p, 3), seed) for seed in range(4000)]
-    done = [completion for _, completion in engine.generate(requests)]
+    done = [completion for _, completion in generate(engine, requests)]
     sums, lengths = np.array([sum(c.logprobs) for c in done]), np.array([len(c.token_ids) for c in done])
     found, exact = output_entropy(sums, lengths), exact_entropy(temperature, top_p, 3)
     error = np.std(sums + found * lengths) / lengths.mean() / math.sqrt(len(done))

@@ -31,7 +31,7 @@ from engine_cases import (
 from served import LONGEST, free_port, saved_model, served
 
 from rlvr.config.schema import EngineConfig
-from rlvr.engines import Completion, Engine, EngineError, Request, Sampling
+from rlvr.engines import Completion, Engine, EngineError, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.models.loading import load_tokenizer
 
@@ -149,7 +149,7 @@ def test_asleep_it_leaves_the_gpu_and_draws_nothing(engine: Any) -> None:
     asleep, _ = torch.cuda.mem_get_info()
     assert asleep - awake > 0.7 * EngineConfig().memory_share * total
     with pytest.raises(RuntimeError, match="sleeps"):
-        next(engine.generate([Request(PROMPTS[0], GREEDY, 0)]))
+        next(generate(engine, [Request(PROMPTS[0], GREEDY, 0)]))
     engine.load(model_of(0).named_parameters())
     assert torch.cuda.mem_get_info()[0] < awake + 0.1 * (asleep - awake)
 
@@ -216,7 +216,7 @@ def test_a_stop_string_ends_ids_log_probs_and_text_alike(engine: Any) -> None:
 
 def test_a_caller_may_stop_listening(engine: Engine) -> None:
     requests = [Request(PROMPTS[0], Sampling(1.0, 1.0, 32), i) for i in range(100)]
-    answers = engine.generate(requests)
+    answers = generate(engine, requests)
     next(answers)
     answers.close()  # type: ignore[attr-defined]
     assert len(ask(engine, requests[:3])) == 3
@@ -275,6 +275,6 @@ class TestServer:
             engine.config, lost = lost, engine.config
             try:
                 with pytest.raises(EngineError, match="stopped answering within 3 s"):
-                    list(engine.generate([Request(PROMPTS[0], GREEDY, 0)]))
+                    list(generate(engine, [Request(PROMPTS[0], GREEDY, 0)]))
             finally:
                 engine.url, engine.config = url, lost

@@ -9,13 +9,15 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from toys import VOCABULARY, toy_model
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from rlvr.core.seeds import uniforms
-from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines import Completion, Request, Sampling, generate
 from rlvr.engines.attention import grouped_attention
+from rlvr.engines.bands import ROWS, UNIT, bands, moves, widths
 from rlvr.engines.draw import draw
 from rlvr.engines.hf import HFEngine
 
@@ -73,7 +75,7 @@ def by_hand(request: Request) -> Completion:
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.6, "top_p": 0.9}, {"temperature": 0.0}])
 def test_every_completion_is_the_one_drawn_by_hand(batch_size: int, sampling: dict[str, float]) -> None:
     asked = requests(prompts=9, samples=4, **sampling)
-    found = dict(engine(batch_size).generate(asked))
+    found = dict(generate(engine(batch_size), asked))
     assert sorted(found) == list(range(len(asked)))
     for index, request in enumerate(asked):
         expected = by_hand(request)
@@ -83,53 +85,107 @@ def test_every_completion_is_the_one_drawn_by_hand(batch_size: int, sampling: di
     assert len({len(c.token_ids) for c in found.values()}) > 5
 
 
-def test_nothing_is_computed_but_prompts_once_and_each_token_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rlvr.engines.hf.PREFILL_TOKENS", 1)  # prompts one by one, so without padding
+def test_nothing_is_computed_but_prompts_once_and_each_token_once() -> None:
     own, computed = engine(batch_size=5), []
     hook = own.model.get_input_embeddings().register_forward_hook(lambda _, ids, __: computed.append(ids[0]))
     asked = requests(prompts=6, samples=5)
-    found = dict(own.generate(asked))
+    found = dict(generate(own, asked))
     hook.remove()
     prompts = {r.prompt_ids for r in asked}
-    prefilled = sum(len(p) - 1 for p in prompts)
-    assert sum(ids.numel() for ids in computed) == prefilled + sum(len(c.token_ids) for c in found.values())
-    assert max(len(ids) for ids in computed) == 5
+    prefilled = [ids for ids in computed if ids.shape[1] > 1]
+    assert sum(len(ids) for ids in prefilled) == len(prompts) and {ids.shape[1] for ids in prefilled} == {
+        UNIT
+    }
+    steps = [ids for ids in computed if ids.shape[1] == 1]
+    assert {len(ids) for ids in steps} == {ROWS}  # five slots, and what is added for their company's sake
+    assert sum(len(c.token_ids) for c in found.values()) <= 5 * len(steps)
+
+
+def test_little_is_attended_to_that_is_masked() -> None:
+    """Log-normal lengths in one stream: the columns that are read over those that are needed."""
+    own = engine(64, eos=())
+    own.model.config.max_position_embeddings = 1024
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(3.5, 0.8, 300), 2, 300).astype(int).tolist()
+    asked = [Request((5,) * 20, Sampling(max_new_tokens=n), seed) for seed, n in enumerate(lengths)]
+    read, needed = [], []
+    stream = own.stream()
+    forward = stream._forward
+
+    def counted(slots: NDArray[np.void]) -> Tensor:
+        width = np.zeros(-(-len(slots) // ROWS) * ROWS, np.int64)
+        width[: len(slots)] = slots["cached"] + 1
+        read.append(sum((last - first) * columns for first, last, columns in bands(widths(width))))
+        needed.append(int(width.sum()))
+        return forward(slots)
+
+    stream._forward = counted  # type: ignore[method-assign]
+    for request in asked:
+        stream.add(request)
+    assert len([*stream]) == len(asked)
+    assert sum(read) <= 1.2 * sum(needed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_moves_put_the_kept_rows_first_by_width(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    width = widths(rng.integers(1, 400, 30))
+    kept = rng.random(30) < 0.7
+    rows = np.arange(30)
+    sources, targets = moves(width, kept)
+    rows[targets] = rows[sources]
+    first = rows[: kept.sum()]
+    assert sorted(first.tolist()) == kept.nonzero()[0].tolist()
+    assert (np.diff(width[first]) <= 0).all()
+    found = bands(width[first])
+    assert [found[0][0], *(last for _, last, _ in found)] == [first for first, _, _ in found] + [kept.sum()]
+    assert all((columns == width[first[start:last]]).all() for start, last, columns in found)
+
+
+def test_widths_hold_their_lengths_and_little_more() -> None:
+    lengths = np.arange(1, 5000)
+    width = widths(lengths)
+    assert (width >= lengths).all() and (width % UNIT == 0).all() and (np.diff(width) >= 0).all()
+    assert ((width - lengths)[lengths > 128] <= lengths[lengths > 128] / 4).all()
+    assert (width / lengths)[lengths > 64].mean() < 1.1
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])
 def test_equal_calls_are_equal_to_the_bit(batch_size: int) -> None:
     own, asked = engine(batch_size), requests(prompts=8, samples=6)
-    assert list(own.generate(asked)) == list(own.generate(asked))
+    assert list(generate(own, asked)) == list(generate(own, asked))
 
 
 def test_completions_come_as_they_finish() -> None:
     """One long request does not hold up those that the other slot completes."""
     limits = [30, 2, 2, 2, 2]
     asked = [Request((5, 6), Sampling(max_new_tokens=n), seed) for seed, n in enumerate(limits)]
-    order = [index for index, _ in engine(2, eos=()).generate(asked)]
+    order = [index for index, _ in generate(engine(2, eos=()), asked)]
     assert order == [1, 2, 3, 4, 0]
 
 
 def test_no_requests_are_no_completions() -> None:
-    assert list(engine(4).generate([])) == []
+    assert list(generate(engine(4), [])) == []
 
 
-def test_one_call_has_one_temperature() -> None:
-    asked = requests(1, 1, temperature=0.5) + requests(1, 1, temperature=1.0)
-    with pytest.raises(ValueError, match="share temperature and top_p"):
-        list(engine(4).generate(asked))
+def test_each_request_has_its_own_temperature() -> None:
+    mixed = [*requests(3, 3, temperature=0.5), *requests(3, 3, 1, temperature=0.0), *requests(3, 3, 2)]
+    random.Random(0).shuffle(mixed)
+    found = dict(generate(engine(4), mixed))
+    for index, request in enumerate(mixed):
+        assert [found[index]] == [c for _, c in generate(engine(4), [request])]
 
 
 def test_models_that_forget_are_refused() -> None:
     own = engine(4)
     own.model.config.sliding_window = 20
     fits = [Request((5,) * 10, Sampling(max_new_tokens=10), 0)]
-    assert len(list(own.generate(fits))) == 1
+    assert len(list(generate(own, fits))) == 1
     with pytest.raises(ValueError, match=r"21 tokens.*a window of 20 tokens"):
-        list(own.generate([Request((5,) * 11, Sampling(max_new_tokens=10), 0)]))
+        list(generate(own, [Request((5,) * 11, Sampling(max_new_tokens=10), 0)]))
     own.model.config.layer_types = ["full_attention", "linear_attention"]
     with pytest.raises(ValueError, match="linear_attention"):
-        list(own.generate(fits))
+        list(generate(own, fits))
 
 
 @pytest.mark.parametrize(("heads", "shared"), [(4, 4), (6, 3), (8, 1)])

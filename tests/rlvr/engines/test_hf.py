@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from accelerate import Accelerator
 
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.core.seeds import derive_seed, uniforms
-from rlvr.engines import Completion, Request, Sampling
+from rlvr.engines import Completion, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine, draw
 from rlvr.graders import Status, Verdict
 from rlvr.learning.policy import Policy
@@ -40,15 +41,15 @@ def requests(engine: HFEngine, n: int, **sampling: float) -> list[Request]:
     ]
 
 
-def generate(engine: HFEngine, asked: list[Request]) -> list[Completion]:
-    answers = dict(engine.generate(asked))
+def completed(engine: HFEngine, asked: list[Request]) -> list[Completion]:
+    answers = dict(generate(engine, asked))
     return [answers[i] for i in range(len(asked))]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: float) -> None:
     asked = requests(engine, 5, temperature=temperature, max_new_tokens=60)
-    completions = generate(engine, asked)
+    completions = completed(engine, asked)
     scored = [Scored(c, Verdict(Status.WRONG, 0.0), 0.0) for c in completions]
     groups = [
         Group(Problem(str(p), PROMPTS[p], None), p, asked[5 * p].prompt_ids, tuple(scored[5 * p : 5 * p + 5]))
@@ -67,25 +68,47 @@ def test_logprobs_equal_the_trainers(engine: HFEngine, base: Path, temperature: 
     assert difference.abs().max() < 5e-5  # float32, two orders of summation
 
 
-def test_a_sample_is_the_same_alone_and_in_a_batch(engine: HFEngine) -> None:
-    asked = requests(engine, 6, top_p=0.95)
-    together = generate(engine, asked)
-    for request, completion in zip(asked, together, strict=True):
-        (alone,) = generate(engine, [request])
-        assert alone.token_ids == completion.token_ids
-        np.testing.assert_allclose(alone.logprobs, completion.logprobs, atol=1e-5)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("sampling", [{"top_p": 0.95}, {"temperature": 0.0}])
+def test_a_sample_is_the_same_to_the_bit_in_any_company(
+    engine: HFEngine, sampling: dict[str, float], threads: int
+) -> None:
+    """Alone, with a few, in another order, in more or fewer slots, and added while others run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        asked = requests(engine, 12, max_new_tokens=40, **sampling)
+        together = completed(engine, asked)
+        rng = random.Random(0)
+        for slots, count in ((16, 1), (64, 36), (3, 11), (5, 20), (16, 2)):
+            engine.batch_size = slots
+            chosen = rng.sample(range(len(asked)), count)
+            stream = engine.stream()
+            later = chosen[count // 2 :]
+            numbers = {stream.add(asked[i]): i for i in chosen[: count // 2]}
+            found: dict[int, Completion] = {}
+            while len(found) < count:
+                if later:
+                    i = later.pop()
+                    numbers[stream.add(asked[i])] = i
+                number, completion = next(stream)
+                found[numbers[number]] = completion
+            assert next(stream, None) is None
+            assert all(completion == together[i] for i, completion in found.items())
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_equal_calls_are_equal_to_the_bit_and_seeds_differ(engine: HFEngine) -> None:
     asked = requests(engine, 20)
-    first, second = generate(engine, asked), generate(engine, asked)
+    first, second = completed(engine, asked), completed(engine, asked)
     assert first == second
     assert len({c.token_ids for c in first[:20]}) > 10
 
 
 def test_greedy_is_the_argmax(engine: HFEngine) -> None:
     (request,) = requests(engine, 1, temperature=0.0)[:1]
-    (completion,) = generate(engine, [request])
+    (completion,) = completed(engine, [request])
     ids = list(request.prompt_ids)
     for token, logprob in zip(completion.token_ids, completion.logprobs, strict=True):
         with torch.no_grad():
@@ -97,24 +120,24 @@ def test_greedy_is_the_argmax(engine: HFEngine) -> None:
 
 def test_new_weights_change_the_output_and_stay(engine: HFEngine, untrained: Path) -> None:
     asked = requests(engine, 4)
-    before = generate(engine, asked)
+    before = completed(engine, asked)
     engine.load(load_model(untrained, "float32").named_parameters())
-    after = generate(engine, asked)
+    after = completed(engine, asked)
     assert after != before
-    assert generate(engine, asked) == after
+    assert completed(engine, asked) == after
 
 
 def test_every_eos_id_stops(base: Path) -> None:
     tokenizer = load_tokenizer(base)
     every = HFEngine(load_model(base, "float32"), tokenizer, range(tokenizer.vocab_size), batch_size=4)
-    for completion in generate(every, requests(every, 2)):
+    for completion in completed(every, requests(every, 2)):
         assert len(completion.token_ids) == 1
         assert completion.finish_reason == "stop"
 
 
 def test_a_completion_ends_at_its_first_eos_or_at_the_limit(engine: HFEngine) -> None:
-    ends = set(engine._eos.tolist())
-    for completion in generate(engine, requests(engine, 20, max_new_tokens=40)):
+    ends = set(engine.eos.tolist())
+    for completion in completed(engine, requests(engine, 20, max_new_tokens=40)):
         assert not ends & set(completion.token_ids[:-1])
         assert (completion.token_ids[-1] in ends) == (completion.finish_reason == "stop")
         assert completion.finish_reason == "stop" or len(completion.token_ids) == 40

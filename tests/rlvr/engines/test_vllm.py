@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.engines import Request, Sampling
+from rlvr.engines import Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.models.loading import eos_ids, load_model, load_tokenizer
 from rlvr.tasks import build_task
@@ -53,7 +53,7 @@ def test_vllm_loads_the_base_and_says_what_our_engine_says(base: Path) -> None:
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
     sampling = Sampling(temperature=0.0, max_new_tokens=48)
-    ours = dict(engine.generate([Request(tuple(ids), sampling, seed=0) for ids in prompts]))
+    ours = dict(generate(engine, [Request(tuple(ids), sampling, seed=0) for ids in prompts]))
     for i, (tokens, logprob) in enumerate(json.loads(line.removeprefix("RESULT "))):
         assert tuple(tokens) == ours[i].token_ids
         if logprob:  # vLLM's greedy log-probs may be those of a point mass

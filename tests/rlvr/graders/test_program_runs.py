@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from program_cases import (
@@ -134,3 +135,26 @@ def test_methods_and_functions(verifier: CodeVerifier, program: str, status: Sta
 def test_packages(verifier: CodeVerifier, program: str, status: Status) -> None:
     assert importlib.util.find_spec("numpy") is not None
     check(verifier, fenced(program), FUNCTION, status)
+
+
+def test_equal_programs_for_a_problem_are_run_once(
+    verifier: CodeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the completions around them differ; the same program for another problem is run again."""
+    run: list[str] = []
+    passes = verifier._passes
+
+    def counted(program: str, reference: Mapping[str, Any]) -> bool:
+        run.append(reference["id"])
+        return passes(program, reference)
+
+    monkeypatch.setattr(verifier, "_passes", counted)
+    other = {**FUNCTION, "id": "another"}
+    texts = [f"Try {i}.\n{fenced(RIGHT if i % 2 else OTHER)}" for i in range(12)]
+    items = [*((text, FUNCTION) for text in texts), (texts[1], other), ("", FUNCTION)]
+    together = verifier.grade(items)
+    assert sorted(run) == sorted([FUNCTION["id"], FUNCTION["id"], "another"])
+    assert [(v.status, v.extracted, v.score) for v in together] == [
+        (v.status, v.extracted, v.score) for v in (verifier(*item) for item in items)
+    ]
+    assert {v.status for v in together} >= {CORRECT, Status.UNPARSED}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
-from toys import toy_algorithm
+from toys import Batched, toy_algorithm
 
 from rlvr.algorithms.batch import ReadyBatch
 from rlvr.algorithms.bundle import Draws
@@ -35,7 +35,7 @@ class Letters:
         return [ord(c) for c in text]
 
 
-class Fake:
+class Fake(Batched):
     """Answers 'right' to a share of requests that depends on the seed; greedy ones say 'greedy'."""
 
     name, dtype = "fake", "float32"

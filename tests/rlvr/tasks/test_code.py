@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from rlvr.graders import Status
-from rlvr.graders.code.grader import CodeVerifier, same_text
+from rlvr.graders.code.grader import CodeVerifier
+from rlvr.graders.code.outputs import same_text
 from rlvr.graders.plain_data import NotPlainData, Opaque, decode, encode, equal
 from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError, build_task
