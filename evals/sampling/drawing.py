@@ -170,7 +170,8 @@ class Drawing:
         for index in range(start, stop):
             if (prompt, index) in self.present:
                 keys = self._keys(places, index)
-                lacking = {*keys} - self.grading.known.keys() | {*self.grading.looking.lacks(keys)}
+                unseen = {*self.grading.looking.lacks(keys)}
+                lacking = [key for key in keys if key in unseen or key not in self.grading.known]
             else:
                 seed = derive_seed(self.run_seed, prompt, index)
                 number = self.stream.add(Request(plan.prompt_ids[places[0]], plan.sampling, seed))

@@ -72,10 +72,13 @@ class Shards:
         return {shard.name for shard in self.directory.glob("*.parquet")}
 
     def append(self, rows: Sequence[dict[str, Any]]) -> str:
-        """Stores the rows as one shard: all of them or, if the process dies, none. The shard's name."""
+        """Stores the rows as one shard, sorted by key: all of them or, if the process dies, none. The shard's
+        name, which the keys decide."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        name = short_hash([[row[column] for column in self.key] for row in rows])
-        write_sealed(self.directory / f"{name}.parquet", pa.Table.from_pylist(list(rows), self.schema))
+        keyed = sorted(([row[column] for column in self.key], i) for i, row in enumerate(rows))
+        name = short_hash([key for key, _ in keyed])
+        table = pa.Table.from_pylist([rows[i] for _, i in keyed], self.schema)
+        write_sealed(self.directory / f"{name}.parquet", table)
         return f"{name}.parquet"
 
     def _is_whole(self, shard: Path) -> bool:

@@ -62,7 +62,8 @@ def test_killed_at_random_times_it_stores_every_sample_once(
         stored = rows(cut, table)
         assert len(stored) == len(set(stored)) == total
         assert set(stored) == set(rows(whole, table))
-    assert asked(log) <= total + kills * killed_probe.CHUNK, "more than a chunk was drawn again"
+    # Of each part what was under way, and what was not stored yet.
+    assert asked(log) <= total + kills * 2 * killed_probe.CHUNK
     for root in (whole, cut):
         assert SampleSet(root, killed_probe.KEY).export(root / "export.parquet") == total
     assert (whole / "export.parquet").read_bytes() == (cut / "export.parquet").read_bytes()
