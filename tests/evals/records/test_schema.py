@@ -35,8 +35,8 @@ def test_a_record_from_before_schemas_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({**ROW, "schema": 2}, "line 2: written by a newer version of rlvr, with schema 2"),
-        ({name: 0 for name in ROW if name != "gap"}, "line 2: has no gap"),
+        ({**ROW, "step": 1, "schema": 2}, "line 2: written by a newer version of rlvr, with schema 2"),
+        ({name: 1 for name in ROW if name != "gap"}, "line 2: has no gap"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, row: dict[str, object], said: str) -> None:
