@@ -54,7 +54,7 @@ def read_lines(path: Path, *needs: str, once: Sequence[str] = ()) -> list[Line]:
         if wrong := _lacks(line.row, needs, stepped="step" in (*needs, *once)):
             raise RecordError(f"{path}, line {line.number}: {wrong}. {_left(line.number, len(lines))}")
     _warn_of_changes(path, lines, sums)
-    return _once(path, lines, once) if once else lines
+    return distinct(path, lines, once) if once else lines
 
 
 def read_object(path: Path, *needs: str, remedy: str = "restore it") -> dict[str, Any]:
@@ -144,7 +144,8 @@ def _left(number: int, count: int) -> str:
     return f"Nothing was changed, {whole}: put the line right, or take it out, to go on without it"
 
 
-def _once(path: Path, lines: list[Line], keys: Sequence[str]) -> list[Line]:
+def distinct(path: Path, lines: list[Line], keys: Sequence[str]) -> list[Line]:
+    """The lines, one that is there twice once. keys: those that tell rows apart. Raises RecordError."""
     found: dict[str, Line] = {}
     for line in lines:
         about = json.dumps([line.row.get(key) for key in keys])
