@@ -264,4 +264,5 @@ PROBE = HookFactory(
     plan=plan,
     closing=closing,
     records=(RECORDS,),
+    record_keys=("step", "task"),
 )

@@ -15,7 +15,7 @@ from evals.records.differences import coverage_k, curve, differences
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
 from evals.records.sound_record import SoundRecord, sound_record
-from rlvr.core.records import read_lines
+from rlvr.core.records import distinct, read_lines
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,9 @@ def read_records(path: Path) -> list[GapRecord]:
 
     Raises RecordError for damage, FileError for a row of a later schema, or without the fields of a record.
     """
-    lines = read_lines(path, once=["step", "task"])
-    return [read_record(line.row, f"{path}, line {line.number}") for line in lines]
+    lines = read_lines(path)
+    records = {line.number: read_record(line.row, f"{path}, line {line.number}") for line in lines}
+    return [records[line.number] for line in distinct(path, lines, ["step", "task"])]
 
 
 def read_record(row: Mapping[str, Any], where: str) -> GapRecord:

@@ -51,10 +51,10 @@ def read_lines(path: Path, *needs: str, once: Sequence[str] = ()) -> list[Line]:
     content, sums = _with_sums(path)
     lines = _parsed(path, content)
     for line in lines:
-        if wrong := _lacks(line.row, {*needs, *once}):
+        if wrong := _lacks(line.row, needs, stepped="step" in (*needs, *once)):
             raise RecordError(f"{path}, line {line.number}: {wrong}. {_left(line.number, len(lines))}")
     _warn_of_changes(path, lines, sums)
-    return _once(path, lines, once) if once else lines
+    return distinct(path, lines, once) if once else lines
 
 
 def read_object(path: Path, *needs: str, remedy: str = "restore it") -> dict[str, Any]:
@@ -128,11 +128,11 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _lacks(row: dict[str, Any], needs: set[str]) -> str:
-    if missing := sorted(needs - row.keys()):
+def _lacks(row: dict[str, Any], needs: Sequence[str], stepped: bool) -> str:
+    if missing := sorted({*needs} - row.keys()):
         return f"has no {', '.join(missing)}"
     step = row.get("step", 0)
-    if "step" in needs and (not isinstance(step, int) or isinstance(step, bool) or step < 0):
+    if stepped and (not isinstance(step, int) or isinstance(step, bool) or step < 0):
         return f"its step is {step!r:.40}, not a whole number"
     return ""
 
@@ -144,14 +144,15 @@ def _left(number: int, count: int) -> str:
     return f"Nothing was changed, {whole}: put the line right, or take it out, to go on without it"
 
 
-def _once(path: Path, lines: list[Line], keys: Sequence[str]) -> list[Line]:
+def distinct(path: Path, lines: list[Line], keys: Sequence[str]) -> list[Line]:
+    """The lines, one that is there twice once. keys: those that tell rows apart. Raises RecordError."""
     found: dict[str, Line] = {}
     for line in lines:
-        about = json.dumps([line.row[key] for key in keys])
+        about = json.dumps([line.row.get(key) for key in keys])
         first = found.setdefault(about, line)
         if first is line:
             continue
-        named = ", ".join(f"{key} {line.row[key]}" for key in keys)
+        named = ", ".join(f"{key} {line.row.get(key)}" for key in keys)
         if first.text.strip() != line.text.strip():
             raise RecordError(
                 f"{path}, line {line.number}: {named} stands in line {first.number} too, with other values. "

@@ -52,7 +52,8 @@ class HookFactory:
     longest: tokens of the longest completion that it samples, 0 for none. samples: how many it draws in all.
     plan: what --dry-run says of it. closing: what is printed when the run is finished.
     records: JSON-lines files in the run directory whose rows carry a `step`; a resumed run drops the rows
-    of later steps.
+    of later steps. record_keys: those that tell rows of one file apart, so that one which is there twice
+    counts once; none where rows may repeat.
     """
 
     build: Callable[[RunContext], CheckpointHook | None]
@@ -66,6 +67,7 @@ class HookFactory:
     plan: Callable[[Config], str] = lambda config: ""
     closing: Callable[[RunDir], Sequence[RenderableType]] = lambda run_dir: ()
     records: tuple[str, ...] = ()
+    record_keys: tuple[str, ...] = ()
 
     def __call__(self, context: RunContext) -> CheckpointHook | None:
         return self.build(context)

@@ -248,7 +248,7 @@ class _Assembly:
 
 
 def _print_end(config: Config, run_dir: RunDir, monitor: Monitor) -> None:
-    reached = max((row["step"] for row in read_jsonl(run_dir.metrics, once=["step"])), default=0)
+    reached = max((row["step"] for row in read_jsonl(run_dir.metrics, "step", once=["step"])), default=0)
     for factory in factories(config.hooks):
         for shown in factory.closing(run_dir):
             monitor.print(shown)

@@ -70,7 +70,7 @@ def find_start(config: Config, run_dir: RunDir) -> Start:
     new = Start(None, (), False, short_hash(_comparable(now, FREE)))
     if config.resume == "anew":
         return new
-    rows = {records: read_jsonl(records, "step") for records in _records(config, run_dir)}
+    rows = {file: read_jsonl(file, "step", once=once) for file, once in _records(config, run_dir).items()}
     begun = run_dir.checkpoints.exists() or any(rows.values())
     if not run_dir.config.exists():
         if begun or run_dir.saved.exists():
@@ -142,8 +142,8 @@ def prepare(config: Config, run_dir: RunDir, start: Start) -> None:
     run_dir.finished.unlink(missing_ok=True)
     write_record(run_dir.config, config.model_dump(mode="json"))
     with run_dir.writing_records():
-        for records in _records(config, run_dir):
-            keep_jsonl(records, lambda row: row["step"] <= step, "step")
+        for file, once in _records(config, run_dir).items():
+            keep_jsonl(file, lambda row: row["step"] <= step, "step", once=once)
 
 
 def put_aside(run_dir: RunDir) -> Path | None:
@@ -158,10 +158,12 @@ def put_aside(run_dir: RunDir) -> Path | None:
     return aside
 
 
-def _records(config: Config, run_dir: RunDir) -> list[Path]:
-    """The files of the run whose rows carry a step: the metrics, and what hooks record."""
-    own = [name for factory in factories(config.hooks) for name in factory.records]
-    return [run_dir.metrics, *(run_dir.path / name for name in own)]
+def _records(config: Config, run_dir: RunDir) -> dict[Path, tuple[str, ...]]:
+    """The files of the run whose rows carry a step, the metrics and what hooks record, and the keys that tell
+    rows apart where they are known."""
+    hooks = factories(config.hooks)
+    own = {run_dir.path / name: factory.record_keys for factory in hooks for name in factory.records}
+    return {run_dir.metrics: ("step",), **own}
 
 
 def mark_finished(config: Config, run_dir: RunDir) -> None:

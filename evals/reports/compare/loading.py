@@ -133,14 +133,14 @@ def read_run(path: Path) -> Run:
     """Raises ConfigError where there is no run or no probe; FileError or ConditionsError for bad files."""
     here = ProbeDir(path)
     config = _read_config(here)
-    records = read_jsonl(here.probe, once=["step", "task"])
+    records = read_jsonl(here.probe, "step", "task", once=["step", "task"])
     tasks = _read_tasks(here, records)
     return Run(
         path=path,
         config=config,
         card=_read_json(here.card),
         finished=_read_json(here.finished).get("steps") == config.steps,
-        metrics=read_jsonl(here.metrics, once=["step"]),
+        metrics=read_jsonl(here.metrics, "step", once=["step"]),
         records=records,
         tasks=tasks,
         perplexities=_read_perplexities(path / PERPLEXITY),

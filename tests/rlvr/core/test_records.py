@@ -51,7 +51,10 @@ def test_a_damaged_line_is_named(file: Path, line: bytes, said: str) -> None:
     file.write_bytes(b"".join([*before[:2], line, *before[3:]]))
     sums_file(file).unlink()
     damaged = file.read_bytes()
-    for read in (lambda: read_jsonl(file, once=["step"]), lambda: keep_jsonl(file, bool, once=["step"])):
+    for read in (
+        lambda: read_jsonl(file, "step", once=["step"]),
+        lambda: keep_jsonl(file, bool, "step", once=["step"]),
+    ):
         with pytest.raises(RecordError, match=said) as error:
             read()
         assert str(file) in str(error.value) and file.read_bytes() == damaged

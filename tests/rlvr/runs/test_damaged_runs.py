@@ -239,6 +239,21 @@ def test_the_id_outlives_the_card_and_a_change_of_what_may_differ(run: tuple[Con
     assert find_start(longer, run_dir).run == known != ""
 
 
+def test_rows_that_are_there_twice_count_once(run: tuple[Config, RunDir]) -> None:
+    config, run_dir = run
+    for file in (run_dir.metrics, run_dir.path / "probe.jsonl"):
+        lines = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join([*lines[:2], lines[1], *lines[2:]]))
+        (run_dir.path / ".sums" / file.name).unlink()
+    with pytest.warns(UserWarning, match="line 3: the same as line 2, left out"):
+        prepare(config, run_dir, find_start(config, run_dir))
+    for file in (run_dir.metrics, run_dir.path / "probe.jsonl"):
+        assert [row["step"] for row in read_jsonl(file)] == [1, 2, 3, 4]
+    append_jsonl(run_dir.metrics, {"step": 4, "loss": 1})
+    with pytest.raises(UserError, match="line 5: step 4 stands in line 4 too, with other values"):
+        find_start(config, run_dir)
+
+
 def test_a_disk_that_fails_is_not_damage(run: tuple[Config, RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
     config, run_dir = run
 
