@@ -10,7 +10,7 @@ from pathlib import Path
 from rlvr.config.dispatch import dispatch
 from rlvr.core.errors import exit_status
 from rlvr.core.process.launcher import end_with_launcher
-from rlvr.core.threads import wait_briefly
+from rlvr.core.process.threads import wait_briefly
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, or of the module that MODULES names,
 # whose docstring is the help
