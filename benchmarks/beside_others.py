@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rlvr.core.threads import SPINS
+from rlvr.core.process.threads import SPINS
 
 Case = tuple[str, bool]  # a setting's name, and whether others were beside it
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rlvr.config.dispatch import dispatch
 from rlvr.core.errors import exit_status
-from rlvr.core.process.launcher import end_with_launcher
-from rlvr.core.threads import wait_briefly
+from rlvr.core.process.launcher import end_with_launcher, leave
+from rlvr.core.process.threads import wait_briefly
 
 # name -> what it does; each is the `main` of evals/commands/<name>.py, or of the module that MODULES names,
 # whose docstring is the help
@@ -63,4 +63,4 @@ def _module(name: str) -> str:
 if __name__ == "__main__":
     wait_briefly()
     end_with_launcher()
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -21,8 +21,8 @@ if _HERE in map(os.path.abspath, sys.path):
 
 from rlvr.config.schema import Config  # noqa: E402
 from rlvr.core.errors import DOES_NOT_FIT, INTERRUPTED, exit_status  # noqa: E402
-from rlvr.core.process.launcher import end_with_launcher  # noqa: E402
-from rlvr.core.threads import wait_briefly  # noqa: E402
+from rlvr.core.process.launcher import end_with_launcher, leave  # noqa: E402
+from rlvr.core.process.threads import wait_briefly  # noqa: E402
 from rlvr.planning.advice import Gpus  # noqa: E402
 from rlvr.planning.checks import check_places, check_support  # noqa: E402
 from rlvr.planning.help import help_text  # noqa: E402
@@ -67,4 +67,4 @@ def _run(config: Config) -> int:
 if __name__ == "__main__":
     wait_briefly()
     end_with_launcher()
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

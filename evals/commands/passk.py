@@ -82,7 +82,7 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
     if result["comparison"] is not None:
         console.print(_comparison(result["comparison"]))
     console.print(
-        "\\[a, b]: 95 % intervals. New problems: for others such as these; these problems: for just these, "
+        "[a, b]: 95 % intervals. New problems: for others such as these; these problems: for just these, "
         "with unlimited samples. Shares are points of 100.\nIntervals hold for each k by itself. pass@2K: by "
         "Good and Toulmin's series, without a model of success rates."
     )

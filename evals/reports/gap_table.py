@@ -162,7 +162,7 @@ def _rough(records: Sequence[GapRecord]) -> str:
 
 
 def _percent(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"\\[{100 * low:.0f}, {100 * high:.0f}]"
+    return "" if low is None or high is None else f"[{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _explained(records: Sequence[GapRecord]) -> str:
@@ -189,7 +189,7 @@ def _caption(records: Sequence[GapRecord]) -> str:
         f"temperature {s['temperature']}, top-p {s['top_p']}, {most}{r.base_n} samples per problem of the "
         f"base{_stops(s.get('stop'))}.\n"
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
-        "\\[a, b]: 95 % interval over problems, paired.\n"
+        "[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."
         + _explained(records)
         + _alarms(records)

@@ -88,10 +88,6 @@ def is_embedded(model: str) -> bool:
     return model.startswith(PREFIX)
 
 
-class CacheError(UserError):
-    """The embedded base has no place to be kept; the message says what to set."""
-
-
 def embedded_base(name: str = "countdown") -> Path:
     """Directory of the embedded base in Hugging Face format, built first where it is absent or damaged.
 
@@ -112,13 +108,12 @@ def built(name: str, recipe: Pretraining) -> Path:
 
 
 def cache_root() -> Path:
-    """$RLVR_CACHE, by default ~/.cache/rlvr. Raises CacheError where there is no home directory either."""
+    """$RLVR_CACHE, by default ~/.cache/rlvr. Raises UserError where there is no home directory either."""
     try:
         return Path(os.environ.get("RLVR_CACHE") or "~/.cache/rlvr").expanduser()
     except RuntimeError:
-        raise CacheError(
-            "there is no place for the embedded base: set RLVR_CACHE to a directory, or HOME to yours"
-        ) from None
+        said = "there is no place for the embedded base: set RLVR_CACHE to a directory, or HOME to yours"
+        raise UserError(said) from None
 
 
 def content_hash(recipe: Pretraining) -> str:

@@ -68,7 +68,7 @@ def small_disk(place: Path, size: int) -> Iterator[bool]:
     content = place.with_name(f"{place.name}-content")
     place.rename(content)
     place.mkdir()
-    size = (size >> 12) + 64 << 12  # whole pages, and some for directories
+    size = (size >> 12) + 16 << 12  # whole pages, and some for directories
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, check=False
     )

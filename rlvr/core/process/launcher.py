@@ -15,6 +15,9 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
+
+from rlvr.core.errors import INTERRUPTED
 
 # Of a launcher that is not the parent, or that sets no variable of its own: PID, or PID:START of its process.
 LAUNCHER = "RLVR_LAUNCHER"
@@ -28,6 +31,8 @@ GRACE = 45.0
 # Exit status of a process that did not end in time.
 STATUS = 1
 _PR_SET_PDEATHSIG = 1
+# Launchers of this process, each with when it was started.
+_watched: dict[int, str] = {}
 
 
 def end_with_launcher(grace: float = GRACE) -> None:
@@ -36,12 +41,23 @@ def end_with_launcher(grace: float = GRACE) -> None:
     watched = launchers(os.environ)
     if not watched:
         return
+    _watched.update(watched)
     parent = os.getppid()
     told = parent in watched and sys.platform == "linux"
     if told:  # by the kernel, at once
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         told = os.getppid() == parent  # else it died before the request was heard
     threading.Thread(target=_watch, args=(watched, parent, told, grace), daemon=True, name="launcher").start()
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with this exit status: at once where it was stopped or its launcher is gone, since the
+    interpreter's own end may wait for processes that are gone, and no thread watches it any more."""
+    if _watched and (status == INTERRUPTED or _is_gone(_watched, 0)):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def launchers(environment: Mapping[str, str]) -> dict[int, str]:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rlvr.core.threads import SPINS, wait_briefly
+from rlvr.core.process.threads import SPINS, wait_briefly
 
 
 @pytest.mark.parametrize(
