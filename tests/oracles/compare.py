@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from typing import Any
 
 import torch
@@ -102,7 +103,9 @@ def by_package(
         RolloutConfig(max_new_tokens=LENGTH, correction=Correction(**correction)),
         seed=0,
     )
-    learner.update(learner.credit(learner.score(ready(rows))), step=1)
+    with warnings.catch_warnings():  # small random batches may have no advantages at all
+        warnings.simplefilter("ignore", UserWarning)
+        learner.update(learner.credit(learner.score(ready(rows))), step=1)
     gradients = (policy.now.grad, policy.values.grad)
     by_logprob, by_value = (
         [[] for _ in rows]

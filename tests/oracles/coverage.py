@@ -43,8 +43,8 @@ class Truth(NamedTuple):
     double: float
 
     @classmethod
-    def of(cls, setting: Setting, rng: Rng) -> Truth:
-        rates = SHAPES[setting.shape](rng, MANY)
+    def of(cls, setting: Setting, rng: Rng, many: int) -> Truth:
+        rates = SHAPES[setting.shape](rng, many)
         policy = trained(rng, rates)
         ks = ks_up_to(setting.n)
         curves = [np.array([solves(side, k).mean() for k in ks]) for side in (rates, policy)]
@@ -83,10 +83,11 @@ class Measured(NamedTuple):
             yield Counts(self.n, base), Counts(self.n, policy)
 
 
-def simulate(setting: Setting, replications: int, seed: int = 0, fits: int = 0) -> Found:
-    """fits: in how many of them the intervals for these problems are made too, which take a fit each."""
+def simulate(setting: Setting, replications: int, seed: int = 0, fits: int = 0, many: int = MANY) -> Found:
+    """fits: in how many of them the intervals for these problems are made too, which take a fit each.
+    many: problems that stand for the population."""
     rng = np.random.default_rng([seed, setting.problems, setting.n, len(setting.shape)])
-    truth = Truth.of(setting, rng)
+    truth = Truth.of(setting, rng, many)
     rates = SHAPES[setting.shape](rng, replications * setting.problems).reshape(replications, -1)
     policy = trained(rng, rates)
     n = setting.n

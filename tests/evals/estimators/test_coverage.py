@@ -13,7 +13,7 @@ NEW_PROBLEMS = ("base pass@1", "base pass@K", "policy pass@1", "gap", "change of
 
 
 def held(setting: Setting, replications: int, fits: int = 0) -> dict[str, float]:
-    found = simulate(setting, replications, seed=1, fits=fits)
+    found = simulate(setting, replications, seed=1, fits=fits, many=200_000)
     return {name: float(np.mean(inside)) for name, inside in found.held.items()}
 
 
@@ -28,8 +28,8 @@ def test_a_slice_of_the_coverage() -> None:
 
 def test_a_slice_of_the_studies_of_equal_algorithms() -> None:
     """Holm's correction keeps a family to 5 %, where single intervals call some pair apart in many."""
-    called = run_studies(Studies(3, 60, 0.4), 25)
-    assert called.corrected <= 0.12 and called.alone >= 0.2
+    called = run_studies(Studies(3, 60, 0.4), 12)
+    assert called.corrected <= 0.1 and called.alone >= 0.2
 
 
 @pytest.mark.slow

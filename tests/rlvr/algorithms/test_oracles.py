@@ -13,7 +13,7 @@ from rlvr.algorithms import losses as of_algorithms
 from rlvr.algorithms.formulas import advantages, normalisation, policy_loss
 from rlvr.learning import learner, objective
 
-SEEDS = range(10)
+SEEDS = range(6)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
