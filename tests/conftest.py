@@ -46,13 +46,15 @@ OFFLINE = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that train begin first: one that begins last would keep the other worker waiting for it."""
+    """Files that train, or start programs, begin first: one that begins last would keep the other worker
+    waiting for it."""
     long = {"base", "train", "offline_run", "wandb_session", "confinement"}
     first = {
         item.path
         for item in items
         if long & set(getattr(item, "fixturenames", ()))
         or any(item.get_closest_marker(name) for name in ("vllm", "distributed"))
+        or any(hasattr(getattr(item, "module", None), name) for name in ("finished", "subprocess"))
     }
     items.sort(key=lambda item: item.path not in first)
 

@@ -196,6 +196,7 @@ def test_hostile_answers_are_decided_in_time_and_never_correct(verifier: MathVer
 
 def test_the_training_processes_of_a_machine_divide_its_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: range(9), raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)  # see conftest.py
     workers = {}
     for processes in ("1", "4", "100"):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
