@@ -22,7 +22,7 @@ from rlvr.core.run_dir import RunDir, read_jsonl, step_folders
 
 LONGEST = 60.0
 # More steps than are trained before the fault.
-LONG = (*RUN, "steps=400", "save_every=100")
+LONG = (*RUN, "steps=400", "save_every=100", "rollouts.prompts=4")
 LAUNCH = (
     sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no",
     "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--cpu",
