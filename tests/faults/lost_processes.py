@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from forked import Forked
+from stand_in_server import free_port
 
 from faults.evidence import differences, evidence, left_behind
 from faults.kills import Whole
@@ -21,10 +22,11 @@ from rlvr.core.run_dir import RunDir, read_jsonl, step_folders
 
 LONGEST = 60.0
 # More steps than are trained before the fault.
-LONG = (*RUN, "steps=400", "save_every=100")
+LONG = (*RUN, "steps=400", "save_every=100", "rollouts.prompts=4")
 LAUNCH = (
     sys.executable, "-m", "accelerate.commands.launch", "--num_machines", "1", "--mixed_precision", "no",
     "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--cpu",
+    "--num_processes", "1",
 )  # fmt: skip
 
 
@@ -46,10 +48,12 @@ def campaign(directory: Path) -> Outcome:
 
 
 def launched(place: Path, processes: int, *arguments: str) -> subprocess.Popen[bytes]:
-    """`accelerate launch` of a long run, in its directory; the log is in `log`."""
+    """A long run in its directory, by `accelerate launch` or, in two ranks, torchrun; the log is in `log`."""
     environment = {**os.environ, "RLVR_STORE": "store", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
-                   "PYTHONPATH": str(ROOT)}  # fmt: skip
-    command = [*LAUNCH, "--num_processes", str(processes), TRAINER, *LONG, *arguments]
+                   "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+    several = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes),
+               "--master_port", str(free_port())]  # fmt: skip
+    command = [*(several if processes > 1 else LAUNCH), TRAINER, *LONG, *arguments]
     with open(place / "log", "wb") as log:
         return subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
 
