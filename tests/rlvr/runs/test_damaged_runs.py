@@ -16,7 +16,6 @@ from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit, newest_val
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import RunDir, append_jsonl, read_jsonl, write_record
 from rlvr.planning.recipe import load_config
-from rlvr.runs.provenance import check_same_data
 from rlvr.runs.resume import find_start, prepare
 
 SETTINGS = ("recipe=grpo_tiny", "steps=8", "save_every=2")
@@ -290,23 +289,3 @@ def test_anew_puts_everything_aside(run: tuple[Config, RunDir]) -> None:
     assert content(run_dir.path / "set-aside") == before
     assert find_start(load_config([*SETTINGS, "seed=3"]), run_dir).checkpoint is None
     assert newest_valid(run_dir.checkpoints) == (None, [])
-
-
-@pytest.mark.parametrize(("part", "name"), [("weights", "base"), ("weights", "model"), ("settings", "base")])
-def test_other_weights_than_before_are_refused(tmp_path: Path, part: str, name: str) -> None:
-    card = {"weights": {"model": "m", "base": "b"}, "settings": {"model": "m", "base": "b"}}
-    write_record(tmp_path / "card.json", card)
-    check_same_data(tmp_path / "card.json", card)
-    with pytest.raises(
-        UserError, match=f"begun with {name}= of {part} {name[0]}, now other: its files have changed"
-    ):
-        check_same_data(tmp_path / "card.json", card | {part: card[part] | {name: "other"}})
-    write_record(tmp_path / "card.json", {"weights": {"base": "b"}})  # as older versions wrote it
-    check_same_data(tmp_path / "card.json", {"weights": {"base": "b"}, "settings": {"base": "x"}})
-
-
-@pytest.mark.parametrize("card", [{"weights": 3}, {"tasks": []}, {"tasks": {"training": {"a": 1}}}])
-def test_a_card_of_another_shape_is_named(tmp_path: Path, card: dict[str, object]) -> None:
-    write_record(tmp_path / "card.json", card)
-    with pytest.raises(UserError, match=r"card\.json is not whole"):
-        check_same_data(tmp_path / "card.json", {})
