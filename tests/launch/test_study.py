@@ -191,7 +191,7 @@ def test_perplexities_of_a_former_end_are_made_again(tmp_path: Path, monkeypatch
         (2, ["perplexity", "compare"]),
         (4, ["compare"]),
     ):
-        append_jsonl(found, {"step": step})
+        append_jsonl(found, {"step": step, "task": run.task})
         asked.clear()
         report([run], tmp_path / "report")
         assert asked == expected

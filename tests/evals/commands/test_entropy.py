@@ -37,7 +37,7 @@ def measured(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         engine = HFEngine(load_model(base, "float32"), tokenizer, eos_ids(base, tokenizer))
         config = ProbeConfig(temperature=0.6, top_p=0.95, max_problems=12)
         instrument = Instrument(config, tokenizer, 64, Console(quiet=True))
-        subject = Subject(weight_hash(base), config_hash(base), engine)
+        subject = Subject(weight_hash(base), config_hash(base), engine, "base")
         reading = instrument.measure(instrument.plan(build_task(TASK), 32), subject, "base")
         assert reading is not None
         reading.measurement.write(folder / "base", reading.samples)
