@@ -165,6 +165,8 @@ def difference(pairs: Sequence[tuple[Path, Path]], k: int) -> str:
     each = []
     for one, other in pairs:
         a, b = read_counts(one), read_counts(other)
+        if a.problems != b.problems:  # an arm that trains on other ones
+            return ""
         at = dict(zip(a.problems, a.counts.pass_at_k(k), strict=True))
         each.append([value - at[p] for p, value in zip(b.problems, b.counts.pass_at_k(k), strict=True)])
     problems = 100 * np.mean(each, axis=0)

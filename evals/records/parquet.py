@@ -15,7 +15,7 @@ from rlvr.core.run_dir import free_name
 from rlvr.core.sealed import (
     DamagedError,
     MissingColumnError,
-    UnreadableError,
+    ReadError,
     check_seal,
     read_sealed,
     write_sealed,
@@ -47,7 +47,7 @@ def read_parquet(
         raise FileError(str(error)) from None
     except DamagedError as error:
         raise FileError(f"{error}: {ADVICE}") from None
-    except (OSError, UnreadableError) as error:
+    except (OSError, ReadError) as error:
         raise FileError(f"{path} cannot be read: {error}") from None
     return table
 

@@ -45,7 +45,7 @@ class MissingColumnError(DamagedError):
     """A file is whole and lacks a column that is asked for."""
 
 
-class UnreadableError(UserError):
+class ReadError(UserError):
     """A file could not be read, which says nothing of its content; the message says why."""
 
 
@@ -92,7 +92,7 @@ def read_sealed(
     columns: by default all. only: a column and the values whose rows are wanted. optional: columns that are
     read where the file has them. check: what is held against the seal beside the footer: the columns that are
     read, the whole file, or, of one that is known to be whole, nothing more. Raises DamagedError,
-    UnreadableError, FileNotFoundError.
+    ReadError, FileNotFoundError.
     """
     try:
         with open(path, "rb", buffering=0) as raw:
@@ -101,10 +101,10 @@ def read_sealed(
         if error.errno in _MISSING:
             raise
         if error.errno:
-            raise UnreadableError(f"{path} cannot be read: {error}. The file was left as it is") from error
+            raise ReadError(f"{path} cannot be read: {error}. The file was left as it is") from error
         raise DamagedError(f"{path} cannot be read: {error}") from None
     except MemoryError as error:
-        raise UnreadableError(f"{path} cannot be read: out of memory ({error})") from error
+        raise ReadError(f"{path} cannot be read: out of memory ({error})") from error
     except _NO_PARQUET as error:
         raise DamagedError(f"{path} cannot be read: {error}") from None
     if only is not None:

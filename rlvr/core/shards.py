@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from rlvr.core.run_dir import free_name
-from rlvr.core.sealed import DamagedError, UnreadableError, read_sealed, write_sealed
+from rlvr.core.sealed import DamagedError, ReadError, read_sealed, write_sealed
 
 
 def store_root() -> Path:
@@ -53,7 +53,7 @@ class Shards:
     def read(self, columns: Iterable[str] = (), prompts: Collection[str] | None = None) -> pa.Table:
         """Every row, of these prompts where they are given, once and sorted by key.
 
-        columns: those wanted beside the key's. Raises UnreadableError, where the disk is at fault.
+        columns: those wanted beside the key's. Raises ReadError, where the disk is at fault.
         """
         wanted = [*self.key, *columns]
         only = None if prompts is None else ("prompt", prompts)
@@ -105,7 +105,7 @@ class Shards:
         except FileNotFoundError:  # another process has set it aside
             return None
         except OSError as error:
-            raise UnreadableError(f"{shard} cannot be read: {error}. It was left as it is") from error
+            raise ReadError(f"{shard} cannot be read: {error}. It was left as it is") from error
         except DamagedError as error:
             aside = free_name(shard.with_suffix(".torn"))
             with suppress(FileNotFoundError):

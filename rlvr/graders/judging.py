@@ -24,7 +24,7 @@ from rlvr.core.errors import UserError
 
 if TYPE_CHECKING:
     from rlvr.core.endpoint import Endpoint, Failed
-from rlvr.core.shards import Shards
+    from rlvr.core.shards import Shards
 
 PLACES = ("prompt", "completion", "reference")
 _PLACE = re.compile("{(" + "|".join(PLACES) + ")}")

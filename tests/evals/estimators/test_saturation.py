@@ -10,13 +10,6 @@ from evals.estimators.empirical_bayes import SuccessRates
 from evals.estimators.saturation import samples_to_decide, saturation
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing is about the ends of an interval."""
-    if "hold_against" not in request.node.name:
-        monkeypatch.setattr("evals.estimators.saturation.RESAMPLES", 20)
-
-
 def two_peaks(problems: int, hard: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     return np.where(rng.random(problems) < 0.5, hard, rng.beta(8, 2, problems))

@@ -17,7 +17,7 @@ from evals.records.files import counts_file, read_counts, samples_file
 from evals.records.reading import read_stored
 from evals.records.schema import FileError
 from evals.records.store import SampleSet
-from rlvr.core.sealed import UnreadableError
+from rlvr.core.sealed import ReadError
 
 FEW = replace(PLAN, n=8)
 
@@ -118,7 +118,7 @@ def test_a_disk_that_fails_costs_no_sample(store: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as patched:
         patched.setattr("builtins.open", failing)
-        with pytest.raises(UnreadableError, match="Permission denied"):
+        with pytest.raises(ReadError, match="Permission denied"):
             SampleSet(store, KEY).read()
     assert shard.exists() and SampleSet(store, KEY).read().num_rows == 40
 

@@ -17,7 +17,7 @@ from rlvr.core.errors import UserError, exit_status
 
 # Caught where they are raised, or turned into a UserError that says more.
 INTERNAL = {
-    "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Refused", "RowError",
+    "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Overdue", "Refused", "RowError",
     "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError", "_OtherText", "_TestTimedOut",
 }  # fmt: skip
 WRONG_ARGUMENTS = {
@@ -26,12 +26,15 @@ WRONG_ARGUMENTS = {
     "ClassifierError",
     "ConditionsError",
     "ConfigError",
+    "DamagedError",
     "DataError",
     "FileError",
     "JudgeError",
     "KeysError",
+    "MissingColumnError",
     "PlaceError",
     "PluginError",
+    "RecordError",
     "SamplesError",
     "TemplateError",
     "WatchError",

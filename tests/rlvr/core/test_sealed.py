@@ -12,7 +12,7 @@ import pytest
 from rlvr.core.sealed import (
     DamagedError,
     MissingColumnError,
-    UnreadableError,
+    ReadError,
     check_seal,
     read_sealed,
     write_sealed,
@@ -103,7 +103,7 @@ def test_a_disk_that_fails_says_nothing_of_the_file(file: Path, monkeypatch: pyt
         raise OSError(5, "Input/output error", str(file))
 
     monkeypatch.setattr("builtins.open", failing)
-    with pytest.raises(UnreadableError, match=r"Input/output error.*left as it is"):
+    with pytest.raises(ReadError, match=r"Input/output error.*left as it is"):
         read_sealed(file)
-    with pytest.raises(UnreadableError):
+    with pytest.raises(ReadError):
         check_seal(file)

@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,13 @@ DEAR = "torch's deterministic algorithms"
     "piece",
     [pytest.param(p, id=p.name, marks=[pytest.mark.slow] if p.name == DEAR else []) for p in PIECES],
 )
-def test_what_is_changed_is_put_back_and_named(piece: Any, tmp_path: Path) -> None:
+def test_what_is_changed_is_put_back_and_named(
+    piece: Any, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if piece.name == "denormal numbers" and not torch.set_flush_denormal(False):
         pytest.skip("this processor has no such switch")
     if piece.name == "the locale":
+        request.addfinalizer(partial(locale.setlocale, locale.LC_ALL, locale.setlocale(locale.LC_ALL)))
         locale.setlocale(locale.LC_ALL, "C")
     before, told = piece.read(), list[str]()
     with kept(told.append):
