@@ -92,17 +92,16 @@ class ServedStream:
         return found
 
     def close(self) -> None:
-        if self._thread.is_alive():
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._asked.put_nowait, None)
             self._thread.join()
+            self._loop.close()
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
         except BaseException as error:  # for whoever waits for completions
             self._done.put(error)
-        finally:
-            self._loop.close()
 
     async def _serve(self) -> None:
         """Until a request is None, or something fails."""
