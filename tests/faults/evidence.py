@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from evals.commands.store import sample_sets
+from rlvr.core.records import SUMS
 from rlvr.core.run_dir import read_jsonl
 
 LITTER = re.compile(r"\..+\.[0-9a-f]{8}|\.partial-.+|\.done-.+")
@@ -28,6 +29,8 @@ def evidence(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
+        if SUMS in path.parts:  # of lines with times
+            continue
         if path.is_dir() or "store" in path.relative_to(directory).parts[:1] or LITTER.search(name):
             continue
         if path.name in ("model.safetensors", "replica.pt", "policy.pt", "adapter_model.safetensors"):
