@@ -109,7 +109,8 @@ def _named(samples: SampleSet) -> str:
 
 def sample_sets(root: Path) -> list[SampleSet]:
     """Every set of a store, by its ID."""
-    return [_sample_set(root, file) for file in sorted(root.glob("*/key.json"))]
+    keys = (file for file in sorted(root.glob("*/key.json")) if not file.parent.name.startswith(_GONE))
+    return [_sample_set(root, file) for file in keys]
 
 
 def _sample_set(root: Path, file: Path) -> SampleSet:

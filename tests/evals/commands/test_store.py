@@ -111,6 +111,19 @@ def test_pruning_removes_what_nobody_uses(sets: list[SampleSet], capsys: pytest.
     assert not [*second.directory.parent.glob(".gone-*")]
 
 
+def test_what_a_killed_pruning_left_is_no_set_and_goes_with_the_next(
+    sets: list[SampleSet], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sets
+    gone = first.directory.with_name(f".gone-{first.directory.name}")
+    first.directory.rename(gone)
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert second.directory.name[:8] in shown and first.directory.name[:8] not in shown
+    assert main(["prune=true", "unused_days=30"]) == 0
+    assert not gone.exists() and second.directory.exists()
+
+
 HOLDS = """
 import fcntl, sys, time
 file = open(sys.argv[1], "a+")
