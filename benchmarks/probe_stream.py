@@ -1,7 +1,7 @@
 """A probe held against another revision's: the same samples of the same lengths, in turn.
 
-    python benchmarks/probe_stream.py --before REV [--engine hf vllm] [--shape 1M] [--pairs 3]
-        [--problems 24] [--samples 64] [--slots 256]
+    python benchmarks/probe_stream.py --before REV [--engine hf vllm] [--lengths log-normal] [--shape 1M]
+        [--pairs 3] [--problems 24] [--samples 64] [--slots 256]
 
 Each line is a workload: what the revision takes over what this tree takes, as the median of the pairs. CPU
 seconds of drawing, grading and storing; forward passes of the model. Every sample has a length of its own,
@@ -38,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--before", required=True, help="a git revision")
     parser.add_argument("--engine", nargs="+", default=["hf"], choices=["hf", "vllm"])
+    parser.add_argument("--lengths", nargs="+", default=LENGTHS, choices=LENGTHS)
     parser.add_argument("--shape", default="1M")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--problems", type=int, default=24)
@@ -46,7 +47,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with checked_out(chosen.before) as tree:
         for engine in chosen.engine:
-            for lengths in LENGTHS:
+            for lengths in chosen.lengths:
                 settings = {**vars(chosen), "engine": engine, "lengths": lengths}
                 pairs = [(probed(tree, settings), probed(ROOT, settings)) for _ in range(chosen.pairs)]
                 ratios = {k: median(old[k] / new[k] for old, new in pairs) for k in ("cpu", "passes")}
@@ -71,7 +72,7 @@ def probed(tree: Path, settings: dict[str, object]) -> dict[str, float]:
     """One probe in a process of its own, by the packages of this tree."""
     script = Path(__file__).with_name("probe_stream_side.py")
     environment = {**os.environ, "PYTHONPATH": f"{tree}:{Path(__file__).parent}"}
-    command = [sys.executable, "-c", BEGIN, str(script), json.dumps(settings)]
+    command = [sys.executable, "-P", "-c", BEGIN, str(script), json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(done.stderr[-3000:])
