@@ -18,7 +18,6 @@ from evals.sampling.looking import Key
 from evals.sampling.plan import ROUND, Plan
 from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
-from rlvr.core.shards import short_hash
 from rlvr.engines import Completion, Engine, Request, Stream
 from rlvr.graders import Status
 
@@ -78,7 +77,7 @@ class Drawing:
         self.seen: set[str] = set()  # shards whose samples are in `present`
         self.watchful = True
         self.hashes = plan.prompt_hashes
-        self.references = [short_hash(problem.reference) for problem in plan.problems]
+        self.references = plan.reference_hashes
         self.run_seed = samples.key.stream()
         self.asked: dict[int, Asked] = {}
         self.rows: list[dict[str, Any]] = []

@@ -18,7 +18,6 @@ from evals.sampling.looking import Key
 from evals.sampling.plan import Plan
 from evals.sampling.shares import Shares
 from rlvr.core.progress import Display
-from rlvr.core.shards import short_hash
 from rlvr.engines import Engine
 from rlvr.graders import Status
 
@@ -37,7 +36,6 @@ class SamplingJob:
         self.engine = engine
         self.draws = draws
         self.hashes = plan.prompt_hashes
-        self.references = tuple(short_hash(p.reference) for p in plan.problems)
         self.drawn = 0
 
     def missing(self, rank: int = 0, ranks: int = 1) -> int:
@@ -83,7 +81,7 @@ class SamplingJob:
             taken, right = 0, 0
             while taken < plan.n and (plan.stop_r is None or right < plan.stop_r):
                 prompt = self.hashes[place]
-                key = (prompt, taken, self.references[place], present.get((prompt, taken), ""))
+                key = (prompt, taken, plan.reference_hashes[place], present.get((prompt, taken), ""))
                 if key not in verdict_rows:
                     raise LookupError(f"problem {problem.id}: sample {taken} is not stored and graded")
                 keys.append(key)

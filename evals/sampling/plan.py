@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from evals.records.conditions import Conditions, conditions
 from evals.records.store import token_hash
 from rlvr.core.seeds import derive_seed
+from rlvr.core.shards import short_hash
 from rlvr.engines import Sampling
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.templates.chat import all_prompt_ids
@@ -38,10 +40,15 @@ class Plan:
     def conditions(self) -> Conditions:
         return conditions(self.task, self.problems, self.sampling)
 
-    @property
+    @cached_property
     def prompt_hashes(self) -> tuple[str, ...]:
         """The prompts' hashes."""
         return tuple(map(token_hash, self.prompt_ids))
+
+    @cached_property
+    def reference_hashes(self) -> tuple[str, ...]:
+        """Of what the verifier is given for each problem."""
+        return tuple(short_hash(problem.reference) for problem in self.problems)
 
     @property
     def samples(self) -> int:

@@ -8,7 +8,8 @@ the bit whichever others are drawn beside it; on a GPU equal requests in equal c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -30,8 +31,11 @@ from rlvr.engines.stops import finder
 # Prompt tokens, padding included, that are prefilled at once; a longer prompt is prefilled alone.
 PREFILL_TOKENS = 8192
 
-# A sequence in its slot. cached: tokens in the cache; drawn: tokens of the completion; fed: its last token.
-SLOT = np.dtype([(name, "i8") for name in ("request", "limit", "cached", "drawn", "fed")] + [("seed", "u8")])
+# A sequence in its slot. cached: tokens in the cache; drawn: tokens of the completion; fed: its last token;
+# kind: the place of its way of sampling among the stream's.
+SLOT = np.dtype(
+    [(name, "i8") for name in ("request", "kind", "limit", "cached", "drawn", "fed")] + [("seed", "u8")]
+)
 
 
 class HFEngine:
@@ -91,6 +95,7 @@ class HFStream:
     def __init__(self, engine: HFEngine):
         self.engine, self.device = engine, engine.device
         self.asked: dict[int, Request] = {}
+        self.kinds: dict[Sampling, int] = {}
         self.count = 0
         self.queued: dict[tuple[int, ...], deque[int]] = {}  # by prompt, in the order of their coming
         self.prefilled = DynamicCache()
@@ -144,7 +149,8 @@ class HFStream:
             for slot, (number, _) in zip(new, rows, strict=True):
                 request = self.asked[number]
                 prompt, limit = request.prompt_ids, request.sampling.max_new_tokens
-                self.rows[slot] = (number, limit, len(prompt) - 1, 0, prompt[-1], request.seed)
+                kind = self.kinds.setdefault(replace(request.sampling, max_new_tokens=0), len(self.kinds))
+                self.rows[slot] = (number, kind, limit, len(prompt) - 1, 0, prompt[-1], request.seed)
             self.taken[new] = True
             self.live = max(self.live, int(new.max()) + 1)
         self._arrange()
@@ -191,32 +197,32 @@ class HFStream:
         self.taken[: self.live] = ~finished
 
     def _draw(self, own: NDArray[Any], logits: Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Of every taken slot the next token and its log-prob; rows of one temperature and top-p together."""
-        kinds: dict[tuple[float, float], list[int]] = {}
-        for row, number in enumerate(own["request"].tolist()):
-            sampling = self.asked[number].sampling
-            kinds.setdefault((sampling.temperature, sampling.top_p), []).append(row)
+        """Of every taken slot the next token and its log-prob."""
         uniform = uniforms(own["seed"], own["drawn"])
         found = np.zeros((2, self.live))
-        for (temperature, top_p), rows in kinds.items():
+        for sampling, rows in self._by_kind(own):
             chosen = logits if len(rows) == self.live else logits[self._sent(rows)]
-            both = draw(chosen, Sampling(temperature, top_p), uniform[rows])
+            both = draw(chosen, sampling, uniform[rows])
             # One copy for both, so that the device is waited for once; float64 holds either exactly.
             found[:, rows] = torch.stack([x.double() for x in both]).cpu().numpy()
         return found[0].astype(np.int64), found[1]
 
     def _at_stop(self, own: NDArray[Any], drawn: NDArray[Any]) -> NDArray[np.bool_]:
         """[live]: whether the token just drawn completed one of its request's stop strings."""
-        stops = [self.asked[number].sampling.stop for number in own["request"].tolist()]
         found = np.zeros(self.live, dtype=bool)
-        for stop in {*stops}:
-            known = finder(self.engine.tokenizer, stop)
+        for sampling, rows in self._by_kind(own):
+            known = finder(self.engine.tokenizer, sampling.stop)
             if known is None:
                 continue
-            for row in known.candidates(drawn).nonzero()[0]:
-                if stops[row] == stop:
-                    found[row] = known.ends(self.tokens[row, : own["drawn"][row]].tolist())
+            for row in rows[known.candidates(drawn[rows])]:
+                found[row] = known.ends(self.tokens[row, : own["drawn"][row]].tolist())
         return found
+
+    def _by_kind(self, own: NDArray[Any]) -> Iterator[tuple[Sampling, NDArray[Any]]]:
+        """The taken slots of each way of sampling."""
+        for sampling, kind in self.kinds.items():
+            if len(rows := (own["kind"] == kind).nonzero()[0]):
+                yield sampling, rows
 
     def _prefill(self) -> None:
         """Computes prompts without their last tokens, which are their slots' first input: the one that has

@@ -12,29 +12,18 @@ from pathlib import Path
 import killed_probe
 import pytest
 from forked import Forked
-from rich.console import Console
+from measuring import KEY, QUIET, Letters
 from toys import Batched
 
-from evals.records.store import SampleKey, SampleSet
+from evals.records.store import SampleSet
 from evals.sampling.drawing import Drawing
 from evals.sampling.draws import Draws
 from evals.sampling.leases import Leases
 from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import make_plan
-from rlvr.core.progress import Display
 from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, StringVerifier
 from rlvr.tasks import Problem, Task
-
-KEY = SampleKey("w", "t", "plain", 0.6, 0.95, 8, "fake", "float32", 0)
-QUIET = Display("", 1, 0, Console(quiet=True))
-
-
-class Letters:
-    """Stands for a tokenizer: one token a character."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(c) for c in text]
 
 
 class Counting(Batched):
