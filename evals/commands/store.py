@@ -1,4 +1,4 @@
-"""python -m evals store [set=ID out=FILE.parquet] [prune=true set=ID | prune=true unused_days=N]
+"""python -m evals store [set=ID out=FILE.parquet] [prune=true set=ID|unused_days=N] [compact=true]
 
 Lists the sample sets in $RLVR_STORE (default runs/.store): models and tasks, what was sampled how, and how
 many samples there are. With set= (the beginning of an ID is enough) and out=, writes that set as one Parquet
@@ -6,6 +6,9 @@ file, sorted by prompt and index: the same samples give the same bytes.
 
 With prune=true it removes one set, or all to which nothing was added in N days, with their verdicts. What a
 run recorded stays; what it asks for again has to be drawn again. A set that is being drawn stays.
+
+With compact=true it writes the many small files of a set, or of every set, as few large ones with the same
+rows; others may read and add to it meanwhile.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ from rlvr.core.shards import store_root
 
 # Of a set that is being removed.
 _GONE = ".gone-"
+# About how large a file of a compacted set is.
+COMPACT_BYTES = 64 * 2**20
 
 
 class Listing(Section):
@@ -40,6 +45,7 @@ class Listing(Section):
     set: str | None = None
     out: OutFile | None = None
     prune: bool = False
+    compact: bool = False
     unused_days: Annotated[float, Field(ge=0)] | None = None
 
 
@@ -49,7 +55,9 @@ def mistakes(settings: Listing) -> list[Mistake]:
         return [Mistake("prune", True, "give set=ID or unused_days=N with it, and no out")]
     if settings.unused_days is not None and not settings.prune:
         return [Mistake("unused_days", settings.unused_days, "is for prune=true")]
-    if not settings.prune and (settings.set is None) != (settings.out is None):
+    if settings.compact and (settings.prune or settings.out):
+        return [Mistake("compact", True, "give at most set=ID with it")]
+    if not (settings.prune or settings.compact) and (settings.set is None) != (settings.out is None):
         return [Mistake("set and out", None, "give both to write a set, neither to list them")]
     found: list[Mistake] = []
     if settings.set is not None:
@@ -63,15 +71,19 @@ def mistakes(settings: Listing) -> list[Mistake]:
 
 @command(Listing, mistakes)
 def main(settings: Listing) -> None:
-    """Lists the sets, writes one, or removes some."""
+    """Lists the sets, writes one, compacts or removes some."""
     sets = sample_sets(store_root())
+    meant = sets if settings.set is None else _beginning_with(settings.set, sets)
     if settings.prune:
-        prune(sets if settings.set is None else _beginning_with(settings.set, sets), settings.unused_days)
+        prune(meant, settings.unused_days)
+        return
+    if settings.compact:
+        compact(meant)
         return
     if settings.set is None or settings.out is None:
         plain_console().print(listing(sets))
         return
-    (chosen,) = _beginning_with(settings.set, sets)
+    (chosen,) = meant
     print(f"wrote {chosen.export(settings.out):,} samples to {settings.out}")
 
 
@@ -94,6 +106,13 @@ def prune(sets: Sequence[SampleSet], unused_days: float | None) -> None:
             continue
         shutil.rmtree(gone)
         print(f"removed {name[:8]} ({shown}): {samples:,} samples")
+
+
+def compact(sets: Sequence[SampleSet]) -> None:
+    """Writes each set's files as few large ones."""
+    for each in sets:
+        fewer = sum(shards.compact(COMPACT_BYTES) for shards in each.tables())
+        print(f"{each.directory.name[:8]} ({_named(each)}): {fewer} files fewer")
 
 
 def _last_use(samples: SampleSet) -> float:

@@ -52,12 +52,14 @@ VERDICTS = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+# What a verdict is on.
+VERDICT_KEY = ("prompt", "index", "reference", "digest")
 # What these columns may hold.
 REASONS = {"finish_reason": ("stop", "length")}
 STATUSES = {"status": tuple(map(str, Status))}
 SOUNDNESS = pa.schema(
     [
-        *[VERDICTS.field(name) for name in ("prompt", "index", "reference", "digest")],
+        *[VERDICTS.field(name) for name in VERDICT_KEY],
         ("sound", pa.bool_()),  # null: the checker could not decide
     ]
 )
@@ -101,7 +103,7 @@ def token_hash(ids: Sequence[int]) -> str:
 
 def keys_of(table: pa.Table, width: int | None = None) -> Iterator[tuple[Any, ...]]:
     """Of each row the first columns that are keys, by default all of them."""
-    names = [n for n in ("prompt", "index", "reference", "digest") if n in table.column_names][:width]
+    names = [n for n in VERDICT_KEY if n in table.column_names][:width]
     return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
@@ -116,12 +118,20 @@ class SampleSet:
     def verdicts(self, version: str) -> Shards:
         """What the grader of this version said; a new version starts anew."""
         directory = self.directory / "verdicts" / short_hash(version)
-        return Shards(directory, VERDICTS, ("prompt", "index", "reference", "digest"), STATUSES)
+        return Shards(directory, VERDICTS, VERDICT_KEY, STATUSES)
 
     def soundness(self, version: str) -> Shards:
         """What the checker of this version said of the reasoning."""
         directory = self.directory / "soundness" / short_hash(version)
-        return Shards(directory, SOUNDNESS, ("prompt", "index", "reference", "digest"))
+        return Shards(directory, SOUNDNESS, VERDICT_KEY)
+
+    def tables(self) -> list[Shards]:
+        """The samples, and all that graders and checkers of any version said."""
+        made = [self.shards]
+        for kind, schema, allowed in (("verdicts", VERDICTS, STATUSES), ("soundness", SOUNDNESS, None)):
+            folders = sorted((self.directory / kind).glob("*"))
+            made += [Shards(folder, schema, VERDICT_KEY, allowed) for folder in folders]
+        return made
 
     @property
     def names(self) -> dict[str, list[str]]:

@@ -57,13 +57,21 @@ class Shards:
         """
         wanted = [*self.key, *columns]
         only = None if prompts is None else ("prompt", prompts)
-        empty = pa.schema([self.schema.field(name) for name in wanted]).empty_table()
-        tables = [
-            self._read(shard, wanted, only)
-            for shard in sorted(self.directory.glob("*.parquet"))
-            if self._is_whole(shard) and (prompts is None or not self._prompts[shard].isdisjoint(prompts))
-        ]
-        table = pa.concat_tables([empty, *(t for t in tables if t is not None)])
+        while True:
+            shards = sorted(self.directory.glob("*.parquet"))
+            tables = [
+                self._read(shard, wanted, only)
+                for shard in shards
+                if self._is_whole(shard) and (prompts is None or not self._prompts[shard].isdisjoint(prompts))
+            ]
+            if all(shard.exists() for shard in shards):
+                return self._merged([t for t in tables if t is not None], wanted)
+            # another process has compacted, or set a damaged one aside
+
+    def _merged(self, tables: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
+        """Every row once, sorted by key."""
+        empty = pa.schema([self.schema.field(name) for name in columns]).empty_table()
+        table = pa.concat_tables([empty, *tables])
         table = table.take(pa.compute.sort_indices(table, [(name, "ascending") for name in self.key]))
         return table.filter(self._first_of_equals(table))
 
@@ -76,10 +84,42 @@ class Shards:
         name, which the keys decide."""
         self.directory.mkdir(parents=True, exist_ok=True)
         keyed = sorted(([row[column] for column in self.key], i) for i, row in enumerate(rows))
-        name = short_hash([key for key, _ in keyed])
-        table = pa.Table.from_pylist([rows[i] for _, i in keyed], self.schema)
-        write_sealed(self.directory / f"{name}.parquet", table)
-        return f"{name}.parquet"
+        return self._write(pa.Table.from_pylist([rows[i] for _, i in keyed], self.schema))
+
+    def _write(self, table: pa.Table) -> str:
+        name = f"{short_hash([*map(list, self._keys(table))])}.parquet"
+        write_sealed(self.directory / name, table)
+        return name
+
+    def compact(self, most_bytes: int) -> int:
+        """Rewrites shards as few ones of about that size; how many fewer there are.
+
+        A shard goes once its rows stand in another, so others may read and append meanwhile; where the
+        process dies some rows are there twice, and count once.
+        """
+        before = len(self.files())
+        batch: list[Path] = []
+        size = 0
+        for shard in sorted(self.directory.glob("*.parquet")):
+            if (own := shard.stat().st_size) >= most_bytes // 2:
+                continue
+            batch, size = [*batch, shard], size + own
+            if size >= most_bytes:
+                self._merge(batch)
+                batch, size = [], 0
+        self._merge(batch)
+        return before - len(self.files())
+
+    def _merge(self, shards: Sequence[Path]) -> None:
+        """Makes them one."""
+        if len(shards) < 2:
+            return
+        read = {shard: self._read(shard, self.schema.names) for shard in shards}
+        kept = {shard: table for shard, table in read.items() if table is not None}
+        written = self._write(self._merged([*kept.values()], self.schema.names))
+        for shard in kept:
+            if shard.name != written:
+                shard.unlink(missing_ok=True)
 
     def _is_whole(self, shard: Path) -> bool:
         """Whether the shard is there with all that was written, so that damage is found before anything is
@@ -124,9 +164,12 @@ class Shards:
         for name in self.allowed.keys() & {*table.column_names}:
             check_values(shard, table[name], self.allowed[name])
 
+    def _keys(self, table: pa.Table) -> list[tuple[Any, ...]]:
+        return list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
+
     def _first_of_equals(self, table: pa.Table) -> pa.Array:
         """A mask over rows sorted by key."""
-        rows = list(zip(*(table[name].to_pylist() for name in self.key), strict=True))
+        rows = self._keys(table)
         return pa.array([i == 0 or rows[i - 1] != row for i, row in enumerate(rows)], pa.bool_())
 
 

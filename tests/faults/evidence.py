@@ -25,7 +25,7 @@ TIMED = ("time/", "total/seconds")
 
 def evidence(directory: Path) -> dict[str, Any]:
     """All that has to be equal however often a program was stopped, by where it lies: weights, optimizer and
-    state, metrics without times, gap records, counts and samples, and what the store holds."""
+    state, metrics without times, gap records, counts and samples, and what the store holds with its verdicts."""
     found: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
@@ -46,6 +46,9 @@ def evidence(directory: Path) -> dict[str, Any]:
     for samples in sample_sets(directory / "store"):
         rows = samples.read(["digest", "text", "logprob", "seed", "tokens", "finish_reason"])
         found[f"store {samples.directory.name}"] = _hash(rows.to_pylist())
+        for said in samples.tables()[1:]:
+            columns = [c for c in ("status", "score", "extracted", "sound") if c in said.schema.names]
+            found[f"store {said.directory.relative_to(directory)}"] = _hash(said.read(columns).to_pylist())
     return found
 
 

@@ -51,6 +51,7 @@ KINDS = {
             "-m", "launch.study", "--seeds", "1", "--ablations", "--runs", "study", "--jobs", "2",
             "steps=2", "save_every=1", *TINY,
         ), rare=12),
+        Kind("compact", ("-m", "evals", "store", "compact=true"), prepared="run", rare=5),
         Kind("prune", ("-m", "evals", "store", "prune=true", "unused_days=0"), prepared="run", rare=4),
     )
 }  # fmt: skip

@@ -52,6 +52,7 @@ def test_the_export_does_not_depend_on_how_samples_came(sets: list[SampleSet], t
     "arguments",
     [
         ["set=none", "out=x.parquet"], ["set=a"], ["out=x"], ["sets=a"], ["prune=true"], ["unused_days=1"],
+        ["compact=true", "out=x.parquet"],
     ],
 )  # fmt: skip
 def test_mistakes_are_named(
@@ -122,6 +123,43 @@ def test_what_a_killed_pruning_left_is_no_set_and_goes_with_the_next(
     assert second.directory.name[:8] in shown and first.directory.name[:8] not in shown
     assert main(["prune=true", "unused_days=30"]) == 0
     assert not gone.exists() and second.directory.exists()
+
+
+def test_compacting_keeps_every_row_and_leaves_one_file(
+    sets: list[SampleSet], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = {"prompt": "p", "reference": "r", "digest": "d", "status": "correct", "score": 1.0,
+               "extracted": "1", "seconds": 0.0}  # fmt: skip
+    first, _ = sets
+    for index in range(3):
+        first.verdicts("v1").append([{**verdict, "index": index}])
+    first.append([row(1), row(3)])  # one of them twice
+    before = [(shards.directory, shards.read(shards.schema.names[4:])) for shards in first.tables()]
+    assert main(["compact=true"]) == 0
+    assert "5 files fewer" in capsys.readouterr().out
+    for shards, (directory, rows) in zip(first.tables(), before, strict=True):
+        assert shards.directory == directory and len(shards.files()) == 1
+        assert shards.read(shards.schema.names[4:]).equals(rows)
+    assert main(["compact=true", f"set={first.directory.name}"]) == 0
+    assert "0 files fewer" in capsys.readouterr().out
+
+
+def test_a_reader_beside_a_compaction_misses_nothing(sets: list[SampleSet]) -> None:
+    first, _ = sets
+    compacted = False
+    reading = SampleSet(first.directory.parent, first.key).shards
+    whole = reading._is_whole
+
+    def is_whole(shard: Path) -> bool:  # the others vanish after the first was looked at
+        nonlocal compacted
+        found = whole(shard)
+        if not compacted:
+            compacted = True
+            first.shards.compact(2**20)
+        return found
+
+    reading._is_whole = is_whole  # type: ignore[method-assign]
+    assert reading.read(["text"]).num_rows == 3 and len(reading.files()) == 1
 
 
 HOLDS = """
