@@ -25,7 +25,7 @@ TIMED = ("time/", "total/seconds")
 
 def evidence(directory: Path) -> dict[str, Any]:
     """All that has to be equal however often a program was stopped, by where it lies: weights, optimizer and
-    state, metrics without times, gap records, counts and samples, and what the store holds with its verdicts."""
+    state, metrics without times, gap records, counts and samples, and the store with its verdicts."""
     found: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))
