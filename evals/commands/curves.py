@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from evals.commands.frame import OutFile, command
 from evals.estimators.counts import Counts
-from evals.estimators.intervals.means import SHARE, mean_interval
+from evals.estimators.intervals.means import FEW_PROBLEMS, SHARE, mean_interval
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, ConditionsError
 from evals.records.files import CountsFile, FileError, read_counts
 from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
+from evals.reports.tables import rough
 from rlvr.config.errors import Mistake, nearest
 from rlvr.config.schema import Section
 
@@ -79,6 +80,8 @@ def main(settings: Drawing) -> None:
         curves = _with_sound(curves, measured)
     draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
     print(f"wrote {settings.out}")
+    if few := rough(min(len(m.problems) for m in measured)):
+        print(few)
 
 
 def _with_sound(curves: Sequence[Curve], measured: Sequence[CountsFile]) -> list[Curve]:
@@ -142,7 +145,10 @@ def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
     parts += [
         f"{name.replace('_p', '-p')} {said[name]:g}" for name in ("temperature", "top_p") if name in said
     ]
-    return str(said.get("task", "pass@k")), ", ".join([*parts, "bands: 95 % over problems"])
+    bands = "bands: 95 % over problems"
+    if min(len(m.problems) for m in measured) < FEW_PROBLEMS:
+        bands += f", rough below {FEW_PROBLEMS}"
+    return str(said.get("task", "pass@k")), ", ".join([*parts, bands])
 
 
 def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look) -> None:

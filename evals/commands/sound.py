@@ -33,7 +33,7 @@ from evals.records.judge_checks import remark
 from evals.records.probe_dir import ProbeDir
 from evals.records.reading import SAMPLES_SUFFIX
 from evals.records.soundness import Looked, look, store, store_records
-from evals.reports.tables import interval, points, table
+from evals.reports.tables import interval, points, rough, table
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
 from rlvr.core.progress import plain_console, progress
@@ -138,6 +138,8 @@ def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) ->
         "follow one, with its 95 % interval over problems.\n!: sound pass@1 lies below the 95 % interval "
         "of pass@1." + remark(one.checker for _, one in looked)
     )
+    if few := rough(min(len(one.problems) for _, one in looked)):
+        made.caption += f"\n{few}"
     return made
 
 

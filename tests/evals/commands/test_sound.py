@@ -67,7 +67,8 @@ def test_by_hand(pair: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert base["unsound"] == pytest.approx(1 / 5) and base["undecided"] == pytest.approx(1 / 5)
     assert model["pass_at_k"] == pytest.approx([8 / 12, 1]) and model["unsound"] == pytest.approx(6 / 8)
     assert model["sound_pass_at_k"] == pytest.approx([2 / 12, 1 / 3]) and model["graded"] == 12
-    assert "75.0" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "75.0" in shown and "problems: intervals over fewer than 50" in " ".join(shown.split())
 
 
 def test_what_it_writes_is_read_by_the_others(
