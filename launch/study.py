@@ -30,7 +30,7 @@ from rich.table import Table
 import rlvr
 from rlvr.config.errors import ArgumentsError, Mistake
 from rlvr.core.errors import INTERRUPTED, exit_status
-from rlvr.core.interrupts import Interrupted, StopSignal
+from rlvr.core.process.interrupts import Interrupted, StopSignal
 from rlvr.core.process.launcher import this_launcher
 from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import RunDir, read_jsonl

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 
 # A script's own directory comes first on sys.path, where a module of this package would replace one
-# of the same name elsewhere (rlvr/core/interrupts.py is safe, rlvr/queue.py would not be). What holds the
-# package takes its place: a checkout trains with its own code, whatever is installed.
+# of the same name elsewhere (rlvr/queue.py, for example). What holds the package takes its place: a
+# checkout trains with its own code, whatever is installed.
 _HERE = os.path.dirname(os.path.abspath(__file__))
 if _HERE in map(os.path.abspath, sys.path):
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]
@@ -55,7 +55,7 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def _run(config: Config) -> int:
-    from rlvr.core.interrupts import Interrupted
+    from rlvr.core.process.interrupts import Interrupted
     from rlvr.runs.assemble import run
 
     try:

@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlvr.core.disk import MEANINGS, file_system, find_error
 from rlvr.core.errors import UserError
+from rlvr.core.hashes import THREADS, digests, file_hash, file_hashes, tree_digests
 from rlvr.core.run_dir import step_folder, step_folders
 
 MANIFEST = "manifest.json"
@@ -131,12 +133,12 @@ def find_fault(checkpoint: Checkpoint, run: str = "") -> str | None:
             return f"it is the checkpoint of step {step}, under another name"
         if unlisted := _files(path) - manifest.keys():
             return f"{min(unlisted)} is not in its manifest"
-        for name, digest in manifest.items():
-            file = path / name
-            if not file.is_file():
+        for name in manifest:
+            if not (path / name).is_file():
                 return f"{name} is missing"
-            if file_hash(file) != digest:
-                return f"{name} differs from what was written"
+        differing = _differing(path, manifest)
+        if differing:
+            return f"{differing[0]} differs from what was written"
     except OSError as error:
         raise CheckpointError(
             f"checkpoint {path} cannot be read: {error}. Nothing was changed: give the command again once "
@@ -158,6 +160,16 @@ def _manifest(path: Path) -> dict[str, Any] | str:
     return manifest
 
 
+def _differing(path: Path, manifest: Mapping[str, str]) -> list[str]:
+    """Files that do not hold what the manifest says."""
+    found = dict(zip(manifest, digests([path / name for name in manifest]), strict=True))
+    differing = [name for name in manifest if found[name] != manifest[name]]
+    # Older manifests have the whole file's hash, whatever its size.
+    return [
+        name for name in differing if "-" in str(manifest[name]) or file_hash(path / name) != manifest[name]
+    ]
+
+
 def owner(checkpoint: Checkpoint) -> str:
     """The id of the run that a checkpoint is of; empty where older versions wrote it."""
     manifest = _manifest(checkpoint.path)
@@ -175,8 +187,8 @@ def weight_hash(policy: Path) -> str:
     files = sorted(policy.glob("*.safetensors"))
     if not files:
         raise CheckpointError(f"{policy} holds no *.safetensors")
-    digests = "".join(file_hash(f) for f in files)
-    return (digests if len(files) == 1 else hashlib.sha256(digests.encode()).hexdigest())[:16]
+    hashes = "".join(file_hashes(files))
+    return (hashes if len(files) == 1 else hashlib.sha256(hashes.encode()).hexdigest())[:16]
 
 
 def config_hash(policy: Path) -> str:
@@ -211,18 +223,6 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def tree_hashes(directory: Path) -> dict[str, str]:
-    """The hash of every file below a directory, by its path in it."""
-    files = sorted(f for f in directory.rglob("*") if f.is_file())
-    return {str(file.relative_to(directory)): file_hash(file) for file in files}
-
-
 def _all(directory: Path) -> list[Checkpoint]:
     """Every finished checkpoint, oldest first."""
     return [Checkpoint(step, path) for step, path in step_folders(directory).items()]
@@ -250,10 +250,13 @@ def _seal(partial: Checkpoint, run: str) -> None:
     path = partial.path
     files = sorted(f for f in path.rglob("*") if f.is_file())
     about = {RUN: run, STEP: partial.step} if run else {STEP: partial.step}
-    manifest = {**about, **tree_hashes(path)}
-    (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for file in [*files, path / MANIFEST]:
-        _sync(file)
+    with ThreadPoolExecutor(THREADS) as pool:
+        synced = pool.map(_sync, files)  # while they are hashed
+        manifest = {**about, **tree_digests(path)}
+        (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        for _ in synced:  # raises what went wrong
+            pass
+    _sync(path / MANIFEST)
     for folder in [path, *(d for d in path.rglob("*") if d.is_dir())]:
         _sync(folder)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rlvr.core.checkpoint import tree_hashes
 from rlvr.core.errors import UserError
+from rlvr.core.hashes import tree_digests
 from rlvr.core.records import RecordError, read_object
 from rlvr.core.run_dir import free_name, write_json
 
@@ -36,7 +36,7 @@ def cached(directory: Path, build: Callable[[], None]) -> Path:
             )
         if damage:
             build()
-            write_json(_hashes(directory), tree_hashes(directory))
+            write_json(_hashes(directory), tree_digests(directory))
     return directory
 
 
@@ -51,7 +51,7 @@ def _damage(directory: Path) -> str | None:
     try:
         if not directory.is_dir():
             return "it is not there"
-        found = tree_hashes(directory)
+        found = tree_digests(directory)
     except (FileNotFoundError, NotADirectoryError):
         return "it was moved meanwhile"
     except OSError as error:

@@ -19,7 +19,7 @@ from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
 from rlvr.core.disk import told
 from rlvr.core.errors import UserError
-from rlvr.core.interrupts import StopSignal
+from rlvr.core.process.interrupts import StopSignal
 from rlvr.core.run_dir import RunDir, read_jsonl, saved, write_record
 from rlvr.core.seeds import derive_seed
 from rlvr.core.shards import store_root

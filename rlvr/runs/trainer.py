@@ -16,7 +16,7 @@ from accelerate.utils import set_seed
 from rlvr.algorithms.batch import CreditedBatch
 from rlvr.config.schema import Config
 from rlvr.core.checkpoint import Checkpoint, CheckpointError, commit
-from rlvr.core.interrupts import StopSignal
+from rlvr.core.process.interrupts import StopSignal
 from rlvr.core.process.state import kept
 from rlvr.core.run_dir import RunDir, saved, step_folder, write_record
 from rlvr.core.seeds import derive_seed

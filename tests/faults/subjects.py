@@ -19,7 +19,8 @@ from evals.records.probe_dir import ProbeDir
 from evals.records.reading import read_stored, read_texts
 from evals.records.store import SampleSet
 from evals.reports.compare.loading import read_run
-from rlvr.core.checkpoint import Checkpoint, find_fault, tree_hashes
+from rlvr.core.checkpoint import Checkpoint, find_fault
+from rlvr.core.hashes import tree_digests
 from rlvr.core.records import read_jsonl, read_object
 from rlvr.core.run_dir import step_folders
 from rlvr.core.shards import Shards
@@ -112,7 +113,7 @@ def _subjects(directory: Path) -> list[Subject]:
         start = find_start(goes_on, run)
         if fault := find_fault(Checkpoint(*own), start.run):
             warnings.warn(fault, stacklevel=2)
-        hashes = tree_hashes(own[1])
+        hashes = tree_digests(own[1])
         return start, {name: digest for name, digest in hashes.items() if name != "manifest.json"}
 
     return [
@@ -168,7 +169,7 @@ def _probed(file: Path) -> Any:
 def _base(directory: Path) -> Any:
     """Rebuilding is a copy of what was built once."""
     base = directory / "cache" / "base"
-    return tree_hashes(cached(base, lambda: shutil.copytree(directory / "pristine", base) and None))
+    return tree_digests(cached(base, lambda: shutil.copytree(directory / "pristine", base) and None))
 
 
 def _sets(store: Path) -> Any:

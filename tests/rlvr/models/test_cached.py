@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.core.checkpoint import tree_hashes
+from rlvr.core.hashes import tree_digests
 from rlvr.models import cached as module
 from rlvr.models.cached import ModelCacheError, cached
 
@@ -45,15 +45,15 @@ def damage_weights(base: Path) -> None:
     ],
 )
 def test_a_damaged_base_is_set_aside_and_built_anew(built: Built, harm, said: str) -> None:  # type: ignore[no-untyped-def]
-    whole = tree_hashes(built.directory)
+    whole = tree_digests(built.directory)
     for number in ("", "-2"):
         harm(built.directory)
         with pytest.warns(UserWarning, match=rf"{said}.*renamed to base\.damaged{number} and is built anew"):
             cached(built.directory, built)
         assert (
-            tree_hashes(built.directory)
+            tree_digests(built.directory)
             == whole
-            != tree_hashes(built.directory.with_name(f"base.damaged{number}"))
+            != tree_digests(built.directory.with_name(f"base.damaged{number}"))
         )
     assert built.times == 3
 
@@ -81,7 +81,7 @@ def test_a_disk_that_fails_does_not_cost_the_base(built: Built, monkeypatch: pyt
     def failing(directory: Path) -> dict[str, str]:
         raise OSError(5, "Input/output error", str(directory))
 
-    monkeypatch.setattr(module, "tree_hashes", failing)
+    monkeypatch.setattr(module, "tree_digests", failing)
     with pytest.raises(ModelCacheError, match=r"cannot be read: .*Input/output error"):
         cached(built.directory, built)
     assert built.times == 1 and built.directory.is_dir()

@@ -256,10 +256,10 @@ def test_rows_that_are_there_twice_count_once(run: tuple[Config, RunDir]) -> Non
 def test_a_disk_that_fails_is_not_damage(run: tuple[Config, RunDir], monkeypatch: pytest.MonkeyPatch) -> None:
     config, run_dir = run
 
-    def failing(file: Path) -> str:
+    def failing(file: Path, start: int) -> str:
         raise OSError(5, "Input/output error", str(file))
 
-    monkeypatch.setattr("rlvr.core.checkpoint.file_hash", failing)
+    monkeypatch.setattr("rlvr.core.hashes._piece_hash", failing)
     with pytest.raises(
         CheckpointError, match=r"step_000004 cannot be read: .*Input/output error.*Nothing was changed"
     ):

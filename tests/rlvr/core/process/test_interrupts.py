@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from rlvr.core.interrupts import Interrupted, StopSignal
+from rlvr.core.process.interrupts import Interrupted, StopSignal
 
 
 def kill(number: int = signal.SIGTERM) -> None:
