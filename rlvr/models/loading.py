@@ -65,8 +65,9 @@ def load_model(
 ) -> PreTrainedModel:
     """A causal LM in evaluation mode: dropout would make the log-probs of two passes differ.
 
-    dtype: a torch dtype's name, or auto for that of the files. quantized: in 4 bits (NF4), on the current
-    GPU. device: where the model goes, else it stays where it was loaded.
+    dtype: a torch dtype's name, or auto for that of the files. On a CPU weights of that dtype stay in the
+    files, mapped into memory that the processes of a machine share, until they are changed. quantized: in 4
+    bits (NF4), on the current GPU. device: where the weights go, one after the other; by default the CPU.
     Raises ModelError for a model that changes its logits after the head: `rlvr.learning` does not.
     """
     options: dict[str, Any] = {"dtype": dtype}
@@ -77,25 +78,27 @@ def load_model(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
         options["device_map"] = {"": torch.cuda.current_device()}
+    elif device is not None and device.type != "cpu":
+        options["device_map"] = {"": device}
     model: Any = AutoModelForCausalLM.from_pretrained(directory, **options).eval()
     for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
         if getattr(model.config, key, None) not in (None, 1.0):
             raise ModelError(f"{directory}: models with {key} are not supported")
-    return model if device is None else model.to(device)
+    return model
 
 
 def load_policy(
-    model: Path, config: PolicyConfig, saved: Path | None = None
+    model: Path, config: PolicyConfig, saved: Path | None = None, device: torch.device | None = None
 ) -> tuple[PreTrainedModel, PeftModel | None]:
     """The model to train, and what holds its adapters where only they are trained.
 
-    saved: a checkpoint's policy to go on from. Weights that train in bfloat16 are held in float32, by
-    DeepSpeed where they are sharded; frozen ones are not.
+    saved: a checkpoint's policy to go on from. device: as in `load_model`. Weights that train in bfloat16
+    are held in float32, by DeepSpeed where they are sharded; frozen ones are not.
     """
     lora = config.lora
     if lora is None:
-        return load_model(saved or model, weights_dtype(config)), None
-    adapters = attach(load_model(model, config.dtype, lora.quantized), lora, saved)
+        return load_model(saved or model, weights_dtype(config), device=device), None
+    adapters = attach(load_model(model, config.dtype, lora.quantized, device), lora, saved)
     inner: Any = adapters.get_base_model()
     return inner, adapters
 
