@@ -254,6 +254,9 @@ def _seal(partial: Checkpoint, run: str) -> None:
         synced = pool.map(_sync, files)  # while they are hashed
         manifest = {**about, **tree_digests(path)}
         (path / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        mode = (path / MANIFEST).stat().st_mode & 0o777  # the umask's; safetensors writes for its owner alone
+        for file in files:
+            file.chmod(mode)
         for _ in synced:  # raises what went wrong
             pass
     _sync(path / MANIFEST)

@@ -86,7 +86,8 @@ class Trainer:
             self.engine.load(self.policy.weights())
         if self._on_schedule() and self._run_hooks(start):
             return True
-        with self.monitor.training(self.step), stop.finishing():
+        tell = self._will_save if self.accelerator.is_main_process else None
+        with self.monitor.training(self.step), stop.finishing(tell):
             while self.step < self.config.steps:
                 self.step += 1
                 self.monitor.log(self.step, *self._train_step())
@@ -100,6 +101,12 @@ class Trainer:
                         if self._run_hooks(checkpoint.policy):
                             break
         return True
+
+    def _will_save(self) -> str:
+        return (
+            f"stopping: finishing step {self.step} and saving it, after which the same command goes on from "
+            "there (Ctrl-C again stops now, and loses what came after the last checkpoint)"
+        )
 
     def _on_schedule(self) -> bool:
         """Whether this step has a checkpoint or, before the first, a policy to measure."""

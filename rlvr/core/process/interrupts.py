@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,6 +20,7 @@ class StopSignal:
         self.received = False
         self._finishing = False
         self._raised = False
+        self._tell: Callable[[], str] | None = None
 
     @contextmanager
     def listening(self) -> Iterator[StopSignal]:
@@ -32,13 +34,14 @@ class StopSignal:
                 signal.signal(number, handler)
 
     @contextmanager
-    def finishing(self) -> Iterator[None]:
-        """Within the block a signal is only noted."""
-        before, self._finishing = self._finishing, True
+    def finishing(self, tell: Callable[[], str] | None = None) -> Iterator[None]:
+        """Within the block a signal is only noted. tell: what is said on stderr when the first comes."""
+        before = self._finishing, self._tell
+        self._finishing, self._tell = True, tell
         try:
             yield
         finally:
-            self._finishing = before
+            self._finishing, self._tell = before
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -59,3 +62,5 @@ class StopSignal:
             raise Interrupted
         if again and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not again and self._finishing and self._tell is not None:
+            os.write(2, f"\n{self._tell()}\n".encode())  # print may have been interrupted itself

@@ -31,6 +31,15 @@ def test_keeps_the_newest(tmp_path: Path) -> None:
     assert newest is not None and newest.step == 30 and passed_over == []
 
 
+def test_the_umask_says_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        path = commit(tmp_path, 10, write, keep_last=1).path
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in path.rglob("*") if file.is_file()} == {0o640}
+
+
 def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1

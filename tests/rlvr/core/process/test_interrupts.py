@@ -27,6 +27,14 @@ def test_outside_a_step_it_stops_at_once_and_within_it_is_noted() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_the_first_signal_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with StopSignal().listening() as stop, stop.finishing(lambda: "finishing step 13"):
+        kill()
+        assert capfd.readouterr().err == "\nfinishing step 13\n"
+        kill()
+    assert capfd.readouterr().err == ""
+
+
 def test_hooks_within_the_loop_can_be_interrupted() -> None:
     with StopSignal().listening() as stop, stop.finishing():
         with pytest.raises(Interrupted), stop.at_once():
