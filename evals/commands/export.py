@@ -18,13 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.commands.frame import OutDirectory, command
-from evals.records.probe_dir import RECORDS, ProbeDir
+from evals.records.probe_dir import RECORDS
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import read_jsonl
 
 ADAPTERS = "adapter_config.json"
+# Folders of a run, or of a directory of `evals probe`, with what was measured.
+MEASURED = ("probes", "base", "perplexity", ".sums")
 
 
 class Export(Section):
@@ -122,9 +124,13 @@ def copied(run: Path, out: Path) -> Path:
         for file in beside:
             shutil.copy2(file, out)
         return out / run.name
-    here = ProbeDir(run)
-    left = {here.checkpoints.name, here.best.name, here.jobs.name, here.exchange.name, here.evidence.name}
-    shutil.copytree(run, out, ignore=lambda folder, names: left & {*names} if Path(folder) == run else [])
+    taken = [path for path in sorted(run.iterdir()) if path.is_file() or path.name in MEASURED]
+    for path in taken:
+        if path.is_dir():
+            shutil.copytree(path, out / path.name)
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, out)
     return out
 
 

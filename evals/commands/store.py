@@ -73,8 +73,8 @@ def main(settings: Listing) -> None:
     """Lists the sets, writes one, or removes some."""
     sets = sample_sets(store_root())
     if settings.prune:
-        chosen = sets if settings.set is None else _beginning_with(settings.set, sets)
-        prune(chosen, settings.unused_days, settings.referred)
+        meant = sets if settings.set is None else _beginning_with(settings.set, sets)
+        prune(meant, settings.unused_days, settings.referred)
         return
     if settings.set is None or settings.out is None:
         plain_console().print(listing(sets))
