@@ -51,7 +51,11 @@ KINDS = {
             "-m", "launch.study", "--seeds", "1", "--ablations", "--runs", "study", "--jobs", "2",
             "steps=2", "save_every=1", *TINY,
         ), rare=12),
-        Kind("prune", ("-m", "evals", "store", "prune=true", "unused_days=0"), prepared="run", rare=4),
+        Kind(
+            "prune", ("-m", "evals", "store", "prune=true", "unused_days=0", "referred=true"),
+            prepared="run", rare=4,
+        ),
+        Kind("export", ("-m", "evals", "export", "samples", "run"), prepared="run", rare=5),
     )
 }  # fmt: skip
 

@@ -124,9 +124,14 @@ def test_rows_that_come_one_after_the_other_make_the_same_file(tmp_path: Path, f
 
 def test_what_ends_a_writer_leaves_the_former_file(file: Path) -> None:
     before = file.read_bytes()
-    with pytest.raises(KeyboardInterrupt), sealed_writer(file, TABLE.schema) as write:
-        write(TABLE, 15)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with sealed_writer(file, TABLE.schema) as write:
+            write(TABLE, 15)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert file.read_bytes() == before and [*file.parent.iterdir()] == [file]
 
 
