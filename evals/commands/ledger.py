@@ -37,7 +37,8 @@ from evals.estimators.solvability import (
 from evals.records.files import BASE_FOLDER, FileError, counts_file, plain_name
 from evals.records.judge_checks import remark
 from evals.records.probe_dir import ProbeDir
-from evals.records.reading import SAMPLES_SUFFIX, MeasurementFile, both_sound, read_comparable, read_texts
+from evals.records.reading import MeasurementFile, both_sound, read_comparable, read_texts
+from evals.records.samples import SAMPLES_SUFFIX
 from evals.reports.tables import points, table
 from evals.reports.transcripts import transcript_name, write_transcript
 from rlvr.config.errors import ArgumentsError, Mistake

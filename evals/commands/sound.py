@@ -28,10 +28,9 @@ from rich.table import Table
 
 from evals.commands.frame import OutFile, command
 from evals.estimators.soundness import apart, undecided_share, unsound_share
-from evals.records.files import BASE_FOLDER
 from evals.records.judge_checks import remark
 from evals.records.probe_dir import ProbeDir
-from evals.records.reading import SAMPLES_SUFFIX
+from evals.records.samples import SAMPLES_SUFFIX, sample_files
 from evals.records.soundness import Looked, look, store, store_records
 from evals.reports.tables import interval, points, rough, table
 from rlvr.config.errors import Mistake
@@ -88,23 +87,6 @@ def main(settings: Looking) -> None:
             store_records(ProbeDir(run), {(name, _task(one)): one for name, one in looked})
     if settings.out is not None:
         write_json(settings.out, {"records": rows})
-
-
-def sample_files(run: Path, task: str | None = None) -> list[tuple[str, Path]]:
-    """Samples of a run with the name of what was sampled, the base first; of one task where it is given."""
-    if run.is_file():
-        return [("", run)]
-    here = ProbeDir(run)
-    folders = [("base", here.base), *((f"step {step}", path) for step, path in here.probed().items())]
-    if not here.probes.is_dir():
-        folders = [("base", run / BASE_FOLDER), ("model", run)]
-    found = [
-        (name, file)
-        for name, folder in folders
-        for file in sorted(folder.glob(f"*{SAMPLES_SUFFIX}"))
-        if task is None or file.name == f"{task.replace(':', '-').replace('/', '-')}{SAMPLES_SUFFIX}"
-    ]
-    return sorted(found, key=lambda one: one[1].name)
 
 
 def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) -> Table:

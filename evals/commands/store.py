@@ -1,11 +1,14 @@
-"""python -m evals store [set=ID out=FILE.parquet] [prune=true set=ID|unused_days=N] [compact=true]
+"""python -m evals store [set=ID out=FILE.parquet] [prune=true set=ID|unused_days=N]
+    [referred=true] [compact=true]
 
 Lists the sample sets in $RLVR_STORE (default runs/.store): models and tasks, what was sampled how, and how
 many samples there are. With set= (the beginning of an ID is enough) and out=, writes that set as one Parquet
 file, sorted by prompt and index: the same samples give the same bytes.
 
-With prune=true it removes one set, or all to which nothing was added in N days, with their verdicts. What a
-run recorded stays; what it asks for again has to be drawn again. A set that is being drawn stays.
+With prune=true it removes one set, or all to which nothing was added in N days, with their verdicts. What is
+asked for again has to be drawn again. A set that is being drawn stays, and so does one that a run refers to,
+or referred to where it lay before, for its texts and tokens: `python -m evals export samples RUN` makes the
+run independent of it, and referred=true removes it all the same.
 
 With compact=true it writes the many small files of a set, or of every set, as few large ones with the same
 rows; others may read and add to it meanwhile.
@@ -23,8 +26,9 @@ from pydantic import Field
 from rich.table import Table
 
 from evals.commands.frame import OutFile, command
+from evals.records.files import read_reference
 from evals.records.schema import FileError, read_fields
-from evals.records.store import SampleKey, SampleSet
+from evals.records.store import REFERRERS, SampleKey, SampleSet
 from evals.reports.tables import table
 from evals.sampling.leases import Leases
 from rlvr.config.errors import Mistake
@@ -47,6 +51,7 @@ class Listing(Section):
     prune: bool = False
     compact: bool = False
     unused_days: Annotated[float, Field(ge=0)] | None = None
+    referred: bool = False
 
 
 def mistakes(settings: Listing) -> list[Mistake]:
@@ -55,6 +60,8 @@ def mistakes(settings: Listing) -> list[Mistake]:
         return [Mistake("prune", True, "give set=ID or unused_days=N with it, and no out")]
     if settings.unused_days is not None and not settings.prune:
         return [Mistake("unused_days", settings.unused_days, "is for prune=true")]
+    if settings.referred and not settings.prune:
+        return [Mistake("referred", True, "is for prune=true")]
     if settings.compact and (settings.prune or settings.out):
         return [Mistake("compact", True, "give at most set=ID with it")]
     if not (settings.prune or settings.compact) and (settings.set is None) != (settings.out is None):
@@ -75,7 +82,7 @@ def main(settings: Listing) -> None:
     sets = sample_sets(store_root())
     meant = sets if settings.set is None else _beginning_with(settings.set, sets)
     if settings.prune:
-        prune(meant, settings.unused_days)
+        prune(meant, settings.unused_days, settings.referred)
         return
     if settings.compact:
         compact(meant)
@@ -87,25 +94,48 @@ def main(settings: Listing) -> None:
     print(f"wrote {chosen.export(settings.out):,} samples to {settings.out}")
 
 
-def prune(sets: Sequence[SampleSet], unused_days: float | None) -> None:
-    """Removes the sets to which nothing was added in so many days; None: all of them."""
+def prune(sets: Sequence[SampleSet], unused_days: float | None, referred: bool = False) -> None:
+    """Removes the sets to which nothing was added in so many days; None: all of them. referred: those too
+    that measurements refer to."""
     for leftover in store_root().glob(f"{_GONE}*"):  # of one that was stopped
         shutil.rmtree(leftover, ignore_errors=True)
     for each in sets:
         if unused_days is not None and time.time() - _last_use(each) < unused_days * 86400:
             continue
-        name, shown = each.directory.name, _named(each)
+        shown = f"{each.directory.name[:8]} ({_named(each)})"
+        noted = each.referrers()
         with Leases(each.directory).all_held() as own:
-            if own:
-                samples = each.read().num_rows
-                gone = each.directory.with_name(f"{_GONE}{name}")
-                shutil.rmtree(gone, ignore_errors=True)
-                each.directory.rename(gone)  # at once, so that nobody meets a part of it
-        if not own:
-            print(f"{name[:8]} ({shown}) is being drawn: it stays")
-            continue
-        shutil.rmtree(gone)
-        print(f"removed {name[:8]} ({shown}): {samples:,} samples")
+            why = (None if referred else referrer(each, noted)) if own else "is being drawn"
+            samples = each.read().num_rows if why is None else 0
+            if why is None and not _removed(each, None if referred else len(noted)):
+                why = "has just been referred to"
+        print(f"removed {shown}: {samples:,} samples" if why is None else f"{shown} {why}: it stays")
+
+
+def referrer(samples: SampleSet, noted: Sequence[Path]) -> str | None:
+    """Which of the files that were noted refers to the set, or did where it lay; None where none does."""
+    for file in noted:
+        if not file.exists():
+            return f"was referred to by {file}, which was moved or removed"
+        try:
+            key = read_reference(file)
+        except FileError as error:
+            return f"may be referred to by {error}"
+        if key is not None and key.digest() == samples.key.digest():
+            return f"is referred to by {file}"
+    return None
+
+
+def _removed(samples: SampleSet, noted: int | None) -> bool:
+    """Whether the set was removed: not where more files than so many refer to it in the last moment."""
+    gone = samples.directory.with_name(f"{_GONE}{samples.directory.name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    samples.directory.rename(gone)  # at once, so that nobody meets a part of it
+    if noted is not None and len([*(gone / REFERRERS).glob("*.json")]) > noted:
+        gone.rename(samples.directory)
+        return False
+    shutil.rmtree(gone)
+    return True
 
 
 def compact(sets: Sequence[SampleSet]) -> None:
@@ -148,8 +178,8 @@ def _beginning_with(text: str, sets: Sequence[SampleSet]) -> list[SampleSet]:
 
 
 def listing(sets: Sequence[SampleSet]) -> Table:
-    """One row a set; IDs and hashes by their first eight digits."""
-    heads = ("ID", "model", "task", "weights", "template", "T", "tokens", "engine", "samples")
+    """One row a set; IDs and hashes by their first eight digits. files: of measurements that refer to it."""
+    heads = ("ID", "model", "task", "weights", "template", "T", "tokens", "engine", "samples", "files")
     shown = table(f"Sample sets in {store_root()}", *heads)
     for each in sets:
         key, stored = each.key, each.read()
@@ -163,5 +193,6 @@ def listing(sets: Sequence[SampleSet]) -> Table:
             f"{key.max_new_tokens}",
             f"{key.engine} {key.dtype}",
             f"{stored.num_rows:,}",
+            f"{len(each.referrers())}",
         )
     return shown

@@ -1,7 +1,8 @@
 """Measurements as files: <task>.parquet, one row a problem, and <task>.samples.parquet, one row a sample.
 
 Both carry the conditions and the origin of their numbers as Parquet metadata, so that each can be read,
-compared and recomputed alone.
+compared and recomputed alone. What the samples say, their text and tokens, lies in the store, to which the
+file refers; `evals.records.samples` reads it from there.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
 from evals.records.parquet import read_parquet
 from evals.records.schema import SCHEMA, FileError, read_fields
+from evals.records.store import SampleKey
 
 METADATA = b"rlvr"
+# In it: the key of the set that has the samples.
+REFERENCE = "samples"
 # Of a count.
 LARGEST = 2**53
 # Where the base's files lie, beside those of the policies.
@@ -51,6 +55,15 @@ SAMPLES = pa.schema(
         ("status", pa.string()),
         ("extracted", pa.string()),
         ("sound", pa.bool_()),  # null: nobody looked, or the checker could not decide
+    ]
+)
+# Columns of SAMPLES that a file leaves to the store where it refers to it, and what it has in their place.
+STORED = ("text", "token_ids")
+REFERRING = pa.schema(
+    [
+        *[field for field in SAMPLES if field.name not in STORED],
+        ("prompt", pa.string()),  # with the index, the sample's key in the store
+        ("digest", pa.string()),  # hash of its token ids
     ]
 )
 
@@ -96,16 +109,34 @@ def plain_name(task: str) -> str:
 
 
 def stamped(
-    schema: pa.Schema, conditions: Conditions, origin: Origin, soundness: str | None = None
+    schema: pa.Schema,
+    conditions: Conditions,
+    origin: Origin,
+    soundness: str | None = None,
+    samples: SampleKey | None = None,
 ) -> pa.Schema:
-    """The schema with the metadata that `read_about` and `read_soundness` look for. soundness: the checker
-    that looked."""
+    """The schema with the metadata that `read_about`, `read_soundness` and `read_reference` look for.
+
+    soundness: the checker that looked. samples: the set that the file refers to.
+    """
     about: dict[str, Any] = {
         "schema": SCHEMA, "conditions": conditions.described(), "origin": asdict(origin),
     }  # fmt: skip
     if soundness is not None:
         about["soundness"] = soundness
+    if samples is not None:
+        about[REFERENCE] = samples.fields()
     return schema.with_metadata({METADATA: json.dumps(about).encode()})
+
+
+def read_reference(path: Path) -> SampleKey | None:
+    """The sample set that a file refers to; None where it has its samples itself. Raises FileError."""
+    fields = _metadata(path, read_parquet(path, [])).get(REFERENCE)
+    if fields is None:
+        return None
+    if not isinstance(fields, dict):
+        raise FileError(f"{path}: what it says of the samples that it refers to is damaged: restore the file")
+    return read_fields(SampleKey, fields, str(path), strict=True)
 
 
 def read_about(path: Path) -> tuple[Conditions | None, Origin | None]:

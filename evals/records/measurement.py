@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
-from evals.records.files import COUNTS, SAMPLES, Origin, counts_file, samples_file, stamped
+from evals.records.files import COUNTS, REFERRING, Origin, counts_file, samples_file, stamped
 from evals.records.parquet import holds, write_parquet
-from evals.records.store import SampleSet
+from evals.records.samples import holds_samples, refer
+from evals.records.store import SampleKey, SampleSet
 from rlvr.graders import Status
 from rlvr.tasks import Problem
 
@@ -30,8 +31,8 @@ class Measurement:
     """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
 
     owner: [R] the problem's place. prompt_hashes: [problems]. table: R rows with index, tokens, digest,
-    finish_reason, status, extracted, sound. soundness: the checker that looked at the reasoning, None where
-    none did.
+    logprob, finish_reason, status, extracted, sound. soundness: the checker that looked at the reasoning,
+    None where none did.
     """
 
     problems: tuple[Problem, ...]
@@ -90,16 +91,19 @@ class Measurement:
     def write(self, directory: Path, samples: SampleSet) -> None:
         """<task>.samples.parquet and <task>.parquet, whose contents are in `evals.records.files`.
 
-        Each comes into place whole, the counts last. Where the same counts are there already, with their
-        samples, nothing is written; a file that is damaged is set aside and made anew.
+        The first refers to the samples in the store. Each comes into place whole, the counts last. Where the
+        same counts are there already, with their samples, nothing is written; a file that is damaged is set
+        aside and made anew. Raises SamplesGoneError where the samples were removed meanwhile.
         """
         directory.mkdir(parents=True, exist_ok=True)
         task = self.conditions.task
         counts = pa.Table.from_pylist(self._count_rows(), self._stamped(COUNTS))
+        rows = self._sample_rows(samples.key)
         file, beside = counts_file(directory, task), samples_file(directory, task)
-        if all([holds(file, counts), holds(beside)]):
+        if all([holds(file, counts), holds_samples(beside, rows)]):
             return
-        write_parquet(beside, self._sample_table(samples))
+        refer(samples, beside)
+        write_parquet(beside, rows)
         write_parquet(file, counts)
 
     def _count_rows(self) -> list[dict[str, object]]:
@@ -125,19 +129,13 @@ class Measurement:
             )
         return rows
 
-    def _stamped(self, schema: pa.Schema) -> pa.Schema:
-        return stamped(schema, self.conditions, self.origin, self.soundness)
+    def _stamped(self, schema: pa.Schema, samples: SampleKey | None = None) -> pa.Schema:
+        return stamped(schema, self.conditions, self.origin, self.soundness, samples)
 
-    def _sample_table(self, samples: SampleSet) -> pa.Table:
-        stored = samples.read(["text", "token_ids", "logprob"], set(self.prompt_hashes))
-        keys = zip(stored["prompt"].to_pylist(), stored["index"].to_pylist(), strict=True)
-        place = {key: i for i, key in enumerate(keys)}
-        indices = self.table["index"].to_pylist()
-        rows = [place[self.prompt_hashes[p], i] for p, i in zip(self.owner.tolist(), indices, strict=True)]
-        taken = stored.select(["text", "token_ids", "logprob"]).take(pa.array(rows, pa.int64()))
-        ids = pa.array([self.problems[p].id for p in self.owner.tolist()], pa.string())
+    def _sample_rows(self, samples: SampleKey) -> pa.Table:
+        """As a file has them that refers to the set."""
         columns = {name: self.table[name] for name in self.table.column_names}
-        columns |= {name: taken[name] for name in taken.column_names}
-        columns["problem"] = ids
-        ordered = pa.table({name: columns[name] for name in SAMPLES.names})
-        return ordered.cast(self._stamped(SAMPLES))
+        for name, values in (("problem", [p.id for p in self.problems]), ("prompt", self.prompt_hashes)):
+            columns[name] = pa.array(values, pa.string()).take(pa.array(self.owner))
+        ordered = pa.table({name: columns[name] for name in REFERRING.names})
+        return ordered.cast(self._stamped(REFERRING, samples))

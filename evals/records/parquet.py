@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rlvr.core.sealed import (
     ReadError,
     check_seal,
     read_sealed,
+    sealed_groups,
     write_sealed,
 )
 from rlvr.core.shards import check_values
@@ -39,17 +41,20 @@ def read_parquet(
     Raises FileError for a file that is damaged or lacks a column, and for a status or a finish reason that
     there is not.
     """
-    try:
+    with _told(path):
         table = read_sealed(path, columns, only, optional)
-        for name in ALLOWED.keys() & {*table.column_names}:
-            check_values(path, table[name], ALLOWED[name])
-    except MissingColumnError as error:
-        raise FileError(str(error)) from None
-    except DamagedError as error:
-        raise FileError(f"{error}: {ADVICE}") from None
-    except (OSError, ReadError) as error:
-        raise FileError(f"{path} cannot be read: {error}") from None
+        _check(path, table)
     return table
+
+
+def parquet_groups(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """The same, row group by row group. Raises FileError."""
+    before = 0
+    with _told(path):
+        for table in sealed_groups(path, columns, optional):
+            _check(path, table, before)
+            before += table.num_rows
+            yield table
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
@@ -70,3 +75,21 @@ def holds(path: Path, table: pa.Table | None = None) -> bool:
         path.rename(aside)
         warnings.warn(f"{error}. It was renamed to {aside.name} and is made anew", stacklevel=2)
         return False
+
+
+def _check(path: Path, table: pa.Table, before: int = 0) -> None:
+    for name in ALLOWED.keys() & {*table.column_names}:
+        check_values(path, table[name], ALLOWED[name], before)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """FileError in the place of what reading raises."""
+    try:
+        yield
+    except MissingColumnError as error:
+        raise FileError(str(error)) from None
+    except DamagedError as error:
+        raise FileError(f"{error}: {ADVICE}") from None
+    except (OSError, ReadError) as error:
+        raise FileError(f"{path} cannot be read: {error}") from None

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import ConditionsError, check_comparable
-from evals.records.files import CountsFile, FileError, read_about, read_counts
-from evals.records.parquet import read_parquet
+from evals.records.files import CountsFile, FileError, read_about, read_counts, read_reference
+from evals.records.samples import SAMPLES_SUFFIX, read_samples, sample_blocks
 from rlvr.graders import Status
-
-SAMPLES_SUFFIX = ".samples.parquet"
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,9 @@ class Text:
     status: str
     extracted: str | None
     sound: bool | None = None
+
+
+TEXT = {field.name for field in fields(Text)}
 
 
 @dataclass(frozen=True)
@@ -125,21 +127,26 @@ def both_sound(base: MeasurementFile, policy: MeasurementFile) -> tuple[SoundCou
 
 def read_answers(path: Path) -> dict[str, Answers]:
     """By problem, in the order of the file. Raises FileError."""
-    columns = ["problem", "index", "status", "extracted", "finish_reason", "token_ids"]
-    table = read_parquet(path, columns).sort_by("index")
+    columns = ["problem", "index", "status", "extracted", "finish_reason"]
+    refers = read_reference(path) is not None
+    parts, tokens = [], list[NDArray[np.int64]]()
+    for part in sample_blocks(path, [*columns, "digest" if refers else "token_ids"]):
+        parts.append(part.select(columns))
+        tokens.append(_digest_hashes(part["digest"]) if refers else _token_hashes(part["token_ids"]))
+    table = pa.concat_tables(parts).append_column("tokens", pa.array(np.concatenate(tokens)))
+    table = table.sort_by("index")
     problems = table["problem"].to_pylist()
     rows: dict[str, list[int]] = {}
     for row, problem in enumerate(problems):
         rows.setdefault(problem, []).append(row)
     _check_indices(path, table["index"].to_numpy(), rows)
-    status, extracted, finish = (table[name].to_pylist() for name in columns[2:5])
-    tokens = _token_hashes(table["token_ids"].combine_chunks())
+    status, extracted, finish, hashes = (table[name].to_pylist() for name in (*columns[2:], "tokens"))
     return {
         problem: Answers(
             tuple(status[i] for i in own),
             tuple(extracted[i] for i in own),
             tuple(finish[i] for i in own),
-            tuple(tokens[i] for i in own),
+            tuple(hashes[i] for i in own),
         )
         for problem, own in rows.items()
     }
@@ -149,10 +156,10 @@ def read_texts(path: Path, problems: Sequence[str]) -> dict[str, list[Text]]:
     """The samples of some problems, in the order of their indices. Raises FileError."""
     columns = ["problem", "index", "text", "finish_reason", "status", "extracted"]
     only = ("problem", problems) if problems else None
-    table = read_parquet(path, columns, only, optional=["sound"])
+    table = read_samples(path, columns, only, optional=["sound"])
     texts: dict[str, list[Text]] = {problem: [] for problem in problems}
     for row in table.sort_by("index").to_pylist() if problems else []:
-        texts[row.pop("problem")].append(Text(**row))
+        texts[row["problem"]].append(Text(**{name: row[name] for name in row if name in TEXT}))
     if missing := [problem for problem, found in texts.items() if not found]:
         raise FileError(f"{path} holds no samples of {', '.join(missing[:5])}")
     return texts
@@ -165,11 +172,17 @@ def _check_indices(path: Path, index: np.ndarray, rows: Mapping[str, list[int]])
             raise FileError(f"{path}, problem {problem}: sample indices are not 0..{len(own) - 1}, each once")
 
 
-def _token_hashes(lists: pa.ListArray) -> list[int]:
+def _token_hashes(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """One hash a row, without a Python number for each token."""
+    lists = column.combine_chunks()
     values, ends = lists.flatten().to_numpy(), np.cumsum(lists.value_lengths().fill_null(0).to_numpy())
-    starts = np.concatenate([[0], ends[:-1]])
-    return [hash(values[start:end].tobytes()) for start, end in zip(starts, ends, strict=True)]
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+    hashes = (hash(values[start:end].tobytes()) for start, end in zip(starts, ends, strict=True))
+    return np.fromiter(hashes, np.int64, len(lists))
+
+
+def _digest_hashes(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    return np.fromiter(map(hash, column.to_pylist()), np.int64, len(column))
 
 
 def _measured(path: Path, answers: Mapping[str, Answers]) -> CountsFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from evals.records.files import METADATA, FileError, Origin, read_about, read_so
 from evals.records.gap_record import read_record
 from evals.records.parquet import read_parquet, write_parquet
 from evals.records.probe_dir import ProbeDir
-from evals.records.reading import SAMPLES_SUFFIX
+from evals.records.samples import SAMPLES_SUFFIX, sample_blocks
 from evals.records.sound_record import sound_record
 from rlvr.config.registry import PluginError
 from rlvr.core.run_dir import read_jsonl, write_jsonl
@@ -48,28 +48,34 @@ def look(path: Path, checker: Checker | None = None) -> Looked:
 
     Samples that this checker has looked at before are not checked again. Raises FileError, CheckerError.
     """
-    beside = path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
-    rows, (references, prompts) = _read(path), _posed(beside)
+    beside = _beside(path)
     conditions, origin = read_about(path)
     task = conditions.task if conditions else path.name.removesuffix(SAMPLES_SUFFIX)
     checker = checker or _of_task(task, path)
+    rows = read_parquet(path, ["problem", "status"], optional=["sound"])
+    posed = _posed(beside)
     known = read_soundness(path) == checker.version and "sound" in rows.column_names
-    problems = rows["problem"].to_pylist()
     if known:
         sound = rows["sound"].combine_chunks()
     else:
-        if missing := {*problems} - references.keys():
+        if missing := {*rows["problem"].unique().to_pylist()} - posed[0].keys():
             raise FileError(f"{beside} has no reference of problem {min(missing)}, which the checker needs")
-        texts = rows["text"].to_pylist()
-        chains = [
-            Chain(text, references[problem], prompts.get(problem, ""), status == Status.CORRECT)
-            for text, problem, status in zip(texts, problems, rows["status"].to_pylist(), strict=True)
-        ]
-        sound = pa.array(checked(checker, chains, task), pa.bool_())
-    names = tuple(references) or tuple(dict.fromkeys(problems))
+        parts = [checked(checker, chains, task) for chains in _chains(path, *posed)]
+        sound = pa.array([one for part in parts for one in part], pa.bool_())
+    names = tuple(posed[0]) or tuple(rows["problem"].unique().to_pylist())
     counts = _counts(path, names, rows, sound)
-    graded = 0 if known else len(problems)
+    graded = 0 if known else rows.num_rows
     return Looked(path, conditions, origin, names, counts, checker.version, sound, graded)
+
+
+def _chains(path: Path, references: Mapping[str, Any], prompts: Mapping[str, str]) -> Iterator[list[Chain]]:
+    """Of all samples, in the order of the file, part by part."""
+    for part in sample_blocks(path, ["problem", "text", "status"]):
+        rows = zip(*(part[name].to_pylist() for name in ("problem", "text", "status")), strict=True)
+        yield [
+            Chain(text, references[problem], prompts.get(problem, ""), status == Status.CORRECT)
+            for problem, text, status in rows
+        ]
 
 
 @dataclass(frozen=True)
@@ -86,24 +92,27 @@ def right_answers(path: Path, checker: Checker | None = None) -> tuple[str, str,
 
     checker: by default the task's own. Raises FileError, CheckerError.
     """
-    looked, rows = look(path, checker), _read(path)
-    references, prompts = _posed(path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet"))
+    looked, (references, prompts) = look(path, checker), _posed(_beside(path))
     task = looked.conditions.task if looked.conditions else path.name.removesuffix(SAMPLES_SUFFIX)
-    found = [
-        RightAnswer(problem, Chain(text, references.get(problem), prompts.get(problem, "")), sound)
-        for problem, text, status, sound in zip(
-            *(rows[name].to_pylist() for name in ("problem", "text", "status")),
-            looked.sound.to_pylist(),
+    found, before = [], 0
+    for part in sample_blocks(path, ["problem", "text", "status"]):
+        rows = zip(
+            *(part[name].to_pylist() for name in ("problem", "text", "status")),
+            looked.sound.slice(before, part.num_rows).to_pylist(),
             strict=True,
         )
-        if status == Status.CORRECT and sound is not None
-    ]
+        before += part.num_rows
+        found += [
+            RightAnswer(problem, Chain(text, references.get(problem), prompts.get(problem, "")), sound)
+            for problem, text, status, sound in rows
+            if status == Status.CORRECT and sound is not None
+        ]
     return task, looked.checker, found
 
 
 def store(looked: Looked) -> None:
     """Writes the column `sound` of the samples file, and `sound` and `undecided` of the counts beside it."""
-    beside = looked.path.with_name(f"{looked.path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
+    beside = _beside(looked.path)
     place = {problem: i for i, problem in enumerate(looked.problems)}
     columns = {"sound": looked.counts.sound.correct, "undecided": looked.counts.undecided}
 
@@ -149,8 +158,9 @@ def _of_task(task: str, path: Path) -> Checker:
     return checker
 
 
-def _read(path: Path) -> pa.Table:
-    return read_parquet(path, ["problem", "index", "text", "status"], optional=["sound"])
+def _beside(path: Path) -> Path:
+    """Where the counts of a samples file lie."""
+    return path.with_name(f"{path.name.removesuffix(SAMPLES_SUFFIX)}.parquet")
 
 
 def _posed(beside: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -1,8 +1,9 @@
 """The sample store: append-only, shared by runs, so that no sample is ever drawn or graded twice.
 
 One directory per sample set; its name is the hash of everything that the samples' distribution depends
-on. In it lie `key.json`, `names.json`, `samples/`, per grader `verdicts/<hash of its version>/`, and per
-checker of reasoning `soundness/<hash of its version>/`: `rlvr.core.shards`. All ranks need the same view of
+on. In it lie `key.json`, `names.json`, `referrers/` (whose files refer to it), `samples/`, per grader
+`verdicts/<hash of its version>/`, and per checker of reasoning `soundness/<hash of its version>/`:
+`rlvr.core.shards`. All ranks need the same view of
 the directory. Beside the sets lies judges/: what models were asked of completions, see
 `rlvr.graders.judging`.
 """
@@ -11,21 +12,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from rlvr.core.records import read_object
 from rlvr.core.run_dir import write_bytes
 from rlvr.core.shards import Shards, short_hash
 from rlvr.graders import Status
 
-# A set's file of names.
-NAMES = "names.json"
+# A set's file of names, and its folder of notes on files that refer to it.
+NAMES, REFERRERS = "names.json", "referrers"
+# Tokens of samples whose texts are in memory at a time.
+TOGETHER = 1 << 22
 SAMPLES = pa.schema(
     [
         ("prompt", pa.string()),  # hash of its token ids
@@ -152,6 +160,35 @@ class SampleSet:
             self.directory.mkdir(parents=True, exist_ok=True)
             write_bytes(self.directory / NAMES, json.dumps(added, indent=1).encode())
 
+    def refer(self, file: Path) -> None:
+        """Notes that a measurement's file refers to these samples, before it is written: pruning looks there.
+
+        Where both lie below one directory the note is relative to that, so that it can be moved. Raises
+        FileNotFoundError where the set has been removed.
+        """
+        root, place = self.directory.resolve().parent.parent, file.resolve()
+        name = str(place.relative_to(root) if place.is_relative_to(root) else place)
+        note = self.directory / REFERRERS / f"{short_hash(name)}.json"
+        if note.exists():
+            return
+        try:
+            note.parent.mkdir(exist_ok=True)
+            write_bytes(note, json.dumps({"file": name}).encode())
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # a store that others keep
+            warnings.warn(
+                f"it cannot be noted in {self.directory} that {file} refers to these samples ({error}): who "
+                "prunes that store is not told. `python -m evals export samples` makes a run independent",
+                stacklevel=2,
+            )
+
+    def referrers(self) -> list[Path]:
+        """The files that were noted; some may have been moved, removed or made whole since."""
+        root = self.directory.resolve().parent.parent
+        notes = sorted((self.directory / REFERRERS).glob("*.json"))
+        return [root / str(read_object(note, "file")["file"]) for note in notes]
+
     def append(self, rows: Sequence[dict[str, Any]]) -> str:
         """Stores samples, all or none; the name of their shard."""
         key = self.directory / "key.json"
@@ -169,6 +206,61 @@ class SampleSet:
 
         The same samples give the same bytes, however often their drawing was interrupted.
         """
-        table = self.read([name for name in SAMPLES.names if name not in self.shards.key])
-        pq.write_table(table.combine_chunks(), path, compression="zstd")
-        return table.num_rows
+        light = self.read(["tokens"])
+        rest = [name for name in SAMPLES.names if name not in self.shards.key]
+        with pq.ParquetWriter(path, SAMPLES, compression="zstd") as writer:
+            for start, stop in blocks(light["prompt"], light["tokens"]):
+                prompts = {*light["prompt"][start:stop].unique().to_pylist()}
+                writer.write_table(self.read(rest, prompts).combine_chunks())
+        return light.num_rows
+
+
+class ByPrompt:
+    """The rows of a table of the store, which is sorted, prompt by prompt."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table
+        counts = table["prompt"].value_counts()
+        ends = np.cumsum(counts.field("counts").to_numpy())
+        self.ends = dict(zip(counts.field("values").to_pylist(), ends.tolist(), strict=True))
+        self.counts = dict(zip(self.ends, counts.field("counts").to_pylist(), strict=True))
+
+    def of(self, prompt: str) -> pa.Table:
+        """Of one prompt; empty where there are none."""
+        count = self.counts.get(prompt, 0)
+        return self.table.slice(self.ends.get(prompt, 0) - count, count)
+
+
+def find_rows(table: pa.Table, prompts: pa.Array, index: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """[R]: the row of each of R prompts and indices in a table of the store, the first of several; -1 where
+    it has none."""
+    names, known_index = table["prompt"].unique(), table["index"].to_numpy()
+    depth = 1 + max(known_index.max(initial=0), index.max(initial=0))
+
+    def keys(column: pa.Array, own: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        place = pc.fill_null(pc.index_in(column, names), len(names)).to_numpy(zero_copy_only=False)
+        return place.astype(np.int64) * int(depth) + own
+
+    known, asked = keys(table["prompt"].combine_chunks(), known_index), keys(prompts, index)
+    if not len(known):
+        return np.full(len(asked), -1)
+    place = np.minimum(np.searchsorted(known, asked), len(known) - 1)  # the store's rows are sorted
+    return np.where(known[place] == asked, place, -1)
+
+
+def blocks(owners: pa.ChunkedArray, tokens: pa.ChunkedArray) -> Iterator[tuple[int, int]]:
+    """Rows start..stop-1 that are read together: all rows of some owners, which stand together, with TOGETHER
+    tokens at most or of one owner."""
+    if not len(owners):
+        return
+    names = owners.combine_chunks()
+    changes = pc.not_equal(names[1:], names[:-1]).to_numpy(zero_copy_only=False)
+    ends = [*(np.flatnonzero(changes) + 1).tolist(), len(names)]
+    total = np.concatenate([[0], np.cumsum(pc.fill_null(tokens, 0).to_numpy(), dtype=np.int64)])
+    start = stop = 0
+    for end in ends:
+        if stop > start and total[end] - total[start] > TOGETHER:
+            yield start, stop
+            start = stop
+        stop = end
+    yield start, stop

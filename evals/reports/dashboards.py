@@ -12,6 +12,7 @@ from evals.records.files import counts_file, plain_name, read_soundness, samples
 from evals.records.gap_record import GapRecord
 from evals.records.parquet import read_parquet
 from evals.records.probe_dir import ProbeDir
+from evals.records.samples import read_samples
 from rlvr.core.seeds import derive_seed
 from rlvr.hooks import Curves, HookReport, Table
 from rlvr.tasks import Task
@@ -91,7 +92,9 @@ def some_samples(path: Path, task: Task, count: int = SHOWN) -> Table:
     names = read_parquet(path, ["problem", "index"])
     keys = zip(names["problem"].to_pylist(), names["index"].to_pylist(), strict=True)
     chosen = set(heapq.nsmallest(count, keys, key=lambda key: derive_seed("shown", task.name, *key)))
-    rows = read_parquet(path, only=("problem", sorted({problem for problem, _ in chosen})))
+    columns = ["problem", "index", "text", "status", "extracted", "logprob", "tokens"]
+    only = ("problem", sorted({problem for problem, _ in chosen}))
+    rows = read_samples(path, columns, only, optional=["sound"])
     looked = read_soundness(path) is not None
     prompts = {problem.id: problem.prompt for problem in task.test}
     shown = [

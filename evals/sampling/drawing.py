@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from evals.records.store import SampleSet, keys_of, token_hash
+from evals.records.store import SAMPLES, ByPrompt, SampleSet, token_hash
 from evals.sampling.draws import Draws
 from evals.sampling.grading import Grading
 from evals.sampling.leases import Leases
@@ -72,7 +72,8 @@ class Drawing:
         self.plan, self.samples, self.grading, self.engine = plan, samples, grading, engine
         self.display, self.draws = display, draws
         self.leases = Leases(samples.directory)
-        self.present: dict[tuple[str, int], str] = {}  # digests of what is stored or under way to be
+        self.stored = ByPrompt(SAMPLES.empty_table())  # as it was at the beginning
+        self.present: dict[str, dict[int, str]] = {}  # digests by index, of prompts that are being worked at
         self.held: list[Places] = []  # problems that other processes draw
         self.seen: set[str] = set()  # shards whose samples are in `present`
         self.watchful = True
@@ -98,7 +99,8 @@ class Drawing:
         """
         self.watchful = alone
         self.seen = self.samples.shards.files()
-        self._read({*self.hashes})
+        self.stored = ByPrompt(self.samples.read(["digest"], {*self.hashes}))
+        self.grading.begin({*self.hashes})
         try:
             with self.leases, ThreadPoolExecutor(1) as pool:
                 self._run(groups, most, pool)
@@ -109,9 +111,13 @@ class Drawing:
         return self.drawn
 
     def _run(self, groups: Iterator[Places], most: int | None, pool: ThreadPoolExecutor) -> None:
+        exhausted = False
         while True:
-            while self._wants_more(most) and (places := next(groups, None)) is not None:
-                self._begin(places)
+            while not exhausted and self._wants_more(most):
+                if (places := next(groups, None)) is None:
+                    exhausted = True
+                else:
+                    self._begin(places)
             if self.asked:
                 self._take(*next(self.stream))
             waited = time.monotonic() - self.stored_at > SECONDS or len(self.ungraded) >= self.plan.chunk
@@ -121,16 +127,11 @@ class Drawing:
                 self.ungraded, self.texts = {}, {}
             while self.grades and (self.grades[0].done() or not self.asked or len(self.grades) > BACKLOG):
                 self._settle(self.grades.popleft().result())
-            if not (self.asked or self.ungraded or self.grades):
+            if not (self.asked or self.ungraded or self.grades) and (exhausted or not self._wants_more(most)):
                 if not self.held or not self._wants_more(most):
                     return
                 self._wait()
-                groups, self.held = iter(self.held), []
-
-    def _read(self, prompts: set[str]) -> None:
-        table = self.samples.read(["digest"], prompts)
-        self.present |= dict(zip(keys_of(table, 2), table["digest"].to_pylist(), strict=True))
-        self.grading.begin(prompts)
+                groups, self.held, exhausted = iter(self.held), [], False
 
     def _begin(self, places: Places) -> None:
         """Draws problems with equal prompts, or sets them aside where another process does."""
@@ -139,11 +140,13 @@ class Drawing:
             self.held.append(places)
             self.watchful = True
             return
-        if self.watchful and not self.samples.shards.files() <= self.seen:
-            before = len(self.present)
-            self._read({prompt})  # what another process has stored of it since the beginning
-            if len(self.present) > before:
-                self.display.advance(len(self.present) - before)
+        found = self.stored.of(prompt)
+        anew = self.watchful and not self.samples.shards.files() <= self.seen
+        if anew:  # another process has stored something since the beginning
+            before, found = found, self.samples.read(["digest"], {prompt})
+            self.display.advance(max(found.num_rows - before.num_rows, 0))
+        self.present[prompt] = dict(zip(found["index"].to_pylist(), found["digest"].to_pylist(), strict=True))
+        self.grading.open(prompt, anew)
         self._open(places, 0)
 
     def _wait(self) -> None:
@@ -159,6 +162,8 @@ class Drawing:
     def _wants_more(self, most: int | None) -> bool:
         if most is not None and self.drawn + len(self.asked) >= most:
             return False
+        if len(self.ungraded) >= self.plan.chunk:
+            return False
         return "stream" not in vars(self) or len(self.asked) < AHEAD * self.stream.slots
 
     def _open(self, places: Places, start: int) -> None:
@@ -167,10 +172,9 @@ class Drawing:
         stop = min(start + (ROUND if plan.stop_r else plan.n), plan.n)
         this = Round(places, start, stop, 0)
         for index in range(start, stop):
-            if (prompt, index) in self.present:
+            if index in self.present[prompt]:
                 keys = self._keys(places, index)
-                unseen = {*self.grading.looking.lacks(keys)}
-                lacking = [key for key in keys if key in unseen or key not in self.grading.known]
+                lacking = self.grading.lacks(keys)
             else:
                 seed = derive_seed(self.run_seed, prompt, index)
                 number = self.stream.add(Request(plan.prompt_ids[places[0]], plan.sampling, seed))
@@ -185,7 +189,7 @@ class Drawing:
     def _keys(self, places: Places, index: int) -> dict[Key, int]:
         """Of the verdicts on a sample that is present: the problems' places."""
         prompt = self.hashes[places[0]]
-        digest = self.present[prompt, index]
+        digest = self.present[prompt][index]
         return {(prompt, index, self.references[place], digest): place for place in places}
 
     def _take(self, number: int, completion: Completion) -> None:
@@ -206,7 +210,7 @@ class Drawing:
                 "finish_reason": completion.finish_reason,
             }
         )
-        self.present[prompt, index] = digest
+        self.present[prompt][index] = digest
         self.texts[prompt, index] = completion.text
         self.ungraded |= {key: (place, this) for key, place in self._keys(this.places, index).items()}
         self.drawn += 1
@@ -236,21 +240,28 @@ class Drawing:
         """A round is drawn and graded: with stop_r another follows where problems lack successes."""
         plan, prompt = self.plan, self.hashes[this.places[0]]
         if plan.stop_r is None:
-            self.leases.give(prompt)
+            self._end(prompt)
             return
         going_on = tuple(place for place in this.places if not self._stopped(place, this.stop))
         if going_on and this.stop < plan.n:
             self._open(going_on, this.stop)
             return
-        self.leases.give(prompt)
-        spared = sum((prompt, index) not in self.present for index in range(this.stop, plan.n))
+        spared = sum(index not in self.present[prompt] for index in range(this.stop, plan.n))
         if spared:
             self.display.advance(spared)
+        self._end(prompt)
+
+    def _end(self, prompt: str) -> None:
+        """Nothing is left to do of a prompt."""
+        self.leases.give(prompt)
+        del self.present[prompt]
+        self.grading.close(prompt)
 
     def _stopped(self, place: int, count: int) -> bool:
         """Whether the first `count` samples of a problem hold its r-th success."""
-        known = self.grading.known
         right = [
-            known[key] == Status.CORRECT for index in range(count) for key in self._keys((place,), index)
+            self.grading.status(key) == Status.CORRECT
+            for index in range(count)
+            for key in self._keys((place,), index)
         ]
         return self.plan.stop_r is not None and sum(right) >= self.plan.stop_r

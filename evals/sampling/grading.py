@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from evals.records.store import SampleSet, keys_of
+from evals.records.store import VERDICTS, ByPrompt, SampleSet, keys_of
 from evals.sampling.looking import Key, Looking
 from evals.sampling.plan import Plan
 from rlvr.graders import Status
@@ -20,13 +20,33 @@ class Grading:
         self.samples = samples
         self.verdicts = samples.verdicts(plan.task.grader)
         self.looking = Looking(plan.task, samples)
-        self.known: dict[Key, str] = {}
+        self.stored = ByPrompt(VERDICTS.empty_table())
+        self.known: dict[str, dict[Key, str]] = {}  # by prompt, of those that are being worked at
 
     def begin(self, prompts: Collection[str]) -> None:
-        """Reads what is stored of these prompts, beside what is known already."""
-        table = self.verdicts.read(["status"], prompts)
-        self.known |= dict(zip(keys_of(table), table["status"].to_pylist(), strict=True))
+        """Reads what is stored of these prompts."""
+        self.stored = ByPrompt(self.verdicts.read(["status"], prompts))
         self.looking.begin(prompts)
+
+    def open(self, prompt: str, anew: bool = False) -> None:
+        """Work at a prompt begins. anew: other processes may have stored something since."""
+        found = self.verdicts.read(["status"], {prompt}) if anew else self.stored.of(prompt)
+        self.known[prompt] = dict(zip(keys_of(found), found["status"].to_pylist(), strict=True))
+        self.looking.open(prompt, anew)
+
+    def close(self, prompt: str) -> None:
+        """Work at a prompt has ended."""
+        self.known.pop(prompt, None)
+        self.looking.close(prompt)
+
+    def status(self, key: Key) -> str | None:
+        """Of a sample of a prompt that is being worked at; None where it is not graded."""
+        return self.known[key[0]].get(key)
+
+    def lacks(self, keys: Collection[Key]) -> list[Key]:
+        """Those of the samples that are not graded, or that the checker has not seen."""
+        unseen = {*self.looking.lacks(keys)}
+        return [key for key in keys if key in unseen or self.status(key) is None]
 
     def judge(self, wanted: Mapping[Key, int], texts: Mapping[tuple[str, int], str]) -> None:
         """Stores the missing verdicts, and what the checker says of the samples that it has not seen.
@@ -34,11 +54,10 @@ class Grading:
         wanted: the problems' places by key; texts: of samples that were just drawn. Raises CheckerError,
         EndpointError.
         """
-        known = self.known
-        ungraded = [key for key in wanted if key not in known]
+        ungraded = [key for key in wanted if self.status(key) is None]
         unseen = [
             key for key in self.looking.lacks(wanted)
-            if key not in known or self.looking.looks_at(known[key] == Status.CORRECT)
+            if (known := self.status(key)) is None or self.looking.looks_at(known == Status.CORRECT)
         ]  # fmt: skip
         if absent := {key[0] for key in (*ungraded, *unseen) if key[:2] not in texts}:
             table = self.samples.read(["text"], absent)
@@ -51,7 +70,7 @@ class Grading:
             {
                 key: Chain(texts[key[:2]], problems[key].reference, problems[key].prompt)
                 for key in unseen
-                if self.looking.looks_at(known[key] == Status.CORRECT)
+                if self.looking.looks_at(self.status(key) == Status.CORRECT)
             }
         )
 
@@ -68,4 +87,5 @@ class Grading:
             for key, verdict in zip(items, self.plan.task.verifier.grade([*items.values()]), strict=True)
         ]
         self.verdicts.append(rows)
-        self.known.update({key: row["status"] for key, row in zip(items, rows, strict=True)})
+        for key, row in zip(items, rows, strict=True):
+            self.known[key[0]][key] = row["status"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from evals.records.files import FileError
-from evals.records.parquet import read_parquet
+from evals.records.samples import SamplesGoneError, sample_blocks
 from rlvr.algorithms.batch import TokenBatch, padded
 from rlvr.core.progress import Display
 from rlvr.learning.actor_critic import ActorCritic
@@ -97,10 +97,12 @@ def read_responses(
     """
     columns = ["problem", "index", "token_ids", "finish_reason"]
     try:
-        table = read_parquet(path, columns)
+        parts = [p.filter(pc.less(p["index"], n)).select(columns) for p in sample_blocks(path, columns)]
+    except SamplesGoneError:
+        raise
     except FileError as error:
         raise FileError(f"{path} cannot be read (a samples file has {', '.join(columns)}): {error}") from None
-    rows = table.filter(pc.less(table["index"], n)).to_pylist()
+    rows = [row for part in parts for row in part.to_pylist()]
     if unknown := {row["problem"] for row in rows} - prompts.keys():
         raise FileError(f"{path}: the counts file beside it has no prompt for problem {min(unknown)}")
     responses = []

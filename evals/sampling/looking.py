@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-import pyarrow as pa
-
-from evals.records.store import SampleSet
+from evals.records.store import SOUNDNESS, ByPrompt, SampleSet, keys_of
 from rlvr.graders.soundness import Chain
 from rlvr.tasks import Task
 
@@ -20,15 +18,27 @@ class Looking:
     def __init__(self, task: Task, samples: SampleSet):
         self.task = task
         self.table = samples.soundness(task.soundness) if task.soundness else None
-        self._known: set[Key] = set()
+        self._stored = ByPrompt(SOUNDNESS.empty_table())
+        self._known: dict[str, set[Key]] = {}  # by prompt, of those that are being worked at
 
     def begin(self, prompts: Collection[str]) -> None:
-        """Reads what is stored of these prompts, beside what is known already."""
-        self._known |= {*self._stored(prompts)}
+        """Reads what is stored of these prompts."""
+        if self.table is not None:
+            self._stored = ByPrompt(self.table.read(prompts=prompts))
+
+    def open(self, prompt: str, anew: bool = False) -> None:
+        """Work at a prompt begins. anew: other processes may have stored something since."""
+        if self.table is not None:
+            found = self.table.read(prompts={prompt}) if anew else self._stored.of(prompt)
+            self._known[prompt] = {(p, i, r, d) for p, i, r, d in keys_of(found)}
+
+    def close(self, prompt: str) -> None:
+        """Work at a prompt has ended."""
+        self._known.pop(prompt, None)
 
     def lacks(self, keys: Collection[Key]) -> list[Key]:
         """Those of the samples that the checker has not seen."""
-        return [] if self.table is None else [key for key in keys if key not in self._known]
+        return [] if self.table is None else [key for key in keys if key not in self._known[key[0]]]
 
     def looks_at(self, right: bool) -> bool:
         """Whether the checker looks at a sample whose answer is right, or is not."""
@@ -45,24 +55,5 @@ class Looking:
             for key, sound in zip(items, found, strict=True)
         ]
         self.table.append(rows)
-        self._known |= items.keys()
-
-    def column(self, keys: Sequence[Key], right: Sequence[bool]) -> pa.Array:
-        """`sound` of each sample, null where the checker could not decide, does not look, or there is none.
-
-        Raises LookupError for a sample that it has not seen.
-        """
-        if self.table is None:
-            return pa.nulls(len(keys), pa.bool_())
-        stored = self._stored({key[0] for key in keys})
-        looked = [key for key, is_right in zip(keys, right, strict=True) if self.looks_at(is_right)]
-        if missing := [key for key in looked if key not in stored]:
-            raise LookupError(f"sample {missing[0][1]} of prompt {missing[0][0]} is not checked")
-        return pa.array([stored.get(key) for key in keys], pa.bool_())
-
-    def _stored(self, prompts: Collection[str]) -> dict[Key, bool | None]:
-        if self.table is None:
-            return {}
-        table = self.table.read(["sound"], prompts)
-        columns = [table[name].to_pylist() for name in (*self.table.key, "sound")]
-        return {(p, i, r, d): sound for p, i, r, d, sound in zip(*columns, strict=True)}
+        for key in items:
+            self._known[key[0]].add(key)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import errno
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rlvr.core.errors import UserError
-from rlvr.core.run_dir import write_bytes
+from rlvr.core.replacing import replacing
 
 SEAL = b"rlvr.seal"
 MAGIC = b"PAR1"
@@ -30,6 +31,8 @@ _BLANK = b"x" * _DIGITS
 _NO_PARQUET = (pa.ArrowException, UnicodeDecodeError, OverflowError)
 # Bytes of a file that is held in memory at most, and that are summed at once of a larger one.
 _HELD, _PIECE = 1 << 20, 1 << 18
+# Rows of a row group at most.
+_GROUP = 1 << 20
 Check: TypeAlias = Literal["footer", "columns", "whole"]
 # Of a disk, a right or a limit: they say nothing of the bytes in the file.
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -49,35 +52,46 @@ class ReadError(UserError):
     """A file could not be read, which says nothing of its content; the message says why."""
 
 
-def sealed_bytes(table: pa.Table, row_group_size: int | None = None) -> bytes:
-    """The table as a sealed Parquet file. row_group_size: rows of a row group, by default all."""
-    rows = max(1, min(table.num_rows, row_group_size or table.num_rows))
-    count = max(1, -(-table.num_rows // rows)) * len(table.schema)
-    while True:
-        blank = _BLANK * (count + 1)
-        sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, table.schema, compression="zstd") as writer:
-            writer.write_table(table, row_group_size=rows)
-            writer.add_key_value_metadata({SEAL: blank})
-        content = bytearray(sink.getvalue().to_pybytes())
-        found = pq.read_metadata(pa.BufferReader(content))
-        needed = found.num_row_groups * found.num_columns
-        if needed == count:
-            break
-        count = needed
-    view = memoryview(content)
-    sums = "".join(_hex(view[start:end]) for group in _extents(found) for _, start, end in group).encode()
-    begins = len(content) - 2 * len(MAGIC) - found.serialized_size
-    place = content.rindex(blank, begins)
-    content[place : place + len(sums)] = sums
-    content[place + len(sums) : place + len(blank)] = _hex(view[begins : -2 * len(MAGIC)]).encode()
-    view.release()
-    return bytes(content)
-
-
 def write_sealed(path: Path, table: pa.Table, row_group_size: int | None = None) -> None:
-    """Replaces the file by the sealed table in one rename."""
-    write_bytes(path, sealed_bytes(table, row_group_size))
+    """Replaces the file by the sealed table in one rename. row_group_size: rows, by default all."""
+    with sealed_writer(path, table.schema) as write:
+        write(table, row_group_size or table.num_rows)
+
+
+@contextmanager
+def sealed_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table, int], None]]:
+    """Replaces the file by a sealed one in one rename. What it gives takes rows and how many of them make a
+    row group: so many lie in memory at a time, the rest is in the file."""
+    groups = 0
+
+    def write(table: pa.Table, row_group_size: int) -> None:
+        nonlocal groups
+        for start in range(0, table.num_rows, size := min(max(1, row_group_size), _GROUP)):
+            writer.write_table(table.slice(start, size), row_group_size=size)
+            groups += 1
+
+    with replacing(path) as file:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            yield write
+            writer.add_key_value_metadata({SEAL: _BLANK * (groups * len(schema) + 1)})
+        _seal(file, groups * len(schema))
+
+
+def _seal(file: BinaryIO, count: int) -> None:
+    """Puts checksums in the place of the blanks. count: of columns in all row groups."""
+    metadata = pq.read_metadata(file)
+    if metadata.num_row_groups * metadata.num_columns != count:
+        raise RuntimeError(f"a file has {metadata.num_row_groups} row groups, {count} checksums were planned")
+    extents = (extent for group in _extents(metadata) for extent in group)
+    sums = "".join(_sum(file, start, end) for _, start, end in extents).encode()
+    begins = file.seek(0, 2) - 2 * len(MAGIC) - metadata.serialized_size
+    file.seek(begins)
+    footer = bytearray(file.read(metadata.serialized_size))
+    place = footer.rindex(_BLANK * (count + 1))
+    footer[place : place + len(sums)] = sums
+    footer[place + len(sums) : place + len(sums) + _DIGITS] = _hex(footer).encode()
+    file.seek(begins)
+    file.write(footer)
 
 
 def read_sealed(
@@ -94,23 +108,31 @@ def read_sealed(
     read, the whole file, or, of one that is known to be whole, nothing more. Raises DamagedError,
     ReadError, FileNotFoundError.
     """
-    try:
-        with open(path, "rb", buffering=0) as raw:
-            table = _read(path, _Bytes(path, raw), columns, optional, check)
-    except OSError as error:
-        if error.errno in _MISSING:
-            raise
-        if error.errno:
-            raise ReadError(f"{path} cannot be read: {error}. The file was left as it is") from error
-        raise DamagedError(f"{path} cannot be read: {error}") from None
-    except MemoryError as error:
-        raise ReadError(f"{path} cannot be read: out of memory ({error})") from error
-    except _NO_PARQUET as error:
-        raise DamagedError(f"{path} cannot be read: {error}") from None
+    with _explained(path), open(path, "rb", buffering=0) as raw:
+        table = _read(path, _Bytes(path, raw), columns, optional, check)
     if only is not None:
         name, values = only
         table = table.filter(pc.is_in(table[name], pa.array([*values], table.schema.field(name).type)))
     return table
+
+
+def sealed_groups(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """The same row group by row group, of which one lies in memory at a time; an empty table where the file
+    has none."""
+    with _explained(path), open(path, "rb", buffering=0) as raw:
+        content = _Bytes(path, raw)
+        seal = _checked_footer(path, content)
+        with pq.ParquetFile(content.source) as file:
+            wanted = _wanted(path, file, columns, optional)
+            if not file.num_row_groups:
+                yield _without_seal(file.schema_arrow.empty_table().select(wanted))
+            for number in range(file.num_row_groups):
+                if seal is not None:
+                    _check_columns(path, content, file.metadata, seal, wanted, number)
+                table = _without_seal(file.read_row_group(number, wanted))
+                if seal is None:
+                    table.validate(full=True)
+                yield table
 
 
 def check_seal(path: Path) -> None:
@@ -142,11 +164,16 @@ class _Bytes:
         """Of the bytes from start up to end."""
         if self._held is not None:
             return _hex(self._held[start:end])
-        found, left, buffer = 0, end - start, memoryview(bytearray(_PIECE))
-        self._raw.seek(start)
-        while left > 0 and (read := self._raw.readinto(buffer[: min(left, _PIECE)])):
-            found, left = zlib.crc32(buffer[:read], found), left - read
-        return f"{found:0{_DIGITS}x}"
+        return _sum(self._raw, start, end)
+
+
+def _sum(file: BinaryIO | FileIO, start: int, end: int) -> str:
+    """The checksum of the bytes from start up to end."""
+    found, left, buffer = 0, end - start, memoryview(bytearray(_PIECE))
+    file.seek(start)
+    while left > 0 and (read := file.readinto(buffer[: min(left, _PIECE)])):  # type: ignore[union-attr]
+        found, left = zlib.crc32(buffer[:read], found), left - read
+    return f"{found:0{_DIGITS}x}"
 
 
 def _read(
@@ -154,16 +181,37 @@ def _read(
 ) -> pa.Table:
     seal = _checked_footer(path, content)
     with pq.ParquetFile(content.source) as file:
-        names = file.schema_arrow.names
-        if missing := sorted({*(columns or ())} - {*names}):
-            raise MissingColumnError(f"{path} has no column {', '.join(missing)}")
-        wanted = None if columns is None else [*columns, *(n for n in optional if n in names)]
+        wanted = None if columns is None else _wanted(path, file, columns, optional)
         if seal is not None and check != "footer":
             _check_columns(path, content, file.metadata, seal, None if check == "whole" else wanted)
         table = _without_seal(file.read(wanted))
         if seal is None:
             table.validate(full=True)  # texts that are not UTF-8 would be found only where they are used
         return table
+
+
+def _wanted(path: Path, file: pq.ParquetFile, columns: Sequence[str], optional: Sequence[str]) -> list[str]:
+    names = file.schema_arrow.names
+    if missing := sorted({*columns} - {*names}):
+        raise MissingColumnError(f"{path} has no column {', '.join(missing)}")
+    return [*columns, *(n for n in optional if n in names)]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """DamagedError or ReadError in the place of what reading raises."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _MISSING:
+            raise
+        if error.errno:
+            raise ReadError(f"{path} cannot be read: {error}. The file was left as it is") from error
+        raise DamagedError(f"{path} cannot be read: {error}") from None
+    except MemoryError as error:
+        raise ReadError(f"{path} cannot be read: out of memory ({error})") from error
+    except _NO_PARQUET as error:
+        raise DamagedError(f"{path} cannot be read: {error}") from None
 
 
 def _without_seal(table: pa.Table) -> pa.Table:
@@ -203,15 +251,21 @@ def _value_after(footer: bytes, place: int) -> tuple[int, int]:
 
 
 def _check_columns(
-    path: Path, content: _Bytes, metadata: pq.FileMetaData, seal: bytes, wanted: Collection[str] | None
+    path: Path,
+    content: _Bytes,
+    metadata: pq.FileMetaData,
+    seal: bytes,
+    wanted: Collection[str] | None,
+    only: int | None = None,
 ) -> None:
-    """Sums the columns as they lie in the file. wanted: all if None. Raises DamagedError."""
+    """Sums the columns as they lie in the file. wanted: all if None. only: of one row group. Raises
+    DamagedError."""
     sums = iter(seal[i : i + _DIGITS] for i in range(0, len(seal), _DIGITS))
     first = 1
     for number, group in enumerate(_extents(metadata)):
         rows = metadata.row_group(number).num_rows
         for (name, start, end), expected in zip(group, sums):  # noqa: B905
-            if wanted is not None and name not in wanted:
+            if (wanted is not None and name not in wanted) or only not in (None, number):
                 continue
             if content.checksum(start, end).encode() != expected:
                 raise DamagedError(

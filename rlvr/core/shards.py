@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,12 @@ class Shards:
 
     def _first_of_equals(self, table: pa.Table) -> pa.Array:
         """A mask over rows sorted by key."""
-        rows = self._keys(table)
-        return pa.array([i == 0 or rows[i - 1] != row for i, row in enumerate(rows)], pa.bool_())
+        if table.num_rows < 2:
+            return pa.array([True] * table.num_rows, pa.bool_())
+        columns = [table[name].combine_chunks() for name in self.key]
+        equal = [pa.compute.equal(column[1:], column[:-1]) for column in columns]
+        differs = pa.compute.invert(reduce(pa.compute.and_, equal))
+        return pa.concat_arrays([pa.array([True]), differs])
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
@@ -179,11 +184,12 @@ def _stamp(file: Path) -> tuple[int, ...]:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def check_values(path: Path, column: pa.ChunkedArray, allowed: Collection[str]) -> None:
-    """Raises DamagedError for the first row of a column whose value is not one of these."""
+def check_values(path: Path, column: pa.ChunkedArray, allowed: Collection[str], before: int = 0) -> None:
+    """Raises DamagedError for the first row of a column whose value is not one of these. before: rows of the
+    file that stand before these."""
     known = pa.compute.is_in(column, pa.array([*allowed], column.type))
     if not pa.compute.all(known, min_count=0).as_py():
         row = pa.compute.index(known, False).as_py()
         raise DamagedError(
-            f"{path}, row {row + 1}: {column[row].as_py()!r} is none of {', '.join(sorted(allowed))}"
+            f"{path}, row {before + row + 1}: {column[row].as_py()!r} is none of {', '.join(sorted(allowed))}"
         )

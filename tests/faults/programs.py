@@ -52,7 +52,11 @@ KINDS = {
             "steps=2", "save_every=1", *TINY,
         ), rare=12),
         Kind("compact", ("-m", "evals", "store", "compact=true"), prepared="run", rare=5),
-        Kind("prune", ("-m", "evals", "store", "prune=true", "unused_days=0"), prepared="run", rare=4),
+        Kind(
+            "prune", ("-m", "evals", "store", "prune=true", "unused_days=0", "referred=true"),
+            prepared="run", rare=4,
+        ),
+        Kind("export", ("-m", "evals", "export", "samples", "run"), prepared="run", rare=6),
     )
 }  # fmt: skip
 

@@ -118,7 +118,7 @@ def _subjects(directory: Path) -> list[Subject]:
 
     return [
         *[Subject(part, files, _stored(store, part)) for part, files in shards.items()],
-        Subject("probe files", probes, _probed),
+        Subject("probe files", probes, _probed(store)),
         Subject("checkpoints", checkpoints, checkpoint),
         Subject("manifests", manifests, checkpoint, texts=True),
         Subject("base cache", sorted(base), lambda _: _base(directory), whole=True),
@@ -150,20 +150,19 @@ def _graded(own: SampleSet, part: str, directory: Path) -> Shards:
     return Shards(directory, table.schema, table.key, table.allowed)
 
 
-def _probed(file: Path) -> Any:
-    stored = read_stored(file)
-    texts = read_texts(file, stored.problems) if stored.answers else None
-    measured = replace(stored.measured, counts=None)  # type: ignore[arg-type]
-    counts = stored.counts
-    return (
-        counts.n.tolist(),
-        counts.correct.tolist(),
-        counts.stop_r,
-        counts.n_max,
-        measured,
-        stored.answers,
-        texts,
-    )
+def _probed(store: Path) -> Callable[[Path], Any]:
+    """What the files and the samples that they refer to say."""
+
+    def read(file: Path) -> Any:
+        os.environ["RLVR_STORE"] = str(store)
+        stored = read_stored(file)
+        texts = read_texts(file, stored.problems) if stored.answers else None
+        measured = replace(stored.measured, counts=None)  # type: ignore[arg-type]
+        counts = stored.counts
+        numbers = (counts.n.tolist(), counts.correct.tolist(), counts.stop_r, counts.n_max)
+        return (*numbers, measured, stored.answers, texts)
+
+    return read
 
 
 def _base(directory: Path) -> Any:

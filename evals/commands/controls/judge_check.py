@@ -23,10 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.commands.frame import OutFile, command
-from evals.commands.sound import sample_files
 from evals.estimators.agreement import agreement
 from evals.records.judge_checks import JudgeCheck, described, keep
-from evals.records.reading import SAMPLES_SUFFIX
+from evals.records.samples import SAMPLES_SUFFIX, sample_files
 from evals.records.soundness import RightAnswer, right_answers
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section

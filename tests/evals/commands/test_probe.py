@@ -14,7 +14,8 @@ import pytest
 from forked import Forked, ranks
 
 from evals.commands.two_models.settings import read_pair
-from evals.records.files import read_counts
+from evals.records.files import SAMPLES, read_counts
+from evals.records.samples import read_samples
 from rlvr.config.errors import ConfigError
 from rlvr.core.run_dir import read_jsonl
 
@@ -56,7 +57,7 @@ def test_two_models_are_measured_alike(tmp_path: Path, base: Path, untrained: Pa
     gap = of_base.counts.pass_at_k(16).mean() - model.counts.pass_at_k(1).mean()
     assert record["gap"] == pytest.approx(gap)
     assert f"{100 * gap:.1f}" in shown
-    samples = pq.read_table(tmp_path / "out/countdown-3.samples.parquet").to_pylist()
+    samples = read_samples(tmp_path / "out/countdown-3.samples.parquet", SAMPLES.names).to_pylist()
     assert [s["problem"] for s in samples[::8]] == list(model.problems) and len(samples) == 48
     assert all(s["tokens"] == len(s["token_ids"]) <= 24 for s in samples)
 

@@ -6,13 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from stand_in_server import MODEL, Answer, StandIn, free_port, stand_in
 
 from evals.commands import probe
 from evals.commands.two_models.settings import read_pair
-from evals.records.files import read_about
+from evals.records.files import SAMPLES, read_about
+from evals.records.samples import read_samples
 from rlvr.config.errors import ConfigError
 from rlvr.core.run_dir import read_jsonl
 from rlvr.engines import Request, Sampling, generate
@@ -57,7 +57,7 @@ def test_an_endpoint_is_measured_against_a_model_of_this_disk(
     assert origin is not None and (origin.engine, origin.dtype) == (f"endpoint {MODEL}", "as served")
     _, of_base = read_about(out / "base" / "countdown-3.samples.parquet")
     assert of_base is not None and of_base.engine == "hf" and conditions is not None
-    rows = pq.read_table(file).to_pylist()
+    rows = read_samples(file, SAMPLES.names).to_pylist()
     assert all(
         row["text"].endswith("answer: 1") and row["tokens"] == len(row["token_ids"]) > 4 for row in rows
     )

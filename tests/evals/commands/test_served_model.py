@@ -8,10 +8,11 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 
 from evals.commands import probe
+from evals.records.files import SAMPLES
+from evals.records.samples import read_samples
 from rlvr.config.schema import ExtraReward, RewardConfig
 from rlvr.graders import Status, Verdict
 from rlvr.graders.soundness import Chain
@@ -74,7 +75,7 @@ def test_it_is_measured_like_the_model_that_it_serves(server: tuple[str, str], t
     models = (f"base={model}", f"model={url}#{model}")
     assert probe.main([*models, "task=countdown:3", f"out={tmp_path / 'out'}", *small]) == 0
     tables = [
-        pq.read_table(tmp_path / folder / "countdown-3.samples.parquet").to_pylist()
+        read_samples(tmp_path / folder / "countdown-3.samples.parquet", SAMPLES.names).to_pylist()
         for folder in ("out", "out/base")
     ]
     assert len(tables[0]) == len(tables[1]) == 12

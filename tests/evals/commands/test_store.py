@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from stored_files import CONDITIONS, ORIGIN
 
 from evals.commands.store import main
+from evals.records.files import REFERRING, stamped
+from evals.records.parquet import write_parquet
 from evals.records.store import SampleKey, SampleSet
 from rlvr.engines.sampler import called
 
@@ -160,6 +163,72 @@ def test_a_reader_beside_a_compaction_misses_nothing(sets: list[SampleSet]) -> N
 
     reading._is_whole = is_whole  # type: ignore[method-assign]
     assert reading.read(["text"]).num_rows == 3 and len(reading.files()) == 1
+
+
+@pytest.fixture
+def referring(sets: list[SampleSet], tmp_path: Path) -> Path:
+    """A file that refers to the first set."""
+    file = tmp_path / "out" / "x.samples.parquet"
+    file.parent.mkdir()
+    schema = stamped(REFERRING, CONDITIONS, ORIGIN, samples=sets[0].key)
+    sets[0].refer(file)
+    write_parquet(file, schema.empty_table())
+    return file
+
+
+def pruned(samples: SampleSet, *arguments: str) -> bool:
+    assert main(["prune=true", f"set={samples.directory.name}", *arguments]) == 0
+    return not samples.directory.exists()
+
+
+def test_a_set_that_a_run_refers_to_stays(
+    sets: list[SampleSet], referring: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not pruned(sets[0]) and sets[0].read().num_rows == 3
+    assert f"is referred to by {referring}: it stays" in capsys.readouterr().out
+    for file in (each.directory for each in sets):
+        for one in (file, *file.rglob("*.parquet")):
+            os.utime(one, (1e9, 1e9))
+    assert main(["prune=true", "unused_days=30"]) == 0
+    assert sets[0].directory.exists() and not sets[1].directory.exists()
+    assert pruned(sets[0], "referred=true")
+
+
+def test_a_set_stays_while_nobody_knows_where_the_file_is_that_referred_to_it(
+    sets: list[SampleSet], referring: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    referring.rename(referring.with_suffix(".moved"))
+    assert not pruned(sets[0])
+    assert f"was referred to by {referring}, which was moved or removed" in capsys.readouterr().out
+    referring.write_bytes(b"damaged")
+    assert not pruned(sets[0])
+    assert f"may be referred to by {referring}" in capsys.readouterr().out
+
+
+def test_a_set_goes_once_the_file_is_whole_or_refers_to_another(
+    sets: list[SampleSet], referring: Path
+) -> None:
+    write_parquet(referring, stamped(REFERRING, CONDITIONS, ORIGIN, samples=sets[1].key).empty_table())
+    assert pruned(sets[0])
+    assert pruned(sets[1])  # it was never noted there: such a file was copied
+    assert main(["referred=true"]) == 2
+
+
+def test_the_list_says_how_many_files_refer_to_a_set(
+    sets: list[SampleSet], referring: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    counts = {line[0]: line[-1] for line in lines if line}
+    assert [counts[each.directory.name[:8]] for each in sets] == ["1", "0"]
+
+
+def test_a_store_that_cannot_be_written_says_that_it_was_not_told(
+    sets: list[SampleSet], tmp_path: Path
+) -> None:
+    (sets[0].directory / "referrers").write_text("in the way")
+    with pytest.warns(UserWarning, match=r"who prunes that store is not told\. `python -m evals export"):
+        sets[0].refer(tmp_path / "x.samples.parquet")
 
 
 HOLDS = """

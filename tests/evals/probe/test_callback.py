@@ -19,6 +19,7 @@ from transformers import Trainer
 
 from evals.__main__ import main as evals_command
 from evals.probe.callback import ProbeCallback
+from evals.records.samples import read_samples
 from evals.reports.compare.loading import read_run
 from evals.sampling.settings import ProbeConfig, ProbedTask, WatchConfig
 from examples import other_trainers
@@ -92,8 +93,8 @@ def check_run(out: Path, base: Path, trainer: Trainer) -> None:
 
 
 def texts(out: Path, step: int) -> list[str]:
-    samples = pd.read_parquet(out / f"probes/step_{step:06d}/countdown-3.samples.parquet")
-    return list(samples["text"])[:8]
+    samples = read_samples(out / f"probes/step_{step:06d}/countdown-3.samples.parquet", ["text"])
+    return samples["text"].to_pylist()[:8]
 
 
 def test_a_trl_run_with_adapters_gets_the_same_probe(base: Path, tmp_path: Path) -> None:

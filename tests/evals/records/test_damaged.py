@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from measuring import KEY, PLAN, TASK, Counting, measure
 
-from evals.records.files import counts_file, read_counts, samples_file
+from evals.records.files import counts_file, samples_file
+from evals.records.parquet import read_parquet
 from evals.records.reading import read_stored
 from evals.records.schema import FileError
 from evals.records.store import SampleSet
@@ -132,7 +133,7 @@ def test_probe_files_are_held_against_their_seal(store: Path, file: Callable[[Pa
     for seed in range(5):
         flip(damaged, seed)
         with pytest.raises(FileError, match=r"not what was written|cannot be read"):
-            read_stored(samples_file(out, TASK.name)) if file is samples_file else read_counts(damaged)
+            read_parquet(damaged)
         damaged.write_bytes(content)
     flip(damaged, 0)
     with pytest.warns(UserWarning, match=r"renamed to toy-x\.\S*torn and is made anew"):

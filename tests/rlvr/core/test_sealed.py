@@ -15,6 +15,8 @@ from rlvr.core.sealed import (
     ReadError,
     check_seal,
     read_sealed,
+    sealed_groups,
+    sealed_writer,
     write_sealed,
 )
 
@@ -107,3 +109,38 @@ def test_a_disk_that_fails_says_nothing_of_the_file(file: Path, monkeypatch: pyt
         read_sealed(file)
     with pytest.raises(ReadError):
         check_seal(file)
+
+
+def test_rows_that_come_one_after_the_other_make_the_same_file(tmp_path: Path, file: Path) -> None:
+    with sealed_writer(tmp_path / "b.parquet", TABLE.schema) as write:
+        for start in (0, 15, 30):
+            write(TABLE.slice(start, 15), 15)
+            write(TABLE.slice(0, 0), 15)
+    assert (tmp_path / "b.parquet").read_bytes() == file.read_bytes()
+    groups = [*sealed_groups(file, ["key"], ["text", "absent"])]
+    assert [group.num_rows for group in groups] == [15, 15, 10]
+    assert pa.concat_tables(groups).equals(TABLE.select(["key", "text"]))
+
+
+def test_what_ends_a_writer_leaves_the_former_file(file: Path) -> None:
+    before = file.read_bytes()
+
+    def interrupted() -> None:
+        with sealed_writer(file, TABLE.schema) as write:
+            write(TABLE, 15)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert file.read_bytes() == before and [*file.parent.iterdir()] == [file]
+
+
+def test_row_groups_before_a_damaged_one_are_read(file: Path) -> None:
+    column = pq.read_metadata(file).row_group(1).column(0)
+    damaged = bytearray(file.read_bytes())
+    damaged[column.data_page_offset + column.total_compressed_size // 2] ^= 4
+    file.write_bytes(damaged)
+    groups = sealed_groups(file, ["key"])
+    assert next(groups).num_rows == 15
+    with pytest.raises(DamagedError, match=r"row group 1 \(rows 16 to 30\), column key"):
+        next(groups)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from forked import Forked
 from wandb_files import Recorded, recorded, the_file
 
+from evals.records.files import SAMPLES
+from evals.records.samples import read_samples
 from rlvr.core.run_dir import read_jsonl
 from rlvr.tracking.wandb_run import AXES
 
@@ -62,10 +63,14 @@ def test_the_gap_can_be_drawn_over_every_axis(offline_run: Path, parts: list[Rec
         assert used == ({axis: steps[step][axis] for axis in AXES} if step else dict.fromkeys(AXES, 0))
 
 
-def test_samples_can_be_read_beside_their_verdicts(offline_run: Path, parts: list[Recorded]) -> None:
+def test_samples_can_be_read_beside_their_verdicts(
+    offline_run: Path, parts: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLVR_STORE", str(offline_run.parent / "store"))
     table = content(offline_run, probe_rows(parts)[4], "samples/countdown-3")
     shown = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    samples = pq.read_table(offline_run / "probes/step_000004/countdown-3.samples.parquet").to_pylist()
+    file = offline_run / "probes/step_000004/countdown-3.samples.parquet"
+    samples = read_samples(file, SAMPLES.names).to_pylist()
     by_key = {(row["problem"], row["index"]): row for row in samples}
     assert len(samples) == 96 and len(shown) == 64
     for row in shown:
