@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from rlvr.graders import Verdict
 from rlvr.graders.soundness.marks import marker_of
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
+from rlvr.rollouts.rounds import Kept, Round
 from rlvr.rollouts.token_rewards import token_rewards
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
@@ -68,8 +70,8 @@ class Collected:
     """One step's groups on this rank: all that were sampled, and those that are trained on.
 
     samples: completions drawn on all ranks, greedy ones and those of dropped groups included. tokens: of
-    these completions.
-    draws: rounds of generation.
+    these completions. draws: rounds that were needed. unused: samples of rounds that were drawn together
+    with these and turned out not to be needed; they are in no group.
     """
 
     sampled: tuple[Group, ...]
@@ -77,11 +79,11 @@ class Collected:
     samples: int
     tokens: int
     draws: int
+    unused: int = 0
 
 
 class Rollouts:
     """Samples groups from an engine and scores them with the task's verifier, on every rank its share.
-
     Each rank takes every world_size-th problem of a draw, so groups are never split over ranks.
     """
 
@@ -104,21 +106,24 @@ class Rollouts:
         self.draws = draws
         self.accelerator = accelerator
         self.seed = seed
+        self.kept = Kept()  # of the last step, saved with checkpoints
 
     def collect(self, stream: Stream) -> Collected:
         """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
         self.rewards.step = stream.step
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
-        prompts, wanted = self.config.prompts, self.config.prompts // ranks
+        prompts, wanted = self.config.prompts, self.config.prompts // self.accelerator.num_processes
         sampled: list[Group] = []
         used: list[Group] = []
+        rounds: list[Round] = []  # drawn, in the order of the stream
         draws = 0
-        while self._least(len(used)) < wanted and draws < self.draws.max_draws:
+        while min(counts := self._counts(len(used))) < wanted and draws < self.draws.max_draws:
+            if draws == len(rounds):
+                rounds += self._rounds(stream, self._ahead(counts, draws))
+            groups = self._groups(rounds[draws])
             draws += 1
-            groups = self._sample(stream.take(prompts)[rank::ranks])
             sampled += groups
             used += [g for g in groups if self._keeps(g)]
-        least = self._least(len(used))
+        least = min(counts)
         if least < wanted and (self.draws.at_bound == "stop" or least == 0):
             raise DrawsError(
                 f"after {draws} draws of {prompts} problems some process has {least} of the {wanted} groups "
@@ -126,51 +131,63 @@ class Rollouts:
                 "policy. Give the same command with a larger algorithm.max_draws, or with "
                 "algorithm.at_bound=train to train on fewer groups, to go on from the last checkpoint."
             )
-        each = self.config.group_size + self.draws.greedy
+        stream.restore(rounds[draws - 1].state)  # what was not needed comes again, for the next policy
+        self.kept = Kept(sum(counts), draws * prompts)
+        each = prompts * (self.config.group_size + self.draws.greedy)
         return Collected(
             sampled=tuple(sampled),
             used=tuple(used[: min(least, wanted)]),  # as many on every rank: the same mini-batches
-            samples=draws * prompts * each,
-            tokens=self._tokens(sampled),
+            samples=len(rounds) * each,
+            tokens=self._tokens(rounds),
             draws=draws,
+            unused=(len(rounds) - draws) * each,
         )
 
-    def _sample(self, problems: Sequence[tuple[int, Problem]]) -> list[Group]:
-        """One scored group for each (position, problem), in the order given."""
-        c = self.config
-        prompts = [prompt_ids(self.tokenizer, p) for _, p in problems]
-        sampled = self._complete(
-            problems, prompts, Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size
-        )
-        greedy: list[list[Scored]] = [[] for _ in problems]
-        if self.draws.greedy:
-            greedy = self._complete(problems, prompts, Sampling(0.0, 1.0, c.max_new_tokens), 1)
-        return [
-            Group(problem, position, prompt, tuple(scored), best[0] if best else None)
-            for (position, problem), prompt, scored, best in zip(
-                problems, prompts, sampled, greedy, strict=True
-            )
-        ]
+    def _ahead(self, counts: Sequence[int], draws: int) -> int:
+        """How many rounds are drawn next, as all ranks agree. counts: what each has kept in this step."""
+        if self.draws.keep is None:
+            return 1
+        prompts, ranks = self.config.prompts, self.accelerator.num_processes
+        known = self.kept.plus(Kept(sum(counts), draws * prompts))
+        share = prompts // ranks
+        return known.rounds(share - min(counts), share, self.draws.max_draws - draws)
 
-    def _complete(
-        self,
-        problems: Sequence[tuple[int, Problem]],
-        prompts: Sequence[tuple[int, ...]],
-        sampling: Sampling,
-        count: int,
-    ) -> list[list[Scored]]:
-        """`count` scored completions of each problem."""
+    def _rounds(self, stream: Stream, count: int) -> list[Round]:
+        """The next rounds, drawn in one stream of the engine."""
+        c, rank, ranks = self.config, self.accelerator.process_index, self.accelerator.num_processes
+        taken = [(stream.take(c.prompts)[rank::ranks], stream.state()) for _ in range(count)]
+        kinds = [(Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size)]
+        kinds += [(Sampling(0.0, 1.0, c.max_new_tokens), 1)] if self.draws.greedy else []
+        encoded = [[prompt_ids(self.tokenizer, p) for _, p in problems] for problems, _ in taken]
         requests = [
             Request(prompt, self._ended(sampling, p), derive_seed(self.seed, "rollout", position, p.id, i))
+            for (problems, _), prompts in zip(taken, encoded, strict=True)
+            for sampling, size in kinds
             for (position, p), prompt in zip(problems, prompts, strict=True)
-            for i in range(count)
+            for i in range(size)
         ]
         done = dict(generate(self.engine, requests))
         if len(done) != len(requests):
             raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
-        completions = [done[i] for i in range(len(requests))]
-        scored = self._score(problems, completions, count)
-        return [scored[p * count : (p + 1) * count] for p in range(len(problems))]
+        completions = (done[i] for i in range(len(requests)))
+        found = []
+        for (problems, state), prompts in zip(taken, encoded, strict=True):
+            sampled, greedy = (
+                [tuple(islice(completions, size)) for _ in problems]
+                for size in (c.group_size, int(self.draws.greedy))
+            )
+            found.append(Round(problems, prompts, sampled, greedy, state))
+        return found
+
+    def _groups(self, drawn: Round) -> list[Group]:
+        """One scored group for each problem of a round."""
+        sampled = self._score(drawn.problems, drawn.sampled)
+        greedy = self._score(drawn.problems, drawn.greedy) if self.draws.greedy else [[]] * len(sampled)
+        each = zip(drawn.problems, drawn.prompts, sampled, greedy, strict=True)
+        return [
+            Group(problem, position, prompt, tuple(scored), best[0] if best else None)
+            for (position, problem), prompt, scored, best in each
+        ]
 
     def _ended(self, sampling: Sampling, problem: Problem) -> Sampling:
         """With the strings that end a completion of this problem."""
@@ -179,10 +196,11 @@ class Rollouts:
         return replace(sampling, stop=stop) if stop else sampling
 
     def _score(
-        self, problems: Sequence[tuple[int, Problem]], completions: Sequence[Completion], count: int
-    ) -> list[Scored]:
-        """Verdicts and rewards of `count` completions of each problem, which stand together."""
-        asked = [(position, problem) for position, problem in problems for _ in range(count)]
+        self, problems: Sequence[tuple[int, Problem]], drawn: Sequence[Sequence[Completion]]
+    ) -> list[list[Scored]]:
+        """The completions of each problem with verdicts and rewards."""
+        asked = [of for of, own in zip(problems, drawn, strict=True) for _ in own]
+        completions = [completion for own in drawn for completion in own]
         with kept(partial(_put_back, self.task.name)):
             verdicts = self.task.grade(
                 [
@@ -208,7 +226,7 @@ class Rollouts:
             )
             for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
         ]
-        return [
+        scored = (
             Scored(
                 completion,
                 reward.verdict,
@@ -218,7 +236,8 @@ class Rollouts:
                 token_rewards(reward, self.tokenizer, completion.token_ids, completion.text),
             )
             for completion, reward in zip(completions, self.rewards(rows), strict=True)
-        ]
+        )
+        return [list(islice(scored, len(own))) for own in drawn]
 
     def _by_step(self) -> bool:
         """Whether the checker is asked to mark steps: where these are paid, and for functions to see."""
@@ -228,16 +247,14 @@ class Rollouts:
     def _keeps(self, group: Group) -> bool:
         return self.draws.keep is None or self.draws.keep([s.verdict.correct for s in group.scored])
 
-    def _tokens(self, groups: Sequence[Group]) -> int:
+    def _tokens(self, rounds: Sequence[Round]) -> int:
         """How many were generated on all ranks."""
-        scored = [s for group in groups for s in (*group.scored, group.greedy) if s is not None]
-        own = torch.tensor([sum(len(s.completion.token_ids) for s in scored)], device=self.accelerator.device)
-        return int(self.accelerator.gather(own).sum())
+        return sum(self._counts(sum(len(c.token_ids) for drawn in rounds for c in drawn.completions)))
 
-    def _least(self, count: int) -> int:
-        """The smallest count of any rank."""
+    def _counts(self, count: int) -> list[int]:
+        """Of each rank."""
         own = torch.tensor([count], device=self.accelerator.device)
-        return int(self.accelerator.gather(own).min())
+        return self.accelerator.gather(own).tolist()
 
 
 def _put_back(task: str, piece: str) -> None:

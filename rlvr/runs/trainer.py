@@ -27,6 +27,7 @@ from rlvr.learning.policy import NonFiniteError, Policy
 from rlvr.models.portable import make_portable
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, rollout_metrics
+from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
 from rlvr.tracking.monitor import Monitor
@@ -74,6 +75,7 @@ class Trainer:
         self.policy.restore(checkpoint.trainer)
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
+        self.rollouts.kept = Kept(**state.get("kept", {}))
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -151,6 +153,7 @@ class Trainer:
             **self.totals.metrics(),
             "rollout/draws": collected.draws,
             "rollout/samples": collected.samples,
+            "rollout/unused": collected.unused,
             "time/rollout": rolled_out - begun,
             "time/score": scored - rolled_out,
             "time/update": updated - shown,
@@ -213,6 +216,7 @@ class Trainer:
             state: dict[str, Any] = {
                 "stream": self.stream.state(),
                 "totals": asdict(self.totals),
+                "kept": asdict(self.rollouts.kept),
                 "processes": self.accelerator.num_processes,
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)

@@ -126,7 +126,7 @@ def test_dynamic_sampling_refills_and_drops_what_is_too_much() -> None:
     assert collected.draws > 1
     assert len(collected.used) == 4
     assert len(collected.sampled) == 4 * collected.draws == stream.position
-    assert collected.samples == 16 * collected.draws == len(engine.asked)
+    assert collected.samples == 16 * collected.draws + collected.unused == len(engine.asked)
     assert collected.tokens == sum(map(length_of, engine.asked))
     for group in collected.used:
         assert 0 < sum(s.verdict.correct for s in group.scored) < 4
