@@ -1,11 +1,11 @@
-"""The update held against another revision's: the same rollouts, weights and algorithm, a step of each in turn.
+"""The update held against another revision's: the same rollouts and weights, a step of each in turn.
 
     python benchmarks/packed_update.py --before REV [--workloads "1M, fixed" ...] [--pairs 7]
 
 Rows have the lengths of `workload.py`; runaways are log-normal with one completion in a hundred at the limit.
 Each workload runs with gradient checkpointing and without, as GRPO with a KL against a reference, so that
-scoring and update both count. First the metrics must be equal. Ratios are CPU seconds of REV over this tree's:
-the median over pairs [smallest, largest].
+scoring and update both count. The metrics of each step must be equal. Ratios are CPU seconds of REV over this
+tree's: the median over pairs [smallest, largest].
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def main() -> int:
         for name in chosen.workloads:
             for checkpointing in chosen.checkpointing:
                 settings = {"name": name, "checkpointing": checkpointing == "on", "prompt": chosen.prompt}
-                print(f"{name}, checkpointing {checkpointing}: {compared(tree, settings, chosen.pairs)}", flush=True)
+                print(
+                    f"{name}, checkpointing {checkpointing}: {compared(tree, settings, chosen.pairs)}",
+                    flush=True,
+                )
     return 0
 
 

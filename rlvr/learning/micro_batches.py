@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlvr.algorithms.batch import TokenBatch
 
-# What a micro-batch of padded rows costs beside its tokens, as a share of the budget: a pass over all weights.
+# What a micro-batch costs beside its tokens, as a share of the budget: a pass over all weights.
 PASS_SHARE = 1 / 16
 
 Ints = NDArray[np.int64]

@@ -77,9 +77,9 @@ class PackedAttention:
         """query: [1, heads, L, head_dim]; key, value: [1, key heads, L, head_dim]. Returns [1, L, heads,
         head_dim]. sliding_window: keys that a query sees, itself among them."""
         self.calls += 1
-        flat = [x[0].transpose(0, 1) for x in (query, key, value)]
-        if _takes_flash(*flat) and not dropout:
-            return self.flash(*flat, scaling, sliding_window)[None]
+        queries, keys, values = flat = [x[0].transpose(0, 1) for x in (query, key, value)]
+        if _takes_flash(queries, keys, values) and not dropout:
+            return self.flash(queries, keys, values, scaling, sliding_window)[None]
         outputs = []
         bands, place = self._padded()
         for number, band in enumerate(bands):
@@ -98,7 +98,7 @@ class PackedAttention:
     ) -> Tensor:
         """[L, heads, head_dim] by torch's flash kernel, whose last query of a sequence sees its last key."""
         at, begin_queries, begin_keys = self._lines()
-        return varlen_attn(
+        out = varlen_attn(
             query.contiguous(),
             key.index_select(0, at),
             value.index_select(0, at),
@@ -110,6 +110,8 @@ class PackedAttention:
             window_size=(-1 if window is None else window - 1, 0),
             enable_gqa=True,
         )
+        assert isinstance(out, Tensor)  # and not what it computed on the way besides
+        return out
 
     def _lines(self) -> tuple[Tensor, ...]:
         """(where the keys of all parts stand, where each part's queries begin, and its keys)."""

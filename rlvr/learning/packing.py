@@ -6,12 +6,13 @@ Layers that treat every token alone see a row of tokens; only attention knows wh
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from rlvr.algorithms.batch import TokenBatch
 from rlvr.engines.attention import use_grouped_attention
@@ -29,7 +30,7 @@ class Rows(Protocol):
         """[N] int64, the tokens of the completions."""
         ...
 
-    def states(self, trunk: nn.Module) -> Tensor:
+    def states(self, trunk: Any) -> Tensor:
         """The trunk's last states [N, hidden] before each of them."""
         ...
 
@@ -38,15 +39,35 @@ class Rows(Protocol):
         ...
 
 
-def packs(model: nn.Module) -> bool:
+class _Taken(Exception):
+    """A layer took the layout."""
+
+
+def packs(model: PreTrainedModel) -> bool:
     """Whether a model takes packed rows: its tokens meet in attention alone, which is transformers' `sdpa`.
 
-    Such a model is switched to an attention that is `sdpa` for everyone else.
+    Such a model is switched to an attention that is `sdpa` for everyone else. The last word has its first
+    layer, which is asked; the others are counted in every pass.
     """
     layers = set(getattr(model.config, "layer_types", None) or ATTENTION)
-    if not layers <= ATTENTION or getattr(model, "_is_stateful", True):
+    backend = getattr(model, "_supports_attention_backend", False)
+    if not backend or not layers <= ATTENTION or getattr(model, "_is_stateful", True):
         return False
-    return getattr(model, "_supports_attention_backend", False) and use_grouped_attention(model)  # type: ignore[arg-type]
+    before = model.config._attn_implementation
+    if not use_grouped_attention(model):
+        return False
+    try:
+        with torch.no_grad():
+            token = torch.zeros(1, 1, dtype=torch.int64, device=next(model.parameters()).device)
+            model.get_decoder()(input_ids=token, use_cache=False, packed=_taken)
+    except _Taken:
+        return True
+    model.set_attn_implementation(before)
+    return False
+
+
+def _taken(*_: Any, **__: Any) -> Tensor:
+    raise _Taken
 
 
 class _Laid:
@@ -71,7 +92,7 @@ class _Laid:
 class PaddedRows(_Laid):
     """One row of the model for each of the batch's, padded on both sides."""
 
-    def states(self, trunk: nn.Module) -> Tensor:
+    def states(self, trunk: Any) -> Tensor:
         prompt, depth = self.batch.prompt_width, self.batch.mask.shape[1]
         states = trunk(**model_inputs(self.batch), use_cache=False).last_hidden_state
         return states[:, prompt - 1 : prompt - 1 + depth].flatten(0, 1).index_select(0, self.cells)
@@ -90,10 +111,10 @@ class PackedRows(_Laid):
         self.positions = torch.from_numpy(positions).to(device)
         self.before = torch.from_numpy(before).to(device)
 
-    def states(self, trunk: nn.Module) -> Tensor:
+    def states(self, trunk: Any) -> Tensor:
         """Raises RuntimeError for a trunk some of whose layers did not take the layout."""
         attention = self.attention
-        seen = attention.calls
+        before = attention.calls
         states = trunk(
             input_ids=self.tokens[None],
             position_ids=self.positions[None],
@@ -101,10 +122,11 @@ class PackedRows(_Laid):
             use_cache=False,
             packed=attention,
         ).last_hidden_state
-        if attention.calls - seen != trunk.config.num_hidden_layers:
+        took, layers = attention.calls - before, int(trunk.config.num_hidden_layers)
+        if took != layers:
             raise RuntimeError(
-                f"{attention.calls - seen} of {trunk.config.num_hidden_layers} layers of "
-                f"{type(trunk).__name__} took packed rows; rlvr.learning.packing.packs should have said no"
+                f"{took} of {layers} layers of {type(trunk).__name__} took packed rows, so the others mixed "
+                "completions: rlvr.learning.packing.packs must say no to such a model"
             )
         return states[0].index_select(0, self.before)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,12 @@ class Policy:
         if config.gradient_checkpointing:
             without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
+        if not together.packs and accelerator.is_main_process:
+            warnings.warn(
+                f"{type(model).__name__} does not take packed rows, so every row has its own prompt and "
+                "padding: the same gradient, more slowly",
+                stacklevel=2,
+            )
         groups = decay_groups([p for p in model.parameters() if p.requires_grad], optim.lr, optim)
         self._of_policy = len(groups)
         if critic is not None:
@@ -137,7 +144,7 @@ class Policy:
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             for name, value in share.peaks.items():
                 peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
-        metrics = self._over_ranks({**sums, "loss/idle_passes": idle}, peaks)
+        metrics = self._over_ranks({**sums, "train/idle_passes": idle}, peaks)
         falling = rate_share(self.optim, self.updates, self.all_updates)
         rates = [rate * falling for rate in self._rates]
         if critic_only:
