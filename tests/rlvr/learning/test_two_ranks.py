@@ -11,7 +11,6 @@ import torch
 from forked import ranks
 from torch import Tensor
 from toys import assert_equal_gradients
-from two_ranks import UNEQUAL
 
 from rlvr.algorithms import ALGORITHMS
 
@@ -21,10 +20,11 @@ SCRIPT = Path(__file__).with_name("two_ranks.py")
 # What sharding could part: the policy with its reference and whitening over all ranks, a critic. How every
 # algorithm counts over ranks shows without it.
 SHARDED = ["reinforce_pp", "ppo"]
+UNEQUAL = "reinforce_pp unequal"
 
 
 def gradients(
-    count: int, zero: int, target: Path, names: Sequence[str] = tuple(ALGORITHMS)
+    count: int, zero: int, target: Path, names: Sequence[str] = (*ALGORITHMS, UNEQUAL)
 ) -> dict[str, tuple[dict[str, float], dict[str, Tensor]]]:
     """Of each algorithm: metrics and gradient of one training step by so many processes."""
     for done in ranks(count, [str(SCRIPT), str(target), str(zero), *names]):
@@ -59,7 +59,7 @@ def test_two_ranks_give_the_gradient_and_the_metrics_of_one(
     """In float64; under DeepSpeed, which has none, in float32; ZeRO-3 with gradient checkpointing."""
     if zero:
         pytest.importorskip("deepspeed", reason="needs DeepSpeed (make install-test)")
-    two = gradients(2, zero, tmp_path / "two.pt", names)
+    two = gradients(2, zero, tmp_path / "two.pt", [*names, UNEQUAL])
     assert two[UNEQUAL][0].pop("train/idle_passes") == 3
     for name in [*names, UNEQUAL]:
         metrics, gradient = dict(alone[name][0]), alone[name][1]

@@ -1,6 +1,7 @@
 """Run by every rank: one training step of each algorithm on this rank's groups; rank 0 saves the gradients.
 
-Arguments: the file to write, the ZeRO stage, the algorithms.
+Arguments: the file to write, the ZeRO stage, the algorithms; "NAME unequal": one rank has four times the rows
+of the other, and each row is a pass.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_mo
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.accelerator import make_accelerator
 from rlvr.rollouts.collect import Group, to_batch
-
-# A step in which one rank has four times the rows of the other, and each is a pass.
-UNEQUAL = "reinforce_pp unequal"
 
 
 def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
@@ -46,15 +44,20 @@ def main(target: str, zero: int, names: Sequence[str]) -> None:
     dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
     found = {}
     options = {"passk": {"k": 2}, "rloo_verl": {"credit": "steps"}, "reinforce_pp_verl": {"credit": "steps"}}
-    for name in [*names, UNEQUAL]:
+    for name in names:
         algorithm = toy_algorithm(name.split()[0], kl={"coefficient": 0.1}, **options.get(name, {}))
         alone = ranks == 1  # what packed rows on two ranks are held against
         models = toy_model(dtype=dtype, padded=alone), toy_model(1, dtype=dtype, padded=alone)
-        tokens = 1 if name == UNEQUAL else 60
+        unequal = name.endswith(" unequal")
         learner = toy_learner(
-            algorithm, models[0], accelerator, models[1], settings=settings, micro_batch_tokens=tokens
+            algorithm,
+            models[0],
+            accelerator,
+            models[1],
+            settings=settings,
+            micro_batch_tokens=1 if unequal else 60,
         )
-        batch = to_batch((unequal_groups() if name == UNEQUAL else toy_groups())[rank::ranks])
+        batch = to_batch((unequal_groups() if unequal else toy_groups())[rank::ranks])
         found[name] = learn(learner, batch, read=whole_gradient if zero else gradient)
         assert found[name][0]["loss/skipped"] == 0.0
     if accelerator.is_main_process:
