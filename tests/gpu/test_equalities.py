@@ -84,8 +84,8 @@ def test_packed_rows_give_what_padded_rows_give(
 @pytest.mark.parametrize("window", [None, 5])
 @pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_flash_kernel_attends_as_padded_bands_do(device: str, window: int | None) -> None:
-    """In bfloat16, forward and backward, against float32. What the kernel is given is held against dense masks
-    on a CPU, in `test_packing.py`."""
+    """In bfloat16, forward and backward, against float32. What the kernel is given is held against dense
+    masks on a CPU, in `test_packing.py`."""
     if not has_flash():
         pytest.fail("torch has no varlen_attn with grouped heads: packed rows are padded for attention")
     rows = PackedRows(to_batch(toy_groups(), torch.device(device)))

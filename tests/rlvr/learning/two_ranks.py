@@ -1,7 +1,7 @@
 """Run by every rank: one training step of each algorithm on this rank's groups; rank 0 saves the gradients.
 
 Arguments: the file to write, the ZeRO stage, the algorithms; "NAME unequal": one rank has four times the rows
-of the other, and each row is a pass.
+of the other, and each row is a pass. Other ranks swap groups first.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_mo
 
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.accelerator import make_accelerator
+from rlvr.rollouts.balance import balanced
 from rlvr.rollouts.collect import Group, to_batch
 
 
@@ -57,7 +58,8 @@ def main(target: str, zero: int, names: Sequence[str]) -> None:
             settings=settings,
             micro_batch_tokens=1 if unequal else 60,
         )
-        batch = to_batch((unequal_groups() if unequal else toy_groups())[rank::ranks])
+        groups = (unequal_groups() if unequal else toy_groups())[rank::ranks]
+        batch = to_batch(groups if unequal else balanced(groups, accelerator))
         found[name] = learn(learner, batch, read=whole_gradient if zero else gradient)
         assert found[name][0]["loss/skipped"] == 0.0
     if accelerator.is_main_process:
