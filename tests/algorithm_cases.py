@@ -37,12 +37,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def run(case: str, batch: ReadyBatch, **settings: Any) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """One step of a case on a batch, from the same weights each time."""
+def run(
+    case: str, batch: ReadyBatch, padded: bool = False, **settings: Any
+) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
+    """One step of a case on a batch, from the same weights each time. padded: rows are not packed."""
     name, options = CASES[case]
     algorithm = toy_algorithm(name, **options)
-    reference = toy_model(seed=1) if algorithm.kl.coefficient else None
-    learner = toy_learner(algorithm, toy_model(), reference=reference, **settings)
+    reference = toy_model(1, padded=padded) if algorithm.kl.coefficient else None
+    learner = toy_learner(algorithm, toy_model(padded=padded), reference=reference, **settings)
     if learner.policy.plain.critic is not None:  # the zero head would hide the trunk's gradient
         torch.manual_seed(5)
         torch.nn.init.normal_(learner.policy.plain.critic.head.weight, std=0.2)

@@ -39,8 +39,11 @@ class Batched:
         return BatchStream(self.generate, self.slots)
 
 
-def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
-    """A Qwen2 of two layers with random weights, large enough to make log-probs differ."""
+def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64, padded: bool = False) -> nn.Module:
+    """A Qwen2 of two layers with random weights, large enough to make log-probs differ.
+
+    padded: it says of itself that its tokens meet elsewhere too, so that its rows are not packed.
+    """
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
@@ -55,6 +58,7 @@ def toy_model(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
+    model._is_stateful = padded
     return model.to(dtype)
 
 

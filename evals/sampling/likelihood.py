@@ -17,7 +17,6 @@ from evals.records.samples import SamplesGoneError, sample_blocks
 from rlvr.algorithms.batch import TokenBatch, padded
 from rlvr.core.progress import Display
 from rlvr.learning.actor_critic import ActorCritic
-from rlvr.learning.micro_batches import micro_batch_rows
 
 # Responses whose tokens are laid out, and sorted by length, together.
 TOGETHER = 512
@@ -62,7 +61,7 @@ def token_logprobs(
     found: list[NDArray[np.float64]] = [np.empty(0)] * len(responses)
     for start in range(0, len(responses), TOGETHER):
         batch = _batch(responses[start : start + TOGETHER], device)
-        for rows in micro_batch_rows(batch, micro_batch_tokens):
+        for rows in scorer.micro_batches(batch, micro_batch_tokens):
             piece = batch.select(rows)
             logprobs = scorer(piece).logprobs.double().cpu().numpy()
             for row, own, length in zip(rows.tolist(), logprobs, piece.completion_len.tolist(), strict=True):

@@ -93,7 +93,7 @@ class OptimConfig(Section):
     name: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = "adamw"
     """8bit: bitsandbytes' states in 8 bits, paged: moved to the host where GPU memory ends; need a GPU."""
     micro_batch_tokens: Positive = 16384
-    """Tokens, padding included, in one forward pass; changes memory, not the gradient."""
+    """Tokens in one forward pass, a group's prompt once; changes memory, not the gradient."""
 
 
 class Shape(Section):

@@ -1,8 +1,11 @@
-"""Attention of one new token a row that reads shared keys and values in place, and few columns in vain."""
+"""The attention of the project's models: transformers' `sdpa`, but for decoding and for packed rows.
+
+One new token a row reads shared keys and values in place, and few columns in vain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -25,14 +28,18 @@ def grouped_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     bands: Sequence[Band] | None = None,
+    packed: Callable[..., Tensor] | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """transformers' `sdpa`, except that for one token a row the query heads that share a key head stand as
     positions of one head, where `sdpa` copies the whole cache once for each of them.
 
     query: [b, heads, q, head_dim]; key, value: [b, key heads, k, head_dim]; attention_mask: [b, 1, q, k],
-    added to the scores. bands: the rows that read fewer than k columns. Returns [b, q, heads, head_dim].
+    added to the scores. bands: the rows that read fewer than k columns. packed: computes the attention in
+    place of all this (`rlvr.learning.packed_attention`). Returns [b, q, heads, head_dim].
     """
+    if packed is not None:
+        return packed(module, query, key, value, scaling=scaling, **kwargs), None
     rows, heads, length, head_dim = query.shape
     if length > 1:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -50,7 +57,8 @@ def grouped_attention(
 
 
 def use_grouped_attention(model: PreTrainedModel) -> bool:
-    """Switches a transformers model that uses `sdpa`; others stay. Whether its attention takes `bands`."""
+    """Switches a transformers model that uses `sdpa`; others stay. Whether its attention takes `bands` and
+    `packed`."""
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(NAME)
     return model.config._attn_implementation == NAME

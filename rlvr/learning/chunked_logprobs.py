@@ -28,8 +28,8 @@ class TokenHead(nn.Module):
         self.temperature = temperature
 
     def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """hidden: [B, T, hidden]; tokens: [B, T] int64. Returns (log-probs, entropies), [B, T] each, in
-        float32 or wider; entropies carry no gradient."""
+        """hidden: [..., hidden]; tokens: [...] int64. Returns (log-probs, entropies), [...] each, in float32
+        or wider; entropies carry no gradient."""
         head = self._head()
         if head is None:
             raise RuntimeError("the model that this head belongs to is gone")

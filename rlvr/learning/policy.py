@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -19,7 +20,6 @@ from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.core.errors import UserError
 from rlvr.learning.actor_critic import ActorCritic, Scores
-from rlvr.learning.micro_batches import micro_batch_rows, micro_batches
 from rlvr.learning.optimizer import decay_groups, make_optimizer
 from rlvr.learning.parallel import Parallel, Replicas, not_finite
 from rlvr.learning.schedule import rate_share
@@ -75,6 +75,12 @@ class Policy:
         if config.gradient_checkpointing:
             without_dropout(model).gradient_checkpointing_enable({"use_reentrant": False})
         together = ActorCritic(model, temperature, critic)
+        if not together.packs and accelerator.is_main_process:
+            warnings.warn(
+                f"{type(model).__name__} does not take packed rows, so every row has its own prompt and "
+                "padding: the same gradient, more slowly",
+                stacklevel=2,
+            )
         groups = decay_groups([p for p in model.parameters() if p.requires_grad], optim.lr, optim)
         self._of_policy = len(groups)
         if critic is not None:
@@ -126,7 +132,8 @@ class Policy:
         objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. All ranks
         skip the step together if anything is not finite on one of them.
         """
-        pieces = self._with_idle_passes(micro_batches(batch, self.optim.micro_batch_tokens))
+        rows, idle = self._micro_batches(batch)
+        pieces = [batch.select(one) for one in rows] + [_without_weight(batch)] * idle
         sums: dict[str, float] = {}
         peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
@@ -137,7 +144,7 @@ class Policy:
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             for name, value in share.peaks.items():
                 peaks[name] = max(peaks.get(name, -math.inf), float(value.detach()))
-        metrics = self._over_ranks(sums, peaks)
+        metrics = self._over_ranks({**sums, "train/idle_passes": idle}, peaks)
         falling = rate_share(self.optim, self.updates, self.all_updates)
         rates = [rate * falling for rate in self._rates]
         if critic_only:
@@ -193,8 +200,8 @@ class Policy:
     def _score(self, model: Callable[..., Scores], batch: TokenBatch) -> Scores:
         """Scores of the whole batch, computed in micro-batches."""
         filled: dict[str, Tensor] = {}
-        pieces = micro_batch_rows(batch, self.optim.micro_batch_tokens)
-        for rows in pieces + [pieces[-1]] * self._idle_passes(pieces):
+        pieces, idle = self._micro_batches(batch)
+        for rows in pieces + [_shortest(batch)] * idle:
             scores = model(batch.select(rows))
             for name, values in scores._asdict().items():
                 if values is not None:
@@ -202,16 +209,18 @@ class Policy:
                     whole[rows, : values.shape[1]] = values
         return Scores(**{"values": None, **filled})  # type: ignore[arg-type]
 
-    def _with_idle_passes(self, pieces: list[WeightedBatch]) -> list[WeightedBatch]:
-        """Copies without weight added, so that every rank runs as many backward passes as the busiest."""
-        last = pieces[-1]
-        empty = replace(last, weights=torch.zeros_like(last.mask), mask=last.mask * 0)
-        return pieces + [empty] * self._idle_passes(pieces)
+    def _micro_batches(self, batch: TokenBatch) -> tuple[list[Tensor], int]:
+        """(rows of each, passes to add): all ranks make as many passes, since each takes part in every one.
 
-    def _idle_passes(self, pieces: Sequence[Any]) -> int:
-        """How many passes the busiest rank makes more than this one; with sharded weights all take part."""
-        count = torch.tensor([len(pieces)], device=self.accelerator.device)
-        return int(self.accelerator.gather(count).max()) - len(pieces)
+        Rather than add passes a rank cuts its rows into more micro-batches.
+        """
+        budget = self.optim.micro_batch_tokens
+        rows = self.plain.micro_batches(batch, budget)
+        count = torch.tensor([len(rows)], device=self.accelerator.device)
+        most = int(self.accelerator.gather(count).max())
+        if len(rows) < most:
+            rows = self.plain.micro_batches(batch, budget, most)
+        return rows, most - len(rows)
 
     def _over_ranks(self, sums: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, float]:
         """Sums added and peaks compared over all ranks."""
@@ -220,3 +229,14 @@ class Policy:
         rows = self.accelerator.gather(own)
         totals, largest = rows[:, : len(sums)].sum(0).tolist(), rows[:, len(sums) :].amax(0).tolist()
         return dict(zip([*sums, *peaks], [*totals, *largest], strict=True))
+
+
+def _shortest(batch: TokenBatch) -> Tensor:
+    """The row [1] that is cheapest to compute."""
+    return (batch.prompt_len + batch.completion_len).argmin()[None]
+
+
+def _without_weight(batch: WeightedBatch) -> WeightedBatch:
+    """A micro-batch that takes part in a pass and changes nothing."""
+    one = batch.select(_shortest(batch))
+    return replace(one, weights=torch.zeros_like(one.mask), mask=torch.zeros_like(one.mask))

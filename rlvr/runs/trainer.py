@@ -25,6 +25,7 @@ from rlvr.hooks import CheckpointEvent, CheckpointHook, HookReport
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import NonFiniteError, Policy
 from rlvr.models.portable import make_portable
+from rlvr.rollouts.balance import balanced
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, rollout_metrics
 from rlvr.rollouts.rounds import Kept
@@ -135,10 +136,11 @@ class Trainer:
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
-        ready = to_batch(collected.used, self.accelerator.device, mask_truncated)
+        used = balanced(collected.used, self.accelerator)
+        ready = to_batch(used, self.accelerator.device, mask_truncated)
         batch = self.learner.credit(self.learner.score(ready))
         scored = time.perf_counter()
-        report = self._shown(collected.used, batch)
+        report = self._shown(used, batch)
         shown = time.perf_counter()
         learned, skipped = self.learner.update(batch, self.step)
         updated = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,8 @@ from rlvr.algorithms.bundle import Critic
 from rlvr.learning import chunked_logprobs
 from rlvr.learning.actor_critic import ActorCritic
 from rlvr.learning.chunked_logprobs import TokenHead
+from rlvr.learning.packed_attention import has_flash
+from rlvr.learning.packing import PackedRows
 from rlvr.rollouts.collect import to_batch
 
 if TYPE_CHECKING:
@@ -65,25 +66,44 @@ def learned(model: ActorCritic, batch: ReadyBatch) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
-def test_a_shared_prompt_gives_what_whole_rows_give(
+def test_packed_rows_give_what_padded_rows_give(
     dtype: torch.dtype, tolerance: float, device: torch.device
 ) -> None:
-    """Rows of one group go on from the prompt's keys and values; rows of groups of one go through whole."""
     model = ActorCritic(toy_model(dtype=dtype), 0.7, Critic()).to(device)
     with torch.no_grad():
         model.critic.head.weight.normal_()
     batch = to_batch(toy_groups(), device)
-    seen: list[int] = []
-    model.policy.model.register_forward_pre_hook(
-        lambda _, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
-    )
-    together, shared = learned(model, batch), gradient(model)
-    alone, whole = (
-        learned(model, replace(batch, group=torch.arange(len(batch), device=device))),
-        gradient(model),
-    )
-    prompts, rest, rows = seen
-    assert prompts + rest < rows == batch.tokens.numel()
-    for one, other in zip(together, alone, strict=True):
+    found = {}
+    for model.packs in (True, False):
+        found[model.packs] = learned(model, batch), gradient(model)
+    for one, other in zip(found[True][0], found[False][0], strict=True):
         assert relative(one, other) < tolerance
-    assert_equal_gradients(whole, shared, tolerance)
+    assert_equal_gradients(found[False][1], found[True][1], tolerance)
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_flash_kernel_attends_as_padded_bands_do(device: str, window: int | None) -> None:
+    """In bfloat16, forward and backward, against float32. What the kernel is given is held against dense
+    masks on a CPU, in `test_packing.py`."""
+    if not has_flash():
+        pytest.fail("torch has no varlen_attn with grouped heads: packed rows are padded for attention")
+    rows = PackedRows(to_batch(toy_groups(), torch.device(device)))
+    module = nn.Module()
+    module.num_key_value_groups = 2
+    torch.manual_seed(0)
+    shapes = [(4, 64), (2, 64), (2, 64)]
+    halves = [
+        torch.randn(1, n, len(rows.tokens), d, device=device, dtype=torch.bfloat16, requires_grad=True)
+        for n, d in shapes
+    ]
+    exact = [x.detach().float().requires_grad_() for x in halves]
+    found, expected = (
+        rows.attention(module, *x, scaling=0.2, sliding_window=window) for x in (halves, exact)
+    )
+    assert relative(found.float(), expected) < TOLERANCE[torch.bfloat16]
+    slope = torch.randn_like(expected)
+    by_halves = torch.autograd.grad((found * slope).sum(), halves)
+    by_exact = torch.autograd.grad((expected * slope).sum(), exact)
+    for one, other in zip(by_halves, by_exact, strict=True):
+        assert relative(one.float(), other) < TOLERANCE[torch.bfloat16]

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlvr.algorithms.batch import TokenBatch
-from rlvr.learning.micro_batches import PASS_SHARE, micro_batch_rows, micro_batches
+from rlvr.learning.micro_batches import PASS_SHARE, packed_rows, padded_rows
+from rlvr.learning.packing import PackedRows
 
 
-def batch_of(prompts: list[int], completions: list[int]) -> TokenBatch:
+def batch_of(prompts: list[int], completions: list[int], groups: list[int] | None = None) -> TokenBatch:
     """Rows of these lengths; the tokens are the row's number, so that a row can be told."""
     rows, width, depth = len(prompts), max(prompts), max(completions)
     return TokenBatch(
@@ -20,8 +21,12 @@ def batch_of(prompts: list[int], completions: list[int]) -> TokenBatch:
         prompt_len=torch.tensor(prompts),
         completion_len=torch.tensor(completions),
         mask=torch.zeros(rows, depth),
-        group=torch.zeros(rows, dtype=torch.int64),
+        group=torch.tensor(groups or [0] * rows),
     )
+
+
+def micro_batches(batch: TokenBatch, budget: int) -> list[TokenBatch]:
+    return [batch.select(rows) for rows in padded_rows(batch, budget)]
 
 
 def computed(pieces: list[TokenBatch]) -> int:
@@ -68,7 +73,7 @@ def test_every_row_once_and_within_the_budget(rows: list[tuple[int, int]], budge
 @given(lengths, st.integers(1, 300))
 def test_no_other_cut_of_the_sorted_rows_is_cheaper(rows: list[tuple[int, int]], budget: int) -> None:
     batch = batch_of([p for p, _ in rows], [c for _, c in rows])
-    order = torch.cat(micro_batch_rows(batch, budget)).tolist()
+    order = torch.cat(padded_rows(batch, budget)).tolist()
     assert order == sorted(order, key=lambda row: (-rows[row][1], -rows[row][0]))
 
     def cost(cuts: int) -> float:
@@ -88,3 +93,46 @@ def test_no_other_cut_of_the_sorted_rows_is_cheaper(rows: list[tuple[int, int]],
     pieces = micro_batches(batch, budget)
     cheapest = min(cost(cuts) for cuts in range(2 ** (len(rows) - 1)))
     assert computed(pieces) + len(pieces) * PASS_SHARE * budget == pytest.approx(cheapest)
+
+
+grouped = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 40)), min_size=1, max_size=14)
+
+
+def of_groups(rows: list[tuple[int, int]]) -> TokenBatch:
+    """rows: (group, completion tokens); the prompt has 3 tokens more than the group's number."""
+    return batch_of([3 + g for g, _ in rows], [max(n, 1) for _, n in rows], [g for g, _ in rows])
+
+
+def packed_tokens(batch: TokenBatch, pieces: list[torch.Tensor]) -> list[int]:
+    return [len(PackedRows(batch.select(rows)).tokens) for rows in pieces]
+
+
+@given(grouped, st.integers(1, 120), st.integers(1, 9))
+def test_packed_rows_once_within_the_budget_and_in_as_many_parts(
+    rows: list[tuple[int, int]], budget: int, parts: int
+) -> None:
+    batch = of_groups(rows)
+    pieces = packed_rows(batch, budget)
+    assert sorted(torch.cat(pieces).tolist()) == list(range(len(rows)))
+    for tokens, piece in zip(packed_tokens(batch, pieces), pieces, strict=True):
+        assert tokens <= budget or len(piece) == 1
+    asked = packed_rows(batch, budget, parts)
+    assert len(asked) == max(len(pieces), min(parts, len(rows)))
+    assert sorted(torch.cat(asked).tolist()) == list(range(len(rows)))
+    assert max(packed_tokens(batch, asked)) <= max(packed_tokens(batch, pieces))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.8])
+def test_packed_rows_are_few_and_of_equal_tokens(sigma: float) -> None:
+    """64 groups of 8: few passes more than the tokens fill, few prompts twice, no pass far from the mean."""
+    rng = np.random.default_rng(0)
+    drawn = log_normal(rng, 600, sigma, 512)
+    asked = np.repeat(log_normal(rng, 200, 0.4, 64), 8).tolist()
+    batch = batch_of(asked, drawn, np.repeat(np.arange(64), 8).tolist())
+    once = len(PackedRows(batch).tokens)
+    for parts in (1, 40):
+        pieces = packed_rows(batch, 16384, parts)
+        tokens = np.array(packed_tokens(batch, pieces))
+        assert len(pieces) <= max(parts, 1.1 * once / 16384 + 1)
+        assert once <= tokens.sum() <= once + len(pieces) * max(asked)
+        assert tokens.max() < 1.1 * tokens.mean()

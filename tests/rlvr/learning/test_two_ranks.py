@@ -1,4 +1,4 @@
-"""Two gloo processes give the gradient of one, replicated or sharded."""
+"""Two gloo processes with packed rows give the gradient of one without, replicated or sharded."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ SCRIPT = Path(__file__).with_name("two_ranks.py")
 # What sharding could part: the policy with its reference and whitening over all ranks, a critic. How every
 # algorithm counts over ranks shows without it.
 SHARDED = ["reinforce_pp", "ppo"]
+UNEQUAL = "reinforce_pp unequal"
 
 
 def gradients(
-    count: int, zero: int, target: Path, names: Sequence[str] = tuple(ALGORITHMS)
+    count: int, zero: int, target: Path, names: Sequence[str] = (*ALGORITHMS, UNEQUAL)
 ) -> dict[str, tuple[dict[str, float], dict[str, Tensor]]]:
     """Of each algorithm: metrics and gradient of one training step by so many processes."""
     for done in ranks(count, [str(SCRIPT), str(target), str(zero), *names]):
@@ -55,12 +56,15 @@ def test_two_ranks_give_the_gradient_and_the_metrics_of_one(
     names: list[str],
     tmp_path: Path,
 ) -> None:
-    """In float64; under DeepSpeed, which has none, in float32."""
+    """In float64; under DeepSpeed, which has none, in float32; ZeRO-3 with gradient checkpointing."""
     if zero:
         pytest.importorskip("deepspeed", reason="needs DeepSpeed (make install-test)")
-    two = gradients(2, zero, tmp_path / "two.pt", names)
-    for name in names:
+    two = gradients(2, zero, tmp_path / "two.pt", [*names, UNEQUAL])
+    assert two[UNEQUAL][0].pop("train/idle_passes") == 3
+    for name in [*names, UNEQUAL]:
         metrics, gradient = dict(alone[name][0]), alone[name][1]
+        passes = metrics.pop("train/idle_passes")
+        assert passes == two[name][0].pop("train/idle_passes", passes) == 0
         assert_equal_gradients(gradient, two[name][1], tolerance)
         if zero:  # policy and critic in one
             norms = metrics.pop("loss/grad_norm"), metrics.pop("critic/grad_norm", 0.0)

@@ -1,12 +1,14 @@
 """Run by every rank: one training step of each algorithm on this rank's groups; rank 0 saves the gradients.
 
-Arguments: the file to write, the ZeRO stage, the algorithms.
+Arguments: the file to write, the ZeRO stage, the algorithms; "NAME unequal": one rank has four times the rows
+of the other, and each row is a pass. Other ranks swap groups first.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -17,7 +19,8 @@ from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_mo
 
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.accelerator import make_accelerator
-from rlvr.rollouts.collect import to_batch
+from rlvr.rollouts.balance import balanced
+from rlvr.rollouts.collect import Group, to_batch
 
 
 def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
@@ -28,20 +31,35 @@ def whole_gradient(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in found.items() if value is not None}
 
 
+def unequal_groups() -> list[Group]:
+    """Four rows for one rank and one for the other."""
+    one, other = toy_groups(2)
+    return [one, replace(other, scored=other.scored[:1])]
+
+
 def main(target: str, zero: int, names: Sequence[str]) -> None:
-    settings = PolicyConfig(zero=zero)  # type: ignore[arg-type]
+    checkpointing = zero == 3  # as the recipes for GPUs have it
+    settings = PolicyConfig(zero=zero, gradient_checkpointing=checkpointing)  # type: ignore[arg-type]
     accelerator = make_accelerator(settings, OptimConfig(max_grad_norm=1e9), has_critic=True)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     dtype = torch.float32 if zero else torch.float64  # DeepSpeed knows no float64
     found = {}
     options = {"passk": {"k": 2}, "rloo_verl": {"credit": "steps"}, "reinforce_pp_verl": {"credit": "steps"}}
     for name in names:
-        algorithm = toy_algorithm(name, kl={"coefficient": 0.1}, **options.get(name, {}))
-        models = toy_model(dtype=dtype), toy_model(1, dtype=dtype)
+        algorithm = toy_algorithm(name.split()[0], kl={"coefficient": 0.1}, **options.get(name, {}))
+        alone = ranks == 1  # what packed rows on two ranks are held against
+        models = toy_model(dtype=dtype, padded=alone), toy_model(1, dtype=dtype, padded=alone)
+        unequal = name.endswith(" unequal")
         learner = toy_learner(
-            algorithm, models[0], accelerator, models[1], settings=settings, micro_batch_tokens=60
+            algorithm,
+            models[0],
+            accelerator,
+            models[1],
+            settings=settings,
+            micro_batch_tokens=1 if unequal else 60,
         )
-        batch = to_batch(toy_groups()[rank::ranks])
+        groups = (unequal_groups() if unequal else toy_groups())[rank::ranks]
+        batch = to_batch(groups if unequal else balanced(groups, accelerator))
         found[name] = learn(learner, batch, read=whole_gradient if zero else gradient)
         assert found[name][0]["loss/skipped"] == 0.0
     if accelerator.is_main_process:
