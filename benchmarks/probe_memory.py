@@ -54,8 +54,9 @@ def measured(tree: Path, name: str, chosen: argparse.Namespace) -> None:
             found = one_stage(tree, {**vars(chosen), "stage": stage, "directory": directory})
             if found is not None:
                 print(f"{name}, {stage}: {found['mib']:,.0f} MiB, {found['cpu']:.0f} s of CPU", flush=True)
-        size = sum(f.stat().st_size for f in (Path(directory) / "run").rglob("*") if f.is_file())
-        print(f"{name}: the measurement's files have {size / 2**20:,.1f} MiB", flush=True)
+            if stage in ("write", "export"):
+                size = sum(f.stat().st_size for f in (Path(directory) / "run").rglob("*") if f.is_file())
+                print(f"{name}: the measurement's files have {size / 2**20:,.1f} MiB", flush=True)
 
 
 def one_stage(tree: Path, settings: dict[str, object]) -> dict[str, float] | None:

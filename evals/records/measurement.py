@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
 from evals.records.conditions import Conditions
-from evals.records.files import COUNTS, REFERRING, Origin, counts_file, samples_file, stamped
+from evals.records.files import (
+    COUNTS,
+    REFERRING,
+    Origin,
+    counts_file,
+    read_reference,
+    samples_file,
+    stamped,
+)
 from evals.records.parquet import holds, write_parquet
 from evals.records.samples import holds_samples, refer
 from evals.records.store import SampleKey, SampleSet
@@ -100,9 +108,11 @@ class Measurement:
         counts = pa.Table.from_pylist(self._count_rows(), self._stamped(COUNTS))
         rows = self._sample_rows(samples.key)
         file, beside = counts_file(directory, task), samples_file(directory, task)
-        if all([holds(file, counts), holds_samples(beside, rows)]):
+        known = all([holds(file, counts), holds_samples(beside, rows)])
+        if not known or read_reference(beside) is not None:
+            refer(samples, beside)  # again too: the set may have been removed and drawn anew
+        if known:
             return
-        refer(samples, beside)
         write_parquet(beside, rows)
         write_parquet(file, counts)
 

@@ -30,6 +30,8 @@ SECONDS = 5.0
 AHEAD = 2
 # Batches that may wait to be graded before drawing waits for them.
 BACKLOG = 4
+# Chunks of stored samples that are graded together: their texts are read for it, shard by shard.
+REGRADED = 4
 
 
 # Of problems with equal prompts, in the plan.
@@ -162,7 +164,7 @@ class Drawing:
     def _wants_more(self, most: int | None) -> bool:
         if most is not None and self.drawn + len(self.asked) >= most:
             return False
-        if len(self.ungraded) >= self.plan.chunk:
+        if len(self.ungraded) >= REGRADED * self.plan.chunk:
             return False
         return "stream" not in vars(self) or len(self.asked) < AHEAD * self.stream.slots
 

@@ -25,7 +25,7 @@ class Plan:
     """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs.
 
     stop_r: draw a problem until its r-th success in the order of the indices, or until n; None: draw n.
-    chunk: samples that are stored and graded together at most.
+    chunk: samples that are drawn, stored and graded together at most; of stored ones four times as many.
     """
 
     task: Task

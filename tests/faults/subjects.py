@@ -157,9 +157,11 @@ def _probed(store: Path) -> Callable[[Path], Any]:
         os.environ["RLVR_STORE"] = str(store)
         stored = read_stored(file)
         texts = read_texts(file, stored.problems) if stored.answers else None
-        measured = replace(stored.measured, counts=None)  # type: ignore[arg-type]
-        counts = stored.counts
+        measured = replace(stored.measured, counts=None, sound=None)  # type: ignore[arg-type]
+        counts, sound = stored.counts, stored.sound
         numbers = (counts.n.tolist(), counts.correct.tolist(), counts.stop_r, counts.n_max)
+        if sound is not None:
+            numbers = (*numbers, sound.sound.correct.tolist(), sound.undecided.tolist())
         return (*numbers, measured, stored.answers, texts)
 
     return read

@@ -131,6 +131,14 @@ def test_a_set_knows_which_files_refer_to_it_wherever_both_are_moved(file: Path,
     assert found == (moved / "out" / file.name).resolve() and found.exists()
 
 
+def test_a_set_that_is_drawn_anew_is_told_again(file: Path) -> None:
+    shutil.rmtree(store_root())
+    measuring = measure(FEW, Counting(), store_root())
+    measuring.counted().write(file.parent, measuring.samples)
+    assert measuring.samples.referrers() == [file.resolve()]
+    assert read_samples(file, ["text"]).num_rows == 40
+
+
 def test_a_set_that_is_removed_meanwhile_is_an_error(tmp_path: Path) -> None:
     measuring = measure(FEW, Counting(), store_root())
     found = measuring.counted()

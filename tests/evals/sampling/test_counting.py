@@ -12,7 +12,7 @@ import pytest
 from measuring import KEY, PLAN, QUIET, TASK, Counting, measure, small
 
 from evals.records.store import SampleSet, keys_of
-from evals.sampling.drawing import Drawing
+from evals.sampling.drawing import REGRADED, Drawing
 from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import Plan
 from rlvr.graders import Status, StringVerifier, Verdict
@@ -109,7 +109,7 @@ class Noting:
 
 
 def test_stored_samples_are_graded_part_by_part_and_forgotten(tmp_path: Path) -> None:
-    """A new grader over a store of any size holds a chunk of texts, and no prompt that is done."""
+    """A new grader over a store of any size holds a few chunks of texts, and no prompt that is done."""
     plan = replace(PLAN, chunk=64)
     measure(plan, Counting(), tmp_path)
     noting = Noting()
@@ -117,6 +117,6 @@ def test_stored_samples_are_graded_part_by_part_and_forgotten(tmp_path: Path) ->
     job = SamplingJob(graded, SampleSet(tmp_path, KEY), Counting())
     drawing = Drawing(graded, job.samples, job.grading, job.engine, QUIET)
     assert drawing.run(iter(graded.groups())) == 0
-    assert sum(noting.given) == 1500 and max(noting.given) <= 64 + graded.n
+    assert sum(noting.given) == 1500 and max(noting.given) <= REGRADED * 64 + graded.n
     assert not drawing.present and not job.grading.known
     assert job.counted().counts.samples == 1500
