@@ -203,12 +203,15 @@ class Rollouts:
         """The completions of each problem with verdicts and rewards."""
         asked = [of for of, own in zip(problems, drawn, strict=True) for _ in own]
         completions = [completion for own in drawn for completion in own]
+        whole = [(c, p) for c, (_, p) in zip(completions, asked, strict=True) if not c.failed]
         with kept(partial(_put_back, self.task.name)):
-            verdicts = self.task.grade(
-                [(c.graded, p.reference) for c, (_, p) in zip(completions, asked, strict=True)],
-                [problem.prompt for _, problem in asked],
+            graded = self.task.grade(
+                [(c.graded, p.reference) for c, p in whole],
+                [p.prompt for _, p in whole],
                 by_step=self._by_step(),
             )
+        said = iter(graded)
+        verdicts = [FAILED if c.failed else next(said) for c in completions]
         rows = [
             Row(
                 problem=problem.id,
@@ -217,7 +220,7 @@ class Rollouts:
                 tokens=len(completion.token_ids),
                 truncated=completion.finish_reason == "length",
                 reference=problem.reference,
-                verdict=FAILED if completion.failed else verdict,
+                verdict=verdict,
                 group=position,
                 columns=problem.columns,
                 logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,

@@ -237,7 +237,10 @@ def test_an_environment_that_fails_ends_the_episode_with_evidence(
         RewardError, match=r"problem p\d, turn 1, step 1: the environment failed: act.*rewards.bad"
     ):
         collected(engine, failing(act), tmp_path)
-    found = collected(engine, failing(act), tmp_path, bad="wrong", correct=1.0)
+    asked: list[str] = []
+    mute = StringVerifier(lambda text, reference: (asked.append(text), (Status.CORRECT, text))[1], "2")
+    found = collected(engine, replace(failing(act), verifier=mute), tmp_path, bad="wrong", correct=1.0)
+    assert asked == []  # its final state is no state
     for scored in (s for g in found.sampled for s in g.scored):
         assert scored.completion.finish_reason == "failed" and scored.completion.text == "ab"
         assert (scored.verdict.status, scored.bad, scored.reward) == (Status.WRONG, True, 0.0)
