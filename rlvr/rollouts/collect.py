@@ -205,12 +205,8 @@ class Rollouts:
         completions = [completion for own in drawn for completion in own]
         whole = [(c, p) for c, (_, p) in zip(completions, asked, strict=True) if not c.failed]
         with kept(partial(_put_back, self.task.name)):
-            graded = self.task.grade(
-                [(c.graded, p.reference) for c, p in whole],
-                [p.prompt for _, p in whole],
-                by_step=self._by_step(),
-            )
-        said = iter(graded)
+            items, prompts = [(c.graded, p.reference) for c, p in whole], [p.prompt for _, p in whole]
+            said = iter(self.task.grade(items, prompts, by_step=self._by_step()))
         verdicts = [FAILED if c.failed else next(said) for c in completions]
         rows = [
             Row(
