@@ -27,7 +27,7 @@ from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import decode
 from rlvr.graders.procedural.grader import ProceduralVerifier
 from rlvr.sandbox import Confinement, choose
-from rlvr.tasks.livecodebench import PRELUDE
+from rlvr.tasks.programs.livecodebench import PRELUDE
 
 COUNT = 50
 FUNCTION = {

@@ -19,6 +19,7 @@ COMMANDS = {
     "passk": "every number that stored counts or samples give, without a model",
     "watch": "probe the checkpoints of any trainer as they appear",
     "ledger": "which problems training gained and which it lost, with transcripts",
+    "transcript": "what was written to one problem, turn by turn",
     "compare": "several runs side by side, as one page",
     "curves": "pass@k of any number of measurements in one figure",
     "perplexity": "perplexities of responses under base and policy",
@@ -37,6 +38,8 @@ MODULES = {
     "power": "controls.power",
     "judge-check": "controls.judge_check",
     "watch": "two_models.watching",
+    "ledger": "problems.ledger",
+    "transcript": "problems.transcript",
 }
 
 

@@ -103,7 +103,7 @@ LIGHT = [
     ("evals.commands.probe", "torch transformers vllm"),
     ("evals.estimators.gap", "torch transformers"),
     ("evals.commands.passk", "torch transformers accelerate sympy math_verify datasets"),
-    ("evals.commands.ledger", "torch transformers accelerate sympy math_verify datasets"),
+    ("evals.commands.problems.ledger", "torch transformers accelerate sympy math_verify datasets"),
     ("evals.commands.compare", "torch transformers accelerate sympy math_verify datasets"),
 ]
 

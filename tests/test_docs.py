@@ -17,17 +17,19 @@ from typing import Any
 import pytest
 import torch
 from forked import finished
-from pages import FENCE, ROOT, blocks
+from pages import FENCE, ROOT, blocks, python_files
+from playing import Player
 from toys import toy_algorithm
 
 from evals.__main__ import COMMANDS
 from launch import cli
 from rlvr.config.schema import RewardConfig
-from rlvr.engines import Completion
+from rlvr.engines import Completion, Request, Sampling
 from rlvr.graders import Status, Verdict
 from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.planning.recipe import load_config
 from rlvr.rollouts.collect import Group, Scored, to_batch
+from rlvr.rollouts.episodes import play
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.token_rewards import token_rewards
@@ -104,11 +106,6 @@ def test_commands_exist(page: Path) -> None:
         if trainers and not own:
             given = words[trainers[0] + 1 :]
             load_config([word for word in given if not word.startswith("--")])
-
-
-def python_files(page: Path) -> dict[str, str]:
-    """The complete files of a page, by the name in their first line."""
-    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks(page, "python")}
 
 
 def trained(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -219,7 +216,8 @@ def advantages_of(chains: list[str], credit: str) -> list[list[float]]:
 def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     page = ROOT / "docs" / "plugins.md"
     files = python_files(page)
-    assert files.keys() == {"my_task.py", "my_algorithm.py", "my_reward.py", "my_group.py", "my_hook.py"}
+    own = {"my_task.py", "my_environment.py", "my_algorithm.py", "my_reward.py", "my_group.py", "my_hook.py"}
+    assert files.keys() == own
     for name, source in files.items():
         assert len(source.splitlines()) < 40
         (tmp_path / name).write_text(source)
@@ -244,6 +242,41 @@ def test_the_plugins_of_the_docs_are_short_and_train(tmp_path: Path) -> None:
     task = card["tasks"]["training"]["sums"]
     assert task["template"].startswith("my_task-") and task["grader"] == task["template"]
     assert (run / "probes" / "step_000004" / "sums.parquet").exists()
+
+
+def test_the_environment_of_the_docs_plays() -> None:
+    space: dict[str, Any] = {"__name__": "my_environment"}
+    exec(python_files(ROOT / "docs" / "plugins.md")["my_environment.py"], space)
+    task = space["digits"](turns=3)
+    engine = Player(lambda text, seed: "9\n" if seed % 2 or len(text) > 3 else "a1\n")
+    problems = [p for p in task.train for _ in range(4)]
+    asked = [(Request(tuple(p.prompt.encode()), Sampling(1.0, 1.0, 60, task.ends), i), p)
+             for i, p in enumerate(problems)]  # fmt: skip
+    episodes = [episode for _, episode in sorted(play(engine, task, byte_tokenizer(), asked))]
+    verdicts = task.grade([(e.graded, p.reference) for e, p in zip(episodes, problems, strict=True)])
+    for episode, problem, verdict in zip(episodes, problems, verdicts, strict=True):
+        totals = [sum(int(c) for c in turn.text if c.isdigit()) for turn in episode.turns]
+        assert verdict.correct == (sum(totals) == problem.reference) and len(totals) <= 3
+        assert [turn.reward for turn in episode.turns] == [0.1] * len(totals)
+    assert {v.correct for v in verdicts} == {True, False}
+
+
+@pytest.mark.slow
+def test_the_environment_of_the_docs_trains(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "plugins.md"
+    for name, source in python_files(page).items():
+        (tmp_path / name).write_text(source)
+    (tmp_path / "own.yaml").write_text(*blocks(page, "yaml"))
+    (command,) = [words for words in commands(page) if "task=my_environment:digits" in words]
+    done = trained(tmp_path, *command[2:], "rollouts.max_new_tokens=60")
+    assert done.returncode == 0, done.stderr
+    metrics = [json.loads(line) for line in (tmp_path / "runs/digits/metrics.jsonl").read_text().splitlines()]
+    assert len(metrics) == 4 and all(m["rollout/turns"] > 1 and m["mismatch/max"] < 1e-4 for m in metrics)
+    assert any(m["reward/turns"] > 0 for m in metrics)
+    (record, *_) = [
+        json.loads(line) for line in (tmp_path / "runs/digits/probe.jsonl").read_text().splitlines()
+    ]
+    assert record["environment"].startswith("my_environment-") and len(record["turns"]["pass_at_1"]) == 5
 
 
 def test_the_group_rewards_of_the_docs() -> None:

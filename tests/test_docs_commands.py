@@ -35,7 +35,7 @@ NOT_HERE = {
     r"https?://": "needs a server of a model",
     r"qwen7b|gsm8k|math500|omni_math|olympiad|Qwen/": "needs the hub",
     r"^wandb sync --yes|^python launch/wandb_dashboard.py(?!.*--spec-only)": "needs an account",
-    r"\b(PATH|NAME|DIR|FILE|RUN|COMMAND|K)\b": "has placeholders",
+    r"\b(PATH|NAME|DIR|FILE|RUN|COMMAND|K|ID)\b": "has placeholders",
     r"evals watch|follow=true": "needs another trainer's checkpoints, or waits for more",
     r"runs/rloo_tiny-s1|probe run=runs/grpo_tiny-s0": "is about runs that the page does not train",
 }

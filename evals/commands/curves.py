@@ -1,11 +1,12 @@
 """python -m evals curves FILE... out=curves.png [labels=A,B,...] [allow=temperature,...] [theme=light|dark]
-    [sound=true]
+    [sound=true] [over=turns k=1]
 
 Draws pass@k against k for any number of counts files (Parquet or JSON lines of problem, n, correct), with
 95 % bands over problems. Files that say under which conditions they were measured must agree in
 all of them, but for those that `allow` names; so must the problems, unless allow=data. labels: one a file,
 in their order. out: .png, .svg or .pdf. sound=true: beside each curve, dashed, that of right answers without
-a wrong step, of the files whose reasoning was looked at (`python -m evals sound`).
+a wrong step, of the files whose reasoning was looked at (`python -m evals sound`). over=turns: of episodes
+pass@(k, T) against T, the turns that a try may have, at one k.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from evals.records.files import CountsFile, FileError, read_counts
 from evals.reports.figures import FORMATS, LOOKS, EndLabel, Look, drawing, label_ends, log2_axis
 from evals.reports.tables import rough
 from rlvr.config.errors import Mistake, nearest
-from rlvr.config.schema import Section
+from rlvr.config.schema import Positive, Section
 
 FIELDS = tuple(field.name for field in fields(Conditions))
 
@@ -41,10 +42,12 @@ class Drawing(Section):
     allow: tuple[str, ...] = ()
     theme: Literal["light", "dark"] = "light"
     sound: bool = False
+    over: Literal["k", "turns"] = "k"
+    k: Positive = 1
 
 
 class Curve(NamedTuple):
-    """Points of 100 against k: pass@k, and its 95 % interval over problems."""
+    """Points of 100 against k, or against turns: pass@k, and its 95 % interval over problems."""
 
     label: str
     ks: list[int]
@@ -75,10 +78,14 @@ def main(settings: Drawing) -> None:
     measured = [read_counts(path) for path in settings.files]
     check_alike(settings.files, measured, settings.allow)
     labels = settings.labels or default_labels(settings.files)
-    curves = [pass_at_k_curve(label, m.counts) for label, m in zip(labels, measured, strict=True)]
-    if settings.sound:
-        curves = _with_sound(curves, measured)
-    draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
+    if settings.over == "turns":
+        curves = [turn_curve(label, m, settings.k) for label, m in zip(labels, measured, strict=True)]
+        draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme], f"pass@({settings.k}, T)")
+    else:
+        curves = [pass_at_k_curve(label, m.counts) for label, m in zip(labels, measured, strict=True)]
+        if settings.sound:
+            curves = _with_sound(curves, measured)
+        draw_curves(curves, caption(measured), settings.out, LOOKS[settings.theme])
     print(f"wrote {settings.out}")
     if few := rough(min(len(m.problems) for m in measured)):
         print(few)
@@ -129,10 +136,23 @@ def default_labels(files: Sequence[Path]) -> list[str]:
 def pass_at_k_curve(label: str, counts: Counts) -> Curve:
     """At k = 1, 2, 4, ... up to the largest that can be estimated."""
     ks = ks_up_to(counts.largest_k)
-    points = [counts.pass_at_k(k) for k in ks]
+    return _curve(label, ks, [counts.pass_at_k(k) for k in ks])
+
+
+def turn_curve(label: str, measured: CountsFile, k: int) -> Curve:
+    """pass@(k, T) at T = 1, 2, ... Raises FileError where there are no episodes, or fewer samples than k."""
+    turns = measured.turns
+    if turns is None or k > turns.n.min():
+        raise FileError(f"over=turns, {label}: holds no episodes, or fewer than k={k} of a problem")
+    every = range(1, turns.turns + 1)
+    return _curve(label, [*every], [turns.within(t).pass_at_k(k) for t in every])
+
+
+def _curve(label: str, places: list[int], points: Sequence[NDArray[np.float64]]) -> Curve:
+    """points: [P] at each place."""
     bounds = 100 * np.array([mean_interval(values, SHARE) for values in points])
     means = 100 * np.array([values.mean() for values in points])
-    return Curve(label, ks, means, bounds[:, 0], bounds[:, 1])
+    return Curve(label, places, means, bounds[:, 0], bounds[:, 1])
 
 
 def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
@@ -151,8 +171,11 @@ def caption(measured: Sequence[CountsFile]) -> tuple[str, str]:
     return str(said.get("task", "pass@k")), ", ".join([*parts, bands])
 
 
-def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look) -> None:
-    """about: title and the line below it. Points stand where pass@k was estimated."""
+def draw_curves(
+    curves: Sequence[Curve], about: tuple[str, str], out: Path, look: Look, over_turns: str = ""
+) -> None:
+    """about: title and the line below it. Points stand where pass@k was estimated. over_turns: what is drawn
+    against turns, where it is not pass@k against k."""
     with drawing(out, look, (7.2, 4.4)) as (axes,):
         colours = [look.colour(sum(not c.sound for c in curves[: i + 1]) - 1) for i in range(len(curves))]
         for curve, colour in zip(curves, colours, strict=True):
@@ -164,8 +187,11 @@ def draw_curves(curves: Sequence[Curve], about: tuple[str, str], out: Path, look
         lowest, highest = min(c.low.min() for c in curves), max(c.high.max() for c in curves)
         room = max(2.0, 0.06 * (highest - lowest))
         axes.set_ylim(max(0.0, lowest - room) if lowest > 0 else -0.02 * highest, min(highest + room, 101.5))
-        log2_axis(axes, max(curve.ks[-1] for curve in curves))
-        axes.set(ylabel="pass@k, %", xlabel="k, samples per problem")
+        if over_turns:
+            axes.set(ylabel=f"{over_turns}, %", xlabel="T, turns of a try", xticks=curves[0].ks)
+        else:
+            log2_axis(axes, max(curve.ks[-1] for curve in curves))
+            axes.set(ylabel="pass@k, %", xlabel="k, samples per problem")
         title, below = about
         axes.set_title(title, pad=22)
         axes.text(0, 1.025, below, transform=axes.transAxes, color=look.muted, size=8.5)

@@ -63,7 +63,7 @@ def _check(settings: Grading) -> Sequence[Mistake]:
 @command(Grading, _check, builds_task=True)
 def main(settings: Grading) -> None:
     """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
-    task = build_task(settings.task.name, **settings.task.options)
+    task = build_task(settings.task.name, **settings.task.options).in_one_turn("grade")
     if task.chat is not None and settings.tokenizer is not None:
         from rlvr.models.loading import load_tokenizer
 

@@ -6,7 +6,8 @@ as <task>.samples.parquet, which also gives majority votes, variety, and the sha
 unparsed, timed out or the same.
 
 With base= the gap at K = k, the crossover, and who solved what; files that were measured under different
-conditions are refused. pass@k is null, shown as -, where k is above n. answer_space=M: pass@k above what
+conditions are refused. Of episodes also pass@(k, T), solved within T turns, and what equal numbers of sampled
+tokens give at every T. pass@k is null, shown as -, where k is above n. answer_space=M: pass@k above what
 guessing among M answers would reach. out gets all of it as JSON.
 """
 
@@ -76,6 +77,8 @@ def _show(name: str, result: Mapping[str, Any], console: Console) -> None:
         stop = f", to success {made['stop_r']}" if made["stop_r"] else ""
         n = f"{made['n']}" if made["n"] == made["most_n"] else f"{made['n']} to {made['most_n']}"
         console.print(_curves(f"{side}: {made['problems']} problems, n = {n}{stop}", made))
+        if made["turns"] is not None:
+            console.print(_turns(side, made["turns"]), _equal_tokens(side, made["turns"]))
     for shown in (_saturation(sides), _reliability(sides), _answers(sides), _sound(sides)):
         if shown.row_count:
             console.print(shown)
@@ -114,6 +117,33 @@ def _curves(title: str, made: Mapping[str, Any]) -> Table:
         cells += ["-" if unique[i] is None else f"{unique[i]:.1f}"] if unique else []
         made_table.add_row(str(k), *cells)
     return made_table
+
+
+def _turns(side: str, made: Mapping[str, Any]) -> Table:
+    """One row for each number of turns."""
+    k = made["k"]
+    heads = ("pass@1", "new\nproblems", f"pass@{k}", "new\nproblems", "tokens\na try")
+    shown = table(f"{side}: solved within T turns", "T", *heads)
+    for turns, one, several, tokens in zip(
+        made["turns"], made["pass_at_1"], made["pass_at_k"], made["tokens"], strict=True
+    ):
+        cells = []
+        for estimate in (one, several):
+            cells += [points(estimate["value"]), _ends(estimate["intervals"]["new_problems"])]
+        shown.add_row(str(turns), *cells, f"{tokens:.1f}")
+    return shown
+
+
+def _equal_tokens(side: str, made: Mapping[str, Any]) -> Table:
+    """What as many tries of T turns solve as have together the tokens of k tries of one."""
+    title = f"{side}: in {made['budget']:.0f} sampled tokens a problem"
+    shown = table(title, "T", "tries", "solved", "new\nproblems")
+    for turns, bought in zip(made["turns"], made["equal_tokens"], strict=True):
+        cells = ["-", "-", ""]
+        if bought is not None:
+            cells = [f"{bought['tries']:.1f}", points(bought["value"]), _ends(bought["interval"])]
+        shown.add_row(str(turns), *cells)
+    return shown
 
 
 def _reliability(sides: Summaries) -> Table:

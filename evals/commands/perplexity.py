@@ -167,6 +167,8 @@ def read_inputs(
     for directory in inputs.sources.values():
         texts |= read_counts(counts_file(directory, task)).prompts
     about, _ = read_about(samples_file(inputs.sources[Author(BASE)], task))
+    if about is not None and about.environment:
+        raise FileError(f"perplexity knows completions of one turn, and task {task} is of episodes")
     chat = about is not None and is_chat(about.template)
     prompts = {problem: text_ids(tokenizer, text, chat) for problem, text in texts.items()}
     ends = eos_ids(models[BASE], tokenizer) if about is not None and about.stop else None

@@ -101,6 +101,7 @@ class Probe:
             "base_hash": self.base_hash, "base_n": c.base_n, "base_stop_r": c.base_stop_r, "gap_k": c.k,
             "template": task.template, "grader": task.grader, "soundness": task.soundness,
             "sampling": about_sampling(plan.conditions), "data": plan.conditions.data,
+            "environment": plan.conditions.environment,
         }  # fmt: skip
         known = any(wanted.items() <= row.items() for row in map(asdict, self.records()))
         return bool(broadcast_object_list([known])[0])

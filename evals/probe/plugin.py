@@ -239,9 +239,10 @@ def _problems(probe: ProbeConfig, choice: ProbedTask) -> int | None:
         with without_hub():
             count = len(probed_task(choice).test)
     except TaskError:
-        from rlvr.tasks import code, math
+        from rlvr.tasks import math
+        from rlvr.tasks.programs import evalplus
 
-        published = (math.PUBLISHED_PROBLEMS | code.PUBLISHED_PROBLEMS).get(choice.label)
+        published = (math.PUBLISHED_PROBLEMS | evalplus.PUBLISHED_PROBLEMS).get(choice.label)
         if published is None:
             return probe.max_problems
         count = published

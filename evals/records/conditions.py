@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from rlvr.core.errors import UserError
@@ -21,7 +21,8 @@ class ConditionsError(UserError):
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a task was posed, sampled and graded. data: hash of the problems that were asked."""
+    """How a task was posed, sampled and graded. data: hash of the problems that were asked. environment: what
+    answered between turns, with its limits; empty where nothing did."""
 
     task: str
     data: str
@@ -31,20 +32,24 @@ class Conditions:
     top_p: float
     max_new_tokens: int
     stop: tuple[str, ...] = ()
+    environment: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", tuple(self.stop))  # JSON has a list
 
     def described(self) -> dict[str, Any]:
-        """Its fields, without `stop` where there is none, as files had them before there was one."""
-        return {name: value for name, value in asdict(self).items() if name != "stop" or value}
+        """Its fields, without `stop` and `environment` where there are none, as files had them before there
+        were any."""
+        later = ("stop", "environment")
+        return {name: value for name, value in asdict(self).items() if name not in later or value}
 
 
 def conditions(task: Task, problems: Sequence[Problem], sampling: Sampling) -> Conditions:
     """Of a measurement of these of the task's problems."""
     rows = [[p.id, p.prompt, p.reference] for p in problems]
     data = hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()[:16]
-    return Conditions(task.name, data, task.template, task.grader, **sampling.described())
+    made = Conditions(task.name, data, task.template, task.grader, **sampling.described())
+    return made if task.environment is None else replace(made, environment=task.environment.described)
 
 
 def check_comparable(base: Conditions, policy: Conditions) -> None:

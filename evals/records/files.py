@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
+from evals.estimators.turns import TurnCounts
 from evals.records.conditions import Conditions
 from evals.records.parquet import read_parquet
 from evals.records.schema import SCHEMA, FileError, read_fields
@@ -43,6 +44,10 @@ COUNTS = pa.schema(
         ("undecided", pa.int64()),  # of these, those that the checker could not decide on
     ]
 )
+# Of episodes, by the turns 1..T that a sample may have: `evals.estimators.turns.TurnCounts`.
+BY_TURNS = COUNTS.append(pa.field("correct_by_turn", pa.list_(pa.int64()))).append(
+    pa.field("tokens_by_turn", pa.list_(pa.float64()))
+)
 SAMPLES = pa.schema(
     [
         ("problem", pa.string()),
@@ -57,8 +62,8 @@ SAMPLES = pa.schema(
         ("sound", pa.bool_()),  # null: nobody looked, or the checker could not decide
     ]
 )
-# Columns of SAMPLES that a file leaves to the store where it refers to it, and what it has in their place.
-STORED = ("text", "token_ids")
+# Columns that a file leaves to the store where it refers to it, and what it has in their place.
+STORED = ("text", "token_ids", "turns")
 REFERRING = pa.schema(
     [
         *[field for field in SAMPLES if field.name not in STORED],
@@ -66,6 +71,8 @@ REFERRING = pa.schema(
         ("digest", pa.string()),  # hash of its token ids
     ]
 )
+# Of episodes: their turns as in the store, `evals.records.store.turns_text`.
+EPISODES = SAMPLES.append(pa.field("turns", pa.large_string()))
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Origin:
 class CountsFile:
     """Counts by problem. prompts: by problem id, empty where the file has none. conditions, origin: None
     in files that others wrote. sound, soundness: right answers by what a checker of this version said, None
-    where nobody looked."""
+    where nobody looked. turns: of episodes, None where these are none."""
 
     problems: tuple[str, ...]
     counts: Counts
@@ -93,6 +100,7 @@ class CountsFile:
     references: Mapping[str, str]
     sound: SoundCounts | None = None
     soundness: str | None = None
+    turns: TurnCounts | None = None
 
 
 def counts_file(directory: Path, task: str) -> Path:
@@ -202,14 +210,14 @@ def read_counts(path: Path) -> CountsFile:
             stops.pop() if stops else None,
             max(most) if most else None,
         )
-        sound = _sound(rows, counts)
+        sound, turns = _sound(rows, counts), _turns(rows, counts)
     except ValueError as error:
         raise FileError(f"{path}: {error}") from None
     soundness = None
     if sound is not None:
         soundness = (read_soundness(path) if path.suffix == ".parquet" else None) or "unnamed"
     texts = _texts(rows, "prompt"), _texts(rows, "reference")
-    return CountsFile(problems, counts, *about, *texts, sound, soundness)
+    return CountsFile(problems, counts, *about, *texts, sound, soundness, turns)
 
 
 def _sound(rows: list[dict[str, Any]], counts: Counts) -> SoundCounts | None:
@@ -217,6 +225,17 @@ def _sound(rows: list[dict[str, Any]], counts: Counts) -> SoundCounts | None:
     if counts.stop_r is not None or not rows or any(row.get("sound") is None for row in rows):
         return None
     return SoundCounts.of(counts, [row["sound"] for row in rows], [row.get("undecided") or 0 for row in rows])
+
+
+def _turns(rows: list[dict[str, Any]], counts: Counts) -> TurnCounts | None:
+    """Raises ValueError for counts that no episodes can give."""
+    if counts.stop_r is not None or not rows or any(row.get("correct_by_turn") is None for row in rows):
+        return None
+    columns = ([row.get(name) for row in rows] for name in ("correct_by_turn", "tokens_by_turn"))
+    turns = TurnCounts(counts.n, *(np.array(column).T for column in columns))
+    if not np.array_equal(turns.correct[-1], counts.correct):
+        raise ValueError("the last of correct_by_turn is another number than correct")
+    return turns
 
 
 def _texts(rows: list[dict[str, Any]], key: str) -> dict[str, str]:

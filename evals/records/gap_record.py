@@ -11,7 +11,7 @@ from evals.estimators.gap import closed_fraction
 from evals.estimators.intervals.means import METHOD
 from evals.estimators.passk import ks_up_to
 from evals.records.conditions import Conditions, check_comparable
-from evals.records.differences import coverage_k, curve, differences
+from evals.records.differences import TurnRecord, coverage_k, curve, differences, turn_record
 from evals.records.measurement import Measurement
 from evals.records.schema import SCHEMA, read_fields
 from evals.records.sound_record import SoundRecord, sound_record
@@ -31,6 +31,8 @@ class GapRecord:
     wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
     contaminated: problems that are copies of training problems; None where that was not looked for.
     intervals: how those for new problems were made; None: by a percentile bootstrap, as records once were.
+    environment: what answered between the turns of episodes, with its limits; empty where nothing did. turns:
+    pass@(k, T) of these; None without, and where sampling stopped at a success.
     """
 
     step: int
@@ -76,6 +78,8 @@ class GapRecord:
     sound: SoundRecord | None = None
     contaminated: int | None = None
     intervals: str | None = None
+    environment: str = ""
+    turns: TurnRecord | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""
@@ -110,6 +114,10 @@ class GapRecord:
                 "unsound": self.sound.unsound,
                 "undecided": self.sound.undecided,
             }
+        if self.turns is not None:
+            named |= {"failed": self.turns.failed}
+            for at, value in enumerate(self.turns.pass_at_1, start=1):
+                named[f"pass@1_turns@{at}"] = value
         return {name: value for name, value in named.items() if value is not None}
 
     def row(self) -> dict[str, Any]:
@@ -130,7 +138,9 @@ def read_record(row: Mapping[str, Any], where: str) -> GapRecord:
     """A record from its row. where: the file and line, for messages. Raises FileError."""
     record = read_fields(GapRecord, row, where)
     if isinstance(record.sound, Mapping):
-        return replace(record, sound=read_fields(SoundRecord, record.sound, f"{where}, sound"))
+        record = replace(record, sound=read_fields(SoundRecord, record.sound, f"{where}, sound"))
+    if isinstance(record.turns, Mapping):
+        record = replace(record, turns=read_fields(TurnRecord, record.turns, f"{where}, turns"))
     return record
 
 
@@ -174,6 +184,8 @@ def compare(base: Measurement, policy: Measurement, k: int, step: int, samples_d
         soundness=policy.soundness,
         sound=_sound(base, policy, k, ks),
         intervals=METHOD,
+        environment=about.environment,
+        turns=_turns(base, policy, k),
     )
 
 
@@ -183,6 +195,12 @@ def _sound(base: Measurement, policy: Measurement, k: int, ks: list[int]) -> Sou
         return None
     same = base.origin == policy.origin and one.right == other.right
     return sound_record(other if same else one, other, k, ks)
+
+
+def _turns(base: Measurement, policy: Measurement, k: int) -> TurnRecord | None:
+    if base.turns is None or policy.turns is None:
+        return None
+    return turn_record(base.turns, policy.turns, k, policy.failed, base.failed)
 
 
 def about_sampling(about: Conditions) -> dict[str, Any]:

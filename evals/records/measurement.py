@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
+from evals.estimators.turns import TurnCounts, turn_counts
 from evals.records.conditions import Conditions
 from evals.records.files import (
+    BY_TURNS,
     COUNTS,
     REFERRING,
     Origin,
@@ -26,7 +28,7 @@ from evals.records.files import (
 )
 from evals.records.parquet import holds, write_parquet
 from evals.records.samples import holds_samples, refer
-from evals.records.store import SampleKey, SampleSet
+from evals.records.store import SampleKey, SampleSet, read_turns
 from rlvr.graders import Status
 from rlvr.tasks import Problem
 
@@ -39,8 +41,8 @@ class Measurement:
     """Counted samples of every problem, R in all, in the order of the problems and then of the indices.
 
     owner: [R] the problem's place. prompt_hashes: [problems]. table: R rows with index, tokens, digest,
-    logprob, finish_reason, status, extracted, sound. soundness: the checker that looked at the reasoning,
-    None where none did.
+    logprob, finish_reason, status, extracted, sound, and of episodes turns. soundness: the checker that
+    looked at the reasoning, None where none did. most_turns: of an episode, None where these are none.
     """
 
     problems: tuple[Problem, ...]
@@ -51,6 +53,17 @@ class Measurement:
     owner: NDArray[np.int64]
     table: pa.Table
     soundness: str | None = None
+    most_turns: int | None = None
+
+    @cached_property
+    def turns(self) -> TurnCounts | None:
+        """Right answers by the turns they took; None without any, and where sampling stopped early."""
+        if self.most_turns is None or self.counts.stop_r is not None:
+            return None
+        right = self.table["status"].to_numpy(zero_copy_only=False) == Status.CORRECT
+        turns = map(read_turns, self.table["turns"].to_pylist())
+        lengths = [[turn.end - turn.start for turn in row] for row in turns]
+        return turn_counts(self.owner, len(self.problems), right.tolist(), lengths, self.most_turns)
 
     @cached_property
     def sound(self) -> SoundCounts | None:
@@ -71,6 +84,11 @@ class Measurement:
         tokens = self.table["tokens"].to_numpy(zero_copy_only=False)
         total = np.bincount(self.owner, tokens, len(self.problems))
         return dict(zip(self.prompt_hashes, (total / self.counts.n).tolist(), strict=True))
+
+    @property
+    def failed(self) -> float:
+        """The share of episodes whose environment failed."""
+        return float((self.table["finish_reason"].to_numpy(zero_copy_only=False) == "failed").mean())
 
     @property
     def shares(self) -> Mapping[str, float]:
@@ -105,7 +123,8 @@ class Measurement:
         """
         directory.mkdir(parents=True, exist_ok=True)
         task = self.conditions.task
-        counts = pa.Table.from_pylist(self._count_rows(), self._stamped(COUNTS))
+        schema = COUNTS if self.turns is None else BY_TURNS
+        counts = pa.Table.from_pylist(self._count_rows(), self._stamped(schema))
         rows = self._sample_rows(samples.key)
         file, beside = counts_file(directory, task), samples_file(directory, task)
         known = all([holds(file, counts), holds_samples(beside, rows)])
@@ -137,7 +156,10 @@ class Measurement:
                     "reference": reference if len(reference) <= REFERENCE_CHARACTERS else None,
                 }
             )
-        return rows
+        if self.turns is None:
+            return rows
+        by_turn = zip(rows, self.turns.correct.T.tolist(), self.turns.tokens.T.tolist(), strict=True)
+        return [row | {"correct_by_turn": c, "tokens_by_turn": t} for row, c, t in by_turn]
 
     def _stamped(self, schema: pa.Schema, samples: SampleKey | None = None) -> pa.Schema:
         return stamped(schema, self.conditions, self.origin, self.soundness, samples)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
 from evals.estimators.soundness import SoundCounts
+from evals.estimators.turns import TurnCounts
 from evals.records.conditions import ConditionsError, check_comparable
 from evals.records.files import CountsFile, FileError, read_about, read_counts, read_reference
 from evals.records.samples import SAMPLES_SUFFIX, read_samples, sample_blocks
+from evals.records.store import read_turns
+from rlvr.engines import Turn
 from rlvr.graders import Status
 
 
@@ -37,7 +40,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Text:
-    """One sample as it was written and graded."""
+    """One sample as it was written and graded. turns: of an episode."""
 
     index: int
     text: str
@@ -45,6 +48,7 @@ class Text:
     status: str
     extracted: str | None
     sound: bool | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 TEXT = {field.name for field in fields(Text)}
@@ -65,6 +69,11 @@ class MeasurementFile:
     @property
     def problems(self) -> tuple[str, ...]:
         return self.measured.problems
+
+    @property
+    def turns(self) -> TurnCounts | None:
+        """Right answers by the turns they took; None where these are no episodes."""
+        return self.measured.turns
 
     @property
     def sound(self) -> SoundCounts | None:
@@ -156,9 +165,12 @@ def read_texts(path: Path, problems: Sequence[str]) -> dict[str, list[Text]]:
     """The samples of some problems, in the order of their indices. Raises FileError."""
     columns = ["problem", "index", "text", "finish_reason", "status", "extracted"]
     only = ("problem", problems) if problems else None
+    about, _ = read_about(path)
+    columns += ["turns"] if about is not None and about.environment else []
     table = read_samples(path, columns, only, optional=["sound"])
     texts: dict[str, list[Text]] = {problem: [] for problem in problems}
     for row in table.sort_by("index").to_pylist() if problems else []:
+        row["turns"] = read_turns(row["turns"]) if "turns" in row else ()
         texts[row["problem"]].append(Text(**{name: row[name] for name in row if name in TEXT}))
     if missing := [problem for problem, found in texts.items() if not found]:
         raise FileError(f"{path} holds no samples of {', '.join(missing[:5])}")
@@ -207,5 +219,10 @@ def _ordered(stored: MeasurementFile, problems: Sequence[str]) -> MeasurementFil
     sound = stored.measured.sound
     if sound is not None:
         sound = SoundCounts.of(sorted_counts, sound.sound.correct[rows], sound.undecided[rows])
-    ordered = replace(stored.measured, problems=tuple(problems), counts=sorted_counts, sound=sound)
+    turns = stored.measured.turns
+    if turns is not None:
+        turns = TurnCounts(turns.n[rows], turns.correct[:, rows], turns.tokens[:, rows])
+    ordered = replace(
+        stored.measured, problems=tuple(problems), counts=sorted_counts, sound=sound, turns=turns
+    )
     return replace(stored, measured=ordered)

@@ -14,7 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evals.records.files import BASE_FOLDER, METADATA, REFERENCE, SAMPLES, STORED, plain_name, read_reference
+from evals.records.files import (
+    BASE_FOLDER,
+    EPISODES,
+    METADATA,
+    REFERENCE,
+    SAMPLES,
+    STORED,
+    plain_name,
+    read_reference,
+)
 from evals.records.parquet import ROW_GROUP, holds, parquet_groups, read_parquet
 from evals.records.probe_dir import ProbeDir
 from evals.records.schema import FileError
@@ -58,15 +67,17 @@ def sample_blocks(path: Path, columns: Sequence[str], optional: Sequence[str] = 
 def make_whole(path: Path, out: Path | None = None) -> bool:
     """Writes a samples file that refers to the store with all columns, in its own place or elsewhere; False
     where it does not refer. Raises FileError, SamplesGoneError, and then changes nothing."""
-    if read_reference(path) is None:
+    key = read_reference(path)
+    if key is None:
         return False
     metadata = dict(read_parquet(path, []).schema.metadata or {})
     about = json.loads(metadata[METADATA])
     del about[REFERENCE]
-    schema = SAMPLES.with_metadata({**metadata, METADATA: json.dumps(about).encode()})
+    columns = EPISODES if key.environment else SAMPLES
+    schema = columns.with_metadata({**metadata, METADATA: json.dumps(about).encode()})
     with sealed_writer(out or path, schema) as write:
-        for part in sample_blocks(path, SAMPLES.names):
-            write(part.select(SAMPLES.names).cast(schema), ROW_GROUP)
+        for part in sample_blocks(path, columns.names):
+            write(part.select(columns.names).cast(schema), ROW_GROUP)
     return True
 
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from rlvr.core.records import read_object
 from rlvr.core.run_dir import write_bytes
 from rlvr.core.shards import Shards, short_hash
+from rlvr.engines import Turn
 from rlvr.graders import Status
 
 # A set's file of names, and its folder of notes on files that refer to it.
@@ -36,7 +37,7 @@ NAMES, REFERRERS = "names.json", "referrers"
 TOGETHER = 1 << 22
 SAMPLES = pa.schema(
     [
-        ("prompt", pa.string()),  # hash of its token ids
+        ("prompt", pa.string()),  # hash of its token ids; in episodes, of these and the reference
         ("index", pa.int32()),
         ("problem", pa.string()),
         ("seed", pa.int64()),
@@ -47,6 +48,12 @@ SAMPLES = pa.schema(
         ("text", pa.large_string()),
         ("finish_reason", pa.string()),
     ]
+)
+# Of a set of episodes.
+EPISODES = (
+    SAMPLES.append(
+        pa.field("turns", pa.large_string())  # see `turns_text`
+    ).append(pa.field("final", pa.large_string()))  # what the verifier is given, where that is not the text
 )
 VERDICTS = pa.schema(
     [
@@ -63,7 +70,7 @@ VERDICTS = pa.schema(
 # What a verdict is on.
 VERDICT_KEY = ("prompt", "index", "reference", "digest")
 # What these columns may hold.
-REASONS = {"finish_reason": ("stop", "length")}
+REASONS = {"finish_reason": ("stop", "length", "failed")}
 STATUSES = {"status": tuple(map(str, Status))}
 SOUNDNESS = pa.schema(
     [
@@ -75,7 +82,8 @@ SOUNDNESS = pa.schema(
 
 @dataclass(frozen=True)
 class SampleKey:
-    """What a sample's distribution depends on, apart from its prompt. Hashes are hex."""
+    """What a sample's distribution depends on, apart from its prompt and, in episodes, what the environment
+    holds. Hashes are hex."""
 
     weights: str
     tokenizer: str
@@ -88,10 +96,13 @@ class SampleKey:
     seed: int
     config: str = ""  # hash of the model's own configuration
     stop: tuple[str, ...] = ()
+    environment: str = ""  # its version and limits
 
     def fields(self) -> dict[str, Any]:
-        """Its fields, without `stop` where there is none: such sets are named as before there was one."""
-        return {name: value for name, value in asdict(self).items() if name != "stop" or value}
+        """Its fields, without `stop` and `environment` where there are none: such sets are named as before
+        there were any."""
+        later = ("stop", "environment")
+        return {name: value for name, value in asdict(self).items() if name not in later or value}
 
     def digest(self) -> str:
         """16 hex digits."""
@@ -99,9 +110,18 @@ class SampleKey:
 
     def stream(self) -> str:
         """What seeds are derived from; models that differ in their configuration alone draw alike, and with
-        stop strings a sample is the beginning of the one without."""
-        apart = ("config", "stop")
+        stop strings, or fewer turns, a sample is the beginning of the one without."""
+        apart = ("config", "stop", "environment")
         return short_hash({name: value for name, value in asdict(self).items() if name not in apart})
+
+
+def turns_text(turns: Sequence[Turn]) -> str:
+    """As they are stored: JSON, a list of objects with the fields of a `Turn`."""
+    return json.dumps([turn._asdict() for turn in turns])
+
+
+def read_turns(text: str) -> tuple[Turn, ...]:
+    return tuple(Turn(**turn) for turn in json.loads(text))
 
 
 def token_hash(ids: Sequence[int]) -> str:
@@ -121,7 +141,8 @@ class SampleSet:
     def __init__(self, root: Path, key: SampleKey):
         self.key = key
         self.directory = root / key.digest()
-        self.shards = Shards(self.directory / "samples", SAMPLES, ("prompt", "index"), REASONS)
+        self.schema = EPISODES if key.environment else SAMPLES
+        self.shards = Shards(self.directory / "samples", self.schema, ("prompt", "index"), REASONS)
 
     def verdicts(self, version: str) -> Shards:
         """What the grader of this version said; a new version starts anew."""
@@ -207,8 +228,8 @@ class SampleSet:
         The same samples give the same bytes, however often their drawing was interrupted.
         """
         light = self.read(["tokens"])
-        rest = [name for name in SAMPLES.names if name not in self.shards.key]
-        with pq.ParquetWriter(path, SAMPLES, compression="zstd") as writer:
+        rest = [name for name in self.schema.names if name not in self.shards.key]
+        with pq.ParquetWriter(path, self.schema, compression="zstd") as writer:
             for start, stop in blocks(light["prompt"], light["tokens"]):
                 prompts = {*light["prompt"][start:stop].unique().to_pylist()}
                 writer.write_table(self.read(rest, prompts).combine_chunks())

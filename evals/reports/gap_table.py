@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 
+from evals.estimators.passk import ks_up_to
 from evals.records.gap_record import GapRecord
 from evals.records.judge_checks import remark
 from evals.reports.tables import interval, points, rough, table
@@ -72,10 +73,11 @@ class _Fitting:
         names = (
             "samples", "pass@1", "  change", "", f"pass@{k}", f"base @{k}", "gap", "",
             "closed", "gained / lost", "both / neither",
+            *(f"@1 / @{k}, {t} turn{'s' * (t > 1)}" for t in _turns(self.records)),
             "sound pass@1", "  change", "", f"sound @{k}", "sound gap", "", "  gained / lost",
             "wrong step", "undecided", "truncated", "unparsed", "timed out", "duplicates",
         )  # fmt: skip
-        cells = [_cells(r, k) for r in self.records[at : at + taken]]
+        cells = [_cells(r, k, _turns(self.records)) for r in self.records[at : at + taken]]
         for i, name in enumerate(names):
             row = [column[i] for column in cells]
             if any(row):
@@ -90,7 +92,13 @@ def _width(console: Console, made: Table) -> int:
     return Measurement.get(console, console.options.update(max_width=10_000), made).maximum
 
 
-def _cells(r: GapRecord, k: int) -> list[str]:
+def _turns(records: Sequence[GapRecord]) -> list[int]:
+    """The numbers of turns that have a row; none where there are no episodes."""
+    most = max((len(r.turns.pass_at_1) for r in records if r.turns), default=0)
+    return ks_up_to(most) if most else []
+
+
+def _cells(r: GapRecord, k: int, turns: Sequence[int]) -> list[str]:
     base_k, policy_1 = r.at(k, base=True), r.at(1)
     is_base = r.policy_hash == r.base_hash
     return [
@@ -105,12 +113,30 @@ def _cells(r: GapRecord, k: int) -> list[str]:
         "" if is_base or r.closed is None else f"{r.closed:.1%}",
         "" if is_base or r.gained is None else f"{r.gained} / {r.lost}",
         "" if is_base or r.both is None else f"{r.both} / {r.neither}",
+        *(_turn_cell(r, t) for t in turns),
         *_sound_cells(r, k, is_base),
         f"{r.truncated:.1%}",
         f"{r.unparsed:.1%}",
         f"{r.timed_out:.1%}" if r.timed_out else "",
         f"{r.duplicate_rate:.1%}",
     ]
+
+
+def _turn_cell(r: GapRecord, turns: int) -> str:
+    """pass@(1, T) and pass@(K, T)."""
+    if r.turns is None or turns > len(r.turns.pass_at_1):
+        return ""
+    return f"{points(r.turns.pass_at_1[turns - 1])} / {points(r.turns.pass_at_k[turns - 1])}"
+
+
+def _failed(records: Sequence[GapRecord]) -> str:
+    """A line for each measurement some of whose episodes failed."""
+    return "".join(
+        f"\n! {r.task}, step {r.step}: the environment failed in {r.turns.failed:.1%} of the episodes, which "
+        "count as wrong."
+        for r in records
+        if r.turns is not None and r.turns.failed
+    )
 
 
 def _sound_cells(r: GapRecord, k: int, is_base: bool) -> list[str]:
@@ -191,6 +217,12 @@ def _caption(records: Sequence[GapRecord]) -> str:
         f"gap = base pass@{r.gap_k} - pass@1; closed = the share of it that training closed.\n"
         "[a, b]: 95 % interval over problems, paired.\n"
         "gained / lost: problems solved at least once by the policy alone / base alone."
+        + (
+            "\n@1 / @k, T turns: solved within T turns, in one try and in one of k."
+            if _turns(records)
+            else ""
+        )
+        + _failed(records)
         + _explained(records)
         + _alarms(records)
         + _copies(records)

@@ -24,6 +24,7 @@ from evals.estimators.intervals.means import Estimate
 from evals.estimators.passk import ks_up_to
 from evals.estimators.saturation import saturation
 from evals.estimators.soundness import apart, undecided_share, unsound_share
+from evals.estimators.turns import at_equal_tokens, mean_pass_at
 from evals.records.reading import Answers, MeasurementFile, both_sound
 from rlvr.graders import Status
 
@@ -56,6 +57,7 @@ def summary(stored: MeasurementFile, k: int, answer_space: int | None = None) ->
         "saturation": _saturation(counts),
         **_reliability(counts, ks),
         "sound": _sound(stored, ks),
+        "turns": _turns(stored, min(k, counts.largest_k)),
         "answers": None if stored.answers is None else _answers(stored, ks),
     }
 
@@ -115,6 +117,28 @@ def _sound_comparison(base: MeasurementFile, policy: MeasurementFile, k: int) ->
         "pass_at_1_change": _written(pass_at_k_difference(b, p, 1)),
         "pass_at_common_k_change": _written(pass_at_k_difference(b, p, common)),
         **_solvability(b, p, common),
+    }
+
+
+def _turns(stored: MeasurementFile, k: int) -> dict[str, Any] | None:
+    """pass@(k, T) by T, at one try and at k, and what the tokens of k tries of one turn buy; None where these
+    are no episodes."""
+    turns = stored.turns
+    if turns is None:
+        return None
+    every = range(1, turns.turns + 1)
+    budget = k * float(turns.tokens[0].mean())
+    bought = at_equal_tokens(turns, budget)
+    return {
+        "k": k,
+        "turns": [*every],
+        "pass_at_1": [_written(mean_pass_at(turns, 1, t)) for t in every],
+        "pass_at_k": [_written(mean_pass_at(turns, k, t)) for t in every],
+        "tokens": turns.tokens.mean(axis=1).tolist(),
+        "budget": budget,
+        "equal_tokens": [
+            b and {"tries": b.tries, "value": b.mean, "interval": list(b.interval)} for b in bought
+        ],
     }
 
 

@@ -49,6 +49,20 @@ def write_transcript(
     write_text(file, "\n\n".join(parts) + "\n")
 
 
+def turn_lines(text: Text) -> list[str]:
+    """An episode turn by turn: whose words, how many tokens, whether they are trained on, and what they
+    earned. Line breaks and blanks at the ends are shown as they are in Python."""
+    lines = []
+    for number, turn in enumerate(text.turns, start=1):
+        size = turn.end - turn.start
+        earned = f", reward {turn.reward:g}" if turn.reward else ""
+        lines.append(f"{number:>3}  policy, {size} tokens, trained on{earned}: {turn.text!r}")
+        if number < len(text.turns):
+            between = text.turns[number].start - turn.end
+            lines.append(f"     environment, {between} tokens: {turn.observation!r}")
+    return lines
+
+
 def _sample(side: str, text: Text, of: int) -> list[str]:
     answer = "no answer found" if text.extracted is None else f"answer {_inline(repr(text.extracted))}"
     cut = ", cut at the token limit" if text.finish_reason == "length" else ""

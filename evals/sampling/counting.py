@@ -24,7 +24,9 @@ COLUMNS = ["tokens", "digest", "logprob", "finish_reason"]
 def count(plan: Plan, samples: SampleSet, grading: Grading) -> Measurement:
     """The measurement, from the store alone. Raises LookupError for a sample or verdict it lacks."""
     prompts, hashes = set(plan.prompt_hashes), pa.array(plan.prompt_hashes, pa.string())
-    stored = samples.read(COLUMNS, prompts)
+    environment = plan.task.environment
+    columns = [*COLUMNS, *(["turns"] if environment else [])]
+    stored = samples.read(columns, prompts)
     verdicts = grading.verdicts.read(["status", "extracted"], prompts)
     problems, n = len(plan.problems), plan.n
     every = np.tile(np.arange(n), problems)
@@ -37,7 +39,7 @@ def count(plan: Plan, samples: SampleSet, grading: Grading) -> Measurement:
     if (lacking := counted & (graded < 0)).any():
         place, index = np.argwhere(lacking)[0]
         raise LookupError(f"problem {plan.problems[place].id}: sample {index} is not stored and graded")
-    table = stored.select(["index", *COLUMNS]).take(pa.array(drawn[counted]))
+    table = stored.select(["index", *columns]).take(pa.array(drawn[counted]))
     for name in ("status", "extracted"):
         table = table.append_column(name, verdicts[name].take(pa.array(graded[counted])))
     table = table.append_column("sound", _sound(plan, stored, grading, drawn, counted, right))
@@ -51,6 +53,7 @@ def count(plan: Plan, samples: SampleSet, grading: Grading) -> Measurement:
         owner=np.repeat(np.arange(problems), taken),
         table=table,
         soundness=plan.task.soundness,
+        most_turns=environment.turns if environment else None,
     )
 
 

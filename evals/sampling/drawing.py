@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from evals.records.store import SAMPLES, ByPrompt, SampleSet, token_hash
+from evals.records.store import SAMPLES, ByPrompt, SampleSet, token_hash, turns_text
 from evals.sampling.draws import Draws
 from evals.sampling.grading import Grading
 from evals.sampling.leases import Leases
@@ -18,8 +18,9 @@ from evals.sampling.looking import Key
 from evals.sampling.plan import ROUND, Plan
 from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
-from rlvr.engines import Completion, Engine, Request, Stream
+from rlvr.engines import Completion, Engine, Request
 from rlvr.graders import Status
+from rlvr.rollouts.episodes import EpisodeStream, count_as_wrong, stop_at_failure
 
 # Seconds between tries where other processes have all that is left, and between saying so.
 MOMENT = 0.1
@@ -36,6 +37,8 @@ REGRADED = 4
 
 # Of problems with equal prompts, in the plan.
 Places = tuple[int, ...]
+# By prompt and index what the verifier is given; None for an episode that failed.
+Texts = dict[tuple[str, int], str | None]
 
 
 @dataclass(eq=False)
@@ -85,14 +88,15 @@ class Drawing:
         self.asked: dict[int, Asked] = {}
         self.rows: list[dict[str, Any]] = []
         self.ungraded: dict[Key, tuple[int, Round]] = {}
-        self.texts: dict[tuple[str, int], str] = {}
+        self.texts: Texts = {}
         self.grades: deque[Future[list[Round]]] = deque()
         self.stored_at = self.said_at = time.monotonic()
         self.drawn = 0
 
     @cached_property
-    def stream(self) -> Stream:
-        return self.engine.stream()
+    def stream(self) -> EpisodeStream:
+        failed = count_as_wrong if self.plan.bad == "wrong" else stop_at_failure
+        return EpisodeStream(self.engine.stream(), self.plan.task, self.plan.tokenizer, failed)
 
     def run(self, groups: Iterator[Places], most: int | None = None, alone: bool = True) -> int:
         """Draws what is missing of these problems, `most` samples or one more problem; how many it drew.
@@ -179,7 +183,8 @@ class Drawing:
                 lacking = self.grading.lacks(keys)
             else:
                 seed = derive_seed(self.run_seed, prompt, index)
-                number = self.stream.add(Request(plan.prompt_ids[places[0]], plan.sampling, seed))
+                request = Request(plan.prompt_ids[places[0]], plan.sampling, seed)
+                number = self.stream.add(request, plan.problems[places[0]])
                 self.asked[number] = Asked(this, index, seed)
                 this.left += len({self.references[place] for place in places})
                 continue
@@ -210,10 +215,12 @@ class Drawing:
                 "logprob": sum(completion.logprobs),
                 "text": completion.text,
                 "finish_reason": completion.finish_reason,
+                "turns": turns_text(completion.turns),
+                "final": completion.final,
             }
         )
         self.present[prompt][index] = digest
-        self.texts[prompt, index] = completion.text
+        self.texts[prompt, index] = None if completion.failed else completion.graded
         self.ungraded |= {key: (place, this) for key, place in self._keys(this.places, index).items()}
         self.drawn += 1
         self.display.advance(1)
@@ -227,7 +234,7 @@ class Drawing:
             self.rows = []
         self.stored_at = time.monotonic()
 
-    def _grade(self, keys: dict[Key, tuple[int, Round]], texts: dict[tuple[str, int], str]) -> list[Round]:
+    def _grade(self, keys: dict[Key, tuple[int, Round]], texts: Texts) -> list[Round]:
         """In the grading thread: the round of each verdict."""
         self.grading.judge({key: place for key, (place, _) in keys.items()}, texts)
         return [this for _, this in keys.values()]

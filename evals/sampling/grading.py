@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from evals.records.store import VERDICTS, ByPrompt, SampleSet, keys_of
 from evals.sampling.looking import Key, Looking
 from evals.sampling.plan import Plan
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain
+from rlvr.rollouts.episodes import FAILED
 
 
 class Grading:
@@ -48,11 +52,11 @@ class Grading:
         unseen = {*self.looking.lacks(keys)}
         return [key for key in keys if key in unseen or self.status(key) is None]
 
-    def judge(self, wanted: Mapping[Key, int], texts: Mapping[tuple[str, int], str]) -> None:
+    def judge(self, wanted: Mapping[Key, int], texts: Mapping[tuple[str, int], str | None]) -> None:
         """Stores the missing verdicts, and what the checker says of the samples that it has not seen.
 
-        wanted: the problems' places by key; texts: of samples that were just drawn. Raises CheckerError,
-        EndpointError.
+        wanted: the problems' places by key; texts: of samples that were just drawn, None for an episode
+        that failed. Raises CheckerError, EndpointError.
         """
         ungraded = [key for key in wanted if self.status(key) is None]
         unseen = [
@@ -60,22 +64,31 @@ class Grading:
             if (known := self.status(key)) is None or self.looking.looks_at(known == Status.CORRECT)
         ]  # fmt: skip
         if absent := {key[0] for key in (*ungraded, *unseen) if key[:2] not in texts}:
-            table = self.samples.read(["text"], absent)
-            stored = zip(keys_of(table, 2), table["text"].to_pylist(), strict=True)
-            texts = {**texts, **{(key[0], key[1]): str(text) for key, text in stored}}
+            texts = {**texts, **self._stored(absent)}
         problems = {key: self.plan.problems[place] for key, place in wanted.items()}
         if ungraded:
             self._grade({key: (texts[key[:2]], problems[key].reference) for key in ungraded})
         self.looking.look(
             {
-                key: Chain(texts[key[:2]], problems[key].reference, problems[key].prompt)
+                key: Chain(texts[key[:2]] or "", problems[key].reference, problems[key].prompt)
                 for key in unseen
                 if self.looking.looks_at(self.status(key) == Status.CORRECT)
             }
         )
 
-    def _grade(self, items: dict[Key, tuple[str, Any]]) -> None:
+    def _stored(self, prompts: Collection[str]) -> dict[tuple[str, int], str | None]:
+        """What the verifier is given of stored samples; None for an episode that failed."""
+        wanted = [name for name in ("text", "finish_reason", "final") if name in self.samples.schema.names]
+        table = self.samples.read(wanted, prompts)
+        graded = pc.coalesce(*(table[name] for name in ("final", "text") if name in wanted))
+        ended = pc.not_equal(table["finish_reason"], "failed")
+        texts = pc.if_else(ended, graded, pa.scalar(None, graded.type)).to_pylist()
+        return {(key[0], key[1]): text for key, text in zip(keys_of(table, 2), texts, strict=True)}
+
+    def _grade(self, items: dict[Key, tuple[str | None, Any]]) -> None:
         """items: (completion, reference) by key."""
+        given = {key: (text, reference) for key, (text, reference) in items.items() if text is not None}
+        graded = dict(zip(given, self.plan.task.verifier.grade([*given.values()]), strict=True))
         rows: list[dict[str, Any]] = [
             {
                 **dict(zip(self.verdicts.key, key, strict=True)),
@@ -84,7 +97,7 @@ class Grading:
                 "extracted": verdict.extracted,
                 "seconds": verdict.seconds,
             }
-            for key, verdict in zip(items, self.plan.task.verifier.grade([*items.values()]), strict=True)
+            for key, verdict in ((key, graded.get(key, FAILED)) for key in items)
         ]
         self.verdicts.append(rows)
         for key, row in zip(items, rows, strict=True):

@@ -69,7 +69,7 @@ class Instrument:
         c = self.config
         stop = task.ends if c.stop is None else c.stop
         sampling = replace(self.sampling, stop=stop) if stop else self.sampling
-        return make_plan(task, self.tokenizer, sampling, n, c.max_problems, c.seed, stop_r, c.chunk)
+        return make_plan(task, self.tokenizer, sampling, n, c.max_problems, c.seed, stop_r, c.chunk, c.bad)
 
     def samples(self, plan: Plan, subject: Subject) -> SampleSet:
         """Where the subject's samples are stored."""
@@ -82,6 +82,7 @@ class Instrument:
             dtype=subject.engine.dtype,
             seed=self.config.seed,
             config=subject.config,
+            environment="" if plan.task.environment is None else plan.task.environment.described,
         )
         return SampleSet(store_root(), key)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from evals.records.conditions import Conditions, conditions
 from evals.records.store import token_hash
@@ -22,10 +22,12 @@ ROUND = 16
 
 @dataclass(frozen=True)
 class Plan:
-    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs.
+    """Which samples a measurement needs: indices 0..n-1 of every problem. Equal prompts share theirs, but in
+    episodes, where a problem is more than its prompt.
 
     stop_r: draw a problem until its r-th success in the order of the indices, or until n; None: draw n.
     chunk: samples that are drawn, stored and graded together at most; of stored ones four times as many.
+    bad: what a failing environment leads to.
     """
 
     task: Task
@@ -35,6 +37,8 @@ class Plan:
     n: int
     stop_r: int | None = None
     chunk: int = 512
+    bad: Literal["stop", "wrong"] = "stop"
+    tokenizer: Any = field(default=None, compare=False, repr=False)  # of what an environment answers
 
     @property
     def conditions(self) -> Conditions:
@@ -42,8 +46,12 @@ class Plan:
 
     @cached_property
     def prompt_hashes(self) -> tuple[str, ...]:
-        """The prompts' hashes."""
-        return tuple(map(token_hash, self.prompt_ids))
+        """What the samples of a problem are stored under: the hash of its prompt; in episodes, of the prompt
+        and what they begin with."""
+        prompts = map(token_hash, self.prompt_ids)
+        if self.task.environment is None:
+            return tuple(prompts)
+        return tuple(map(short_hash, zip(prompts, self.reference_hashes, strict=True)))
 
     @cached_property
     def reference_hashes(self) -> tuple[str, ...]:
@@ -53,12 +61,12 @@ class Plan:
     @property
     def samples(self) -> int:
         """The most samples that it needs."""
-        return len(set(self.prompt_ids)) * self.n
+        return len(set(self.prompt_hashes)) * self.n
 
     def groups(self) -> list[tuple[int, ...]]:
-        """The problems' places, those with equal prompts together, in the order of the problems."""
-        equal: dict[tuple[int, ...], list[int]] = {}
-        for place, prompt in enumerate(self.prompt_ids):
+        """The problems' places, those that share samples together, in the order of the problems."""
+        equal: dict[str, list[int]] = {}
+        for place, prompt in enumerate(self.prompt_hashes):
             equal.setdefault(prompt, []).append(place)
         return [tuple(places) for places in equal.values()]
 
@@ -72,6 +80,7 @@ def make_plan(
     seed: int = 0,
     stop_r: int | None = None,
     chunk: int = 512,
+    bad: Literal["stop", "wrong"] = "stop",
 ) -> Plan:
     """Plans n samples of the task's test problems, or of a seeded subset of them in their order."""
     kept: Sequence[int] = range(len(task.test))
@@ -80,4 +89,4 @@ def make_plan(
         kept = sorted(chosen.sample(kept, max_problems))
     problems = [task.test[i] for i in kept]
     prompts = tuple(all_prompt_ids(tokenizer, problems))
-    return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk)
+    return Plan(task, tuple(problems), prompts, sampling, n, stop_r, chunk, bad, tokenizer)

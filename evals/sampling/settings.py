@@ -74,6 +74,8 @@ class ProbeConfig(Section):
     """The same for the base."""
     stop: Stop = None
     """As `rollouts.stop`."""
+    bad: Literal["stop", "wrong"] = "stop"
+    """Where an environment fails: stop, or count the episode as wrong."""
     chunk: Positive = 512
     """Samples that are drawn and stored together."""
     seed: int = 0

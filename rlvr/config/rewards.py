@@ -42,6 +42,10 @@ class RewardConfig(Section):
     """For each step that the task's checker finds right; paid where it ends by `algorithm.credit=steps`."""
     wrong_step: Finite = 0.0
     """For each that it finds wrong."""
+    turns: Finite = 0.0
+    """Of an episode: times what its environment gives for a turn, paid at the turn's end."""
+    turn_discount: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of an episode: what is given at its n-th turn, the outcome at its last, is worth this to the n-1."""
     format: Finite = 0.0
     """For an answer where the prompt asks for it, right or wrong."""
     overlong_cache: Positive | None = None
@@ -51,4 +55,5 @@ class RewardConfig(Section):
     deadline: Annotated[float, Field(gt=0)] = 1800.0
     """Seconds that one call of a function of `extra` may take; later the run stops."""
     bad: Literal["stop", "wrong"] = "stop"
-    """Where a function of `extra` raises or returns no finite number: stop, or count as wrong."""
+    """Where a function of `extra` raises or returns no finite number, or an environment fails: stop, or
+    count as wrong."""

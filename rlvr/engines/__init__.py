@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from rlvr.core.errors import UserError
 
@@ -40,23 +40,57 @@ class Request:
     seed: int
 
 
+class Turn(NamedTuple):
+    """What the policy wrote in one go: its tokens from `start` up to, not including, `end`.
+
+    reward: what the environment gave for it. text: of the turn, as the environment was given it.
+    observation: the answer that stands after it; empty after the last.
+    """
+
+    start: int
+    end: int
+    reward: float
+    text: str = ""
+    observation: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the engine drew.
+    """What the engine drew: a completion, or an episode (`rlvr.rollouts.episodes`), in which other tokens
+    stand between what it drew.
 
     token_ids: the completion, with its end-of-sequence token if it reached one, or with the token that
         completed a stop string.
-    logprobs: one per token, of the distribution that was sampled from: after temperature and top-p.
-        Greedy completions carry the log-probs of the untempered distribution.
+    logprobs: one per token, of the distribution that was sampled from: after temperature and top-p; 0 for
+        tokens that were not sampled. Greedy completions carry the log-probs of the untempered distribution.
     text: decoded without special tokens.
+    finish_reason: failed is an episode whose environment did.
     spans: half-open ranges of token_ids that may be trained on; None is the whole completion.
+    turns: of an episode. final: of an episode what its verifier is given, where that is not the text.
     """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "failed"]
     spans: tuple[tuple[int, int], ...] | None = None
+    turns: tuple[Turn, ...] = ()
+    final: str | None = None
+
+    @property
+    def drawn(self) -> int:
+        """How many of its tokens were sampled."""
+        return sum(turn.end - turn.start for turn in self.turns) or len(self.token_ids)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is an episode whose environment failed."""
+        return self.finish_reason == "failed"
+
+    @property
+    def graded(self) -> str:
+        """What its verifier is given."""
+        return self.text if self.final is None else self.final
 
 
 class EngineError(UserError):

@@ -146,8 +146,11 @@ def decide(completion: str, reference: Mapping[str, Any]) -> tuple[Status, str |
     wrong: a well-formed expression that does not. unparsed: no well-formed answer. Never timed out.
     """
     answer = extract_answer(completion)
-    if answer is None:
-        return Status.UNPARSED, None
+    return (Status.UNPARSED, None) if answer is None else decide_expression(answer, reference)
+
+
+def decide_expression(answer: str, reference: Mapping[str, Any]) -> tuple[Status, str | None]:
+    """As `decide`, of the expression alone."""
     try:
         expression = parse_expression(answer)
     except MalformedExpression:

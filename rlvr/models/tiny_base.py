@@ -15,6 +15,10 @@ train and test splits do not occur.
 `embedded:chain` is the same for chains of operations (`rlvr.tasks.chain`): in half of its texts one result is
 wrong, and the rest follows from it.
 
+`embedded:guess` and `embedded:feedback` are of episodes (`rlvr.tasks.environments`), with what the
+environment answers in the texts: in `failed_share` of the games the guesses do not heed it, and of the
+attempts that share misses the target.
+
 `embedded:countdown-untrained` has the same architecture and random weights, for tests of plumbing.
 """
 
@@ -37,6 +41,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.models.cached import cached
 from rlvr.tasks import chain, countdown
+from rlvr.tasks.environments import countdown_feedback, guess
 
 if TYPE_CHECKING:
     import torch
@@ -69,18 +74,29 @@ class Pretraining:
     heads: int = 3
     intermediate: int = 256
     positions: int = 1024
-    corpus: Literal["countdown", "chain"] = "countdown"
+    corpus: Literal["countdown", "chain", "guess", "feedback"] = "countdown"
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Endless (prompt, completion) pairs."""
-        if self.corpus == "chain":
-            return chain.pretraining_texts(self.seed, self.failed_share)
-        return countdown.pretraining_texts(self.seed, self.failed_share, self.four_share)
+        if self.corpus == "countdown":
+            return countdown.pretraining_texts(self.seed, self.failed_share, self.four_share)
+        return OTHERS[self.corpus](self.seed, self.failed_share)
 
 
+# By corpus what makes its texts of a seed and the share of failed ones.
+OTHERS = {
+    "chain": chain.pretraining_texts,
+    "guess": guess.pretraining_texts,
+    "feedback": countdown_feedback.pretraining_texts,
+}
 COUNTDOWN = Pretraining(steps=500)
-CHAIN = Pretraining(steps=500, batch=64, corpus="chain")
-BASES = {"countdown": COUNTDOWN, "chain": CHAIN, "countdown-untrained": replace(COUNTDOWN, steps=0)}
+BASES = {
+    "countdown": COUNTDOWN,
+    "chain": Pretraining(steps=500, batch=64, corpus="chain"),
+    "guess": Pretraining(steps=300, batch=48, corpus="guess", failed_share=0.7),
+    "feedback": Pretraining(steps=400, batch=48, corpus="feedback", failed_share=0.8),
+    "countdown-untrained": replace(COUNTDOWN, steps=0),
+}
 
 
 def is_embedded(model: str) -> bool:

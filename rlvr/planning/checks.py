@@ -128,10 +128,12 @@ def of_algorithm(config: Config) -> list[Mistake]:
         )
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
     rewards = config.rewards
-    if algorithm.by_step and not (rewards.right_step or rewards.wrong_step or rewards.extra):
+    given = rewards.right_step or rewards.wrong_step or rewards.turns or rewards.extra
+    if algorithm.by_step and not given:
         advice = (
-            "nothing is given for single steps: give rewards.wrong_step or rewards.right_step, or a function "
-            "in rewards.extra that gives numbers for tokens or for spans of the text"
+            "nothing is given for single steps: give rewards.wrong_step or rewards.right_step, rewards.turns "
+            "for the turns of an episode, or a function in rewards.extra that gives numbers for tokens or "
+            "for spans of the text"
         )
         mistakes.append(Mistake("algorithm.credit", "steps", advice))
     size = config.rollouts.group_size

@@ -1,4 +1,5 @@
-"""How reward functions are called: one after another, in threads or awaited, and what none of them may do.
+"""How other people's functions are called, rewards and environments: one after another, in threads or
+awaited, and what none of them may do.
 
 They are other people's code in this process. One that raises, or ends it by `sys.exit` or `os._exit`, gives
 no number; one that forks has its child ended; what one changes of the process's state is put back; what it
@@ -58,6 +59,17 @@ def call_all(
     """
     with kept(changed), _no_exit(), deadline.watching() if deadline else nullcontext():
         return _called(function, calls, settings, deadline)
+
+
+def call_one(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    changed: Callable[[str], None],
+    deadline: Deadline,
+) -> Any:
+    """What one call in this thread returned, or a `Raised`; see `call_all`. Raises Overdue."""
+    with kept(changed), _no_exit(), deadline.watching():
+        return _guarded(function, own_copy(arguments), {})
 
 
 def _called(
@@ -184,7 +196,7 @@ def _no_exit() -> Iterator[None]:
 def _end_child(function: Callable[..., Any], status: int) -> None:
     """Ends a process that a function forked and did not end: it must not go on as a second trainer."""
     name = getattr(function, "__name__", "a function")
-    said = f"\nreward {name}: the process {os.getpid()} that it forked came back and was ended\n"
+    said = f"\n{name}: the process {os.getpid()} that it forked came back and was ended\n"
     os.write(2, said.encode())
     _end(status)
 

@@ -19,9 +19,10 @@ from rlvr.config.schema import RolloutConfig
 from rlvr.core.errors import UserError
 from rlvr.core.process.state import kept
 from rlvr.core.seeds import derive_seed
-from rlvr.engines import Completion, Engine, Request, Sampling, generate
+from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
 from rlvr.graders.soundness.marks import marker_of
+from rlvr.rollouts.episodes import FAILED, play
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.rounds import Kept, Round
@@ -159,17 +160,18 @@ class Rollouts:
         kinds = [(Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size)]
         kinds += [(Sampling(0.0, 1.0, c.max_new_tokens), 1)] if self.draws.greedy else []
         encoded = [[prompt_ids(self.tokenizer, p) for _, p in problems] for problems, _ in taken]
-        requests = [
-            Request(prompt, self._ended(sampling, p), derive_seed(self.seed, "rollout", position, p.id, i))
+        seed_of = partial(derive_seed, self.seed, "rollout")
+        asked = [
+            (Request(prompt, self._ended(sampling, p), seed_of(position, p.id, i)), p)
             for (problems, _), prompts in zip(taken, encoded, strict=True)
             for sampling, size in kinds
             for (position, p), prompt in zip(problems, prompts, strict=True)
             for i in range(size)
         ]
-        done = dict(generate(self.engine, requests))
-        if len(done) != len(requests):
-            raise RuntimeError(f"the engine returned {len(done)} of {len(requests)} completions")
-        completions = (done[i] for i in range(len(requests)))
+        done = dict(play(self.engine, self.task, self.tokenizer, asked, self.rewards.failed))
+        if len(done) != len(asked):
+            raise RuntimeError(f"the engine returned {len(done)} of {len(asked)} completions")
+        completions = (done[i] for i in range(len(asked)))
         found = []
         for (problems, state), prompts in zip(taken, encoded, strict=True):
             sampled, greedy = (
@@ -201,15 +203,11 @@ class Rollouts:
         """The completions of each problem with verdicts and rewards."""
         asked = [of for of, own in zip(problems, drawn, strict=True) for _ in own]
         completions = [completion for own in drawn for completion in own]
+        whole = [(c, p) for c, (_, p) in zip(completions, asked, strict=True) if not c.failed]
         with kept(partial(_put_back, self.task.name)):
-            verdicts = self.task.grade(
-                [
-                    (completion.text, p.reference)
-                    for completion, (_, p) in zip(completions, asked, strict=True)
-                ],
-                [problem.prompt for _, problem in asked],
-                by_step=self._by_step(),
-            )
+            items, prompts = [(c.graded, p.reference) for c, p in whole], [p.prompt for _, p in whole]
+            said = iter(self.task.grade(items, prompts, by_step=self._by_step()))
+        verdicts = [FAILED if c.failed else next(said) for c in completions]
         rows = [
             Row(
                 problem=problem.id,
@@ -223,6 +221,8 @@ class Rollouts:
                 columns=problem.columns,
                 logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,
                 token_ids=completion.token_ids,
+                turns=completion.turns,
+                failed=completion.failed,
             )
             for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
         ]
@@ -249,7 +249,7 @@ class Rollouts:
 
     def _tokens(self, rounds: Sequence[Round]) -> int:
         """How many were generated on all ranks."""
-        return sum(self._counts(sum(len(c.token_ids) for drawn in rounds for c in drawn.completions)))
+        return sum(self._counts(sum(c.drawn for drawn in rounds for c in drawn.completions)))
 
     def _counts(self, count: int) -> list[int]:
         """Of each rank."""
@@ -274,9 +274,8 @@ def to_batch(
     mask = torch.zeros(len(rows), depth)
     at_tokens = torch.zeros(len(rows), depth)
     for i, (_, scored) in enumerate(rows):
-        if not scored.token_rewards:
-            continue
-        at_tokens[i, : len(scored.token_rewards)] = torch.tensor(scored.token_rewards)
+        if given := scored.token_rewards:
+            at_tokens[i, : len(given)] = torch.tensor(given)
     for i, completion in enumerate(completions):
         logprobs[i, : len(completion.token_ids)] = torch.tensor(completion.logprobs)
         masked = mask_truncated and completion.finish_reason == "length"

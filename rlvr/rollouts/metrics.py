@@ -35,8 +35,10 @@ def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, fl
     """Means over what one rank sampled, groups that are not trained on included.
 
     checked: whether the task has a checker of reasoning; then rollout/unsound is the share of completions
-    that are right after a wrong step, rollout/sound that of the other right ones. reward/*: the components
-    of the reward. reward/bad: the share of completions for which a reward function gave no number.
+    that are right after a wrong step, rollout/sound that of the other right ones. rollout/turns: of an
+    episode, where there are any; rollout/failed: the share of those whose environment failed. reward/*: the
+    components of the reward. reward/bad: the share of completions for which a reward function gave no number,
+    or the environment failed.
     """
     groups = collected.sampled
     scored = [s for group in groups for s in group.scored]
@@ -55,6 +57,9 @@ def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, fl
         "rollout/used_share": len(collected.used) / len(groups),
         "reward/bad": _share([s.bad for s in scored]),
     }
+    if turns := [len(s.completion.turns) for s in scored if s.completion.turns]:
+        metrics["rollout/turns"] = sum(turns) / len(turns)
+        metrics["rollout/failed"] = _share([s.completion.finish_reason == "failed" for s in scored])
     if checked:
         unsound = [s.verdict.correct and s.verdict.sound is False for s in scored]
         metrics["rollout/unsound"] = _share(unsound)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rlvr.config.errors import ConfigError, Mistake, of_error
 from rlvr.config.registry import PluginError, builder, family, load, schema, variant
 from rlvr.config.schema import ExtraReward, RewardConfig
+from rlvr.engines import Turn
 from rlvr.graders import Mark, Verdict
 from rlvr.graders.soundness.marks import finite, spans_of
 from rlvr.rollouts.calls import Arguments, Raised, call_all, own_copy
@@ -23,7 +24,7 @@ REWARDS = {
     "judge": "rlvr.rollouts.judge_reward:JudgeReward",
     "classifier": "rlvr.rollouts.classifier_reward:ClassifierReward",
 }
-OWN_NAMES = ("outcome", "unsound", "steps", "format", "overlong", "bad")
+OWN_NAMES = ("outcome", "turns", "unsound", "steps", "format", "overlong", "bad")
 # Beyond this the variance of a group has no place in single precision.
 LARGEST = 1e6
 
@@ -37,7 +38,7 @@ class Row:
     problem: its id. columns: the row of data that it came from. tokens: of the completion. truncated:
     whether it was cut at the limit. group: equal for the completions of one problem, and different from
     those of any other. logprob: of the completion under the policy that drew it, summed over its tokens.
-    token_ids: of the completion.
+    token_ids: of the completion. turns: of an episode. failed: whether its environment failed.
     """
 
     problem: str
@@ -51,6 +52,8 @@ class Row:
     columns: Mapping[str, Any] = field(default_factory=dict)
     logprob: float = 0.0
     token_ids: tuple[int, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    failed: bool = False
 
     def given(self, shared: tuple[Any, Mapping[str, Any]] | None = None) -> Row:
         """With copies of all that a function could change. shared: those of reference and columns."""

@@ -1,14 +1,16 @@
 """Rewards: what a completion is worth, a sum of components that are logged one by one.
 
-outcome: the verdict's score between `rewards.wrong` and `rewards.correct`. unsound: what a right answer with
-a wrong step is worth less, where `rewards.unsound` says so. steps: what the task's checker says of single
-steps, between `rewards.wrong_step` and `rewards.right_step`. format: for an answer that stands where the
-prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After these, the functions
-of `rewards.extra`, each under its own name and times its weight.
+outcome: the verdict's score between `rewards.wrong` and `rewards.correct`; an episode's is discounted by the
+turns before the last. turns: what the environment gives for each turn, discounted alike. unsound: what a
+right answer with a wrong step is worth less, where `rewards.unsound` says so. steps: what the task's checker
+says of single steps, between `rewards.wrong_step` and `rewards.right_step`. format: for an answer that stands
+where the prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After these, the
+functions of `rewards.extra`, each under its own name and times its weight.
 """
 
 from __future__ import annotations
 
+import math
 import reprlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +22,13 @@ from typing import Any
 from rlvr.config.schema import RewardConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
+from rlvr.engines import Completion, Turn
 from rlvr.graders import Mark, Status, Verdict
+from rlvr.rollouts.acting import Failure
 from rlvr.rollouts.calls import Raised
 from rlvr.rollouts.deadline import Deadline, Overdue
 from rlvr.rollouts.reward_functions import LARGEST, RewardFunction, Row, Worth, is_built_in, worth
+from rlvr.tasks import Problem
 
 MOST_EVIDENCE = 1000
 
@@ -83,7 +88,7 @@ class RewardMix:
         Raises RewardError if `rewards.bad` is stop.
         """
         extra: list[dict[str, Worth]] = [{} for _ in rows]
-        bad: set[int] = set()
+        bad = {i for i, row in enumerate(rows) if row.failed}
         for function in self.functions:
             for i, returned in enumerate(self._values(function, rows)):
                 value = worth(returned, function.settings.weight, rows[i])
@@ -111,6 +116,26 @@ class RewardMix:
             "rewards.deadline, and give the same command to go on from there."
         )
 
+    def failed(self, problem: Problem, completion: Completion, failure: Failure) -> None:
+        """Keeps evidence of an episode whose environment failed. Raises RewardError if `rewards.bad` is
+        stop."""
+        turn = len(completion.turns)
+        about = {"problem": problem.id, "turn": turn, "environment": failure.what}
+        self._append({**about, "completion": completion.text})
+        if self.config.bad == "stop":
+            raise RewardError(
+                f"problem {problem.id}, turn {turn}, step {self.step}: the environment failed: "
+                f"{failure.what}. The episode is in {self.evidence}. Saved: {self.saved()}. Correct the "
+                "environment and give the same command to go on from there, or set rewards.bad=wrong to "
+                "score such episodes as wrong."
+            )
+
+    def _append(self, kept: Mapping[str, Any]) -> None:
+        if self._kept < MOST_EVIDENCE:
+            self._kept += 1
+            self.evidence.parent.mkdir(exist_ok=True)
+            append_jsonl(self.evidence, kept)
+
     @property
     def by_step(self) -> bool:
         """Whether single steps are paid, so that the task's checker has to mark them."""
@@ -120,13 +145,18 @@ class RewardMix:
         config, verdict = self.config, row.verdict
         if bad:
             verdict = replace(verdict, status=Status.WRONG, score=0.0)
-        own = {"outcome": config.wrong + verdict.score * (config.correct - config.wrong)}
+        outcome = config.wrong + verdict.score * (config.correct - config.wrong)
+        own = {"outcome": outcome * config.turn_discount ** max(0, len(row.turns) - 1)}
         if config.unsound is not None:
             found = verdict.correct and verdict.sound is False
             own["unsound"] = (config.unsound - own["outcome"]) if found else 0.0
         spans = self._steps(row.verdict) if self.by_step else ()
         if self.by_step:
             own["steps"] = sum(span.score for span in spans)
+        at_turns: tuple[tuple[float, ...], ...] = ()
+        if config.turns and row.turns:
+            at_turns = (turn_rewards(row.turns, row.tokens, config.turns, config.turn_discount),)
+            own["turns"] = math.fsum(at_turns[0])
         if config.format:
             own["format"] = config.format * verdict.well_formed
         if config.overlong_cache is not None:
@@ -134,7 +164,8 @@ class RewardMix:
         for name, value in extra.items():
             own[name] = value.total
             spans += value.spans
-        return Reward(verdict, own, bad, spans, tuple(v.tokens for v in extra.values() if v.tokens))
+        at_tokens = at_turns + tuple(v.tokens for v in extra.values() if v.tokens)
+        return Reward(verdict, own, bad, spans, at_tokens)
 
     def _steps(self, verdict: Verdict) -> tuple[Mark, ...]:
         """The marked steps with what they are worth."""
@@ -151,10 +182,7 @@ class RewardMix:
             "extracted": row.verdict.extracted,
             "completion": row.completion,
         }
-        if self._kept < MOST_EVIDENCE:
-            self._kept += 1
-            self.evidence.parent.mkdir(exist_ok=True)
-            append_jsonl(self.evidence, kept)
+        self._append(kept)
         if self.config.bad == "stop":
             did = f"failed: {kept['raised']}" if raised else f"returned {kept['returned']}"
             raise RewardError(
@@ -168,6 +196,20 @@ class RewardMix:
 
 def _put_back(name: str, piece: str) -> None:
     warnings.warn(f"reward {name} changed {piece} of the training process: it was put back", stacklevel=2)
+
+
+def turn_rewards(
+    turns: Sequence[Turn], tokens: int, weight: float = 1.0, discount: float = 1.0
+) -> tuple[float, ...]:
+    """[tokens]: the reward of each turn at its last token, times weight and discount to the turns before it.
+
+    So the sum of all is the discounted return of the episode, and undiscounted returns to go over these
+    give the gradient of that: arXiv 1506.02438, section 2, with a turn as the unit of time.
+    """
+    paid = [0.0] * tokens
+    for i, turn in enumerate(turns):
+        paid[turn.end - 1] += weight * discount**i * turn.reward
+    return tuple(paid)
 
 
 def overlong_penalty(length: int, limit: int, cache: int) -> float:

@@ -102,6 +102,7 @@ def _described(task: Task) -> dict[str, Any]:
         "stop": list(task.ends),
         "grader": task.grader,
         "soundness": task.soundness,
+        "environment": None if task.environment is None else task.environment.described,
         "confinement": task.verifier.confinement,
         "skipped": task.skipped,
     }

@@ -20,6 +20,7 @@ from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
 from rlvr.graders.soundness import NONE, Chain, Checker, build_checker, checked
 from rlvr.graders.soundness.marks import marked
+from rlvr.tasks.environments import Environment
 from rlvr.tasks.templates import STOPS, TEMPLATES, stamp
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
     "chain": "rlvr.tasks.chain:chain",
+    "guess": "rlvr.tasks.environments.guess:guess",
+    "countdown_feedback": "rlvr.tasks.environments.countdown_feedback:countdown_feedback",
     "gsm8k": "rlvr.tasks.math:gsm8k",
     "math500": "rlvr.tasks.math:math500",
     "minerva_math": "rlvr.tasks.math:minerva_math",
@@ -36,9 +39,9 @@ TASKS = {
     "aime24": "rlvr.tasks.math:aime24",
     "amc23": "rlvr.tasks.math:amc23",
     "omni_math_rule": "rlvr.tasks.math:omni_math_rule",
-    "humaneval_plus": "rlvr.tasks.code:humaneval_plus",
-    "mbpp_plus": "rlvr.tasks.code:mbpp_plus",
-    "livecodebench": "rlvr.tasks.livecodebench:livecodebench",
+    "humaneval_plus": "rlvr.tasks.programs.evalplus:humaneval_plus",
+    "mbpp_plus": "rlvr.tasks.programs.evalplus:mbpp_plus",
+    "livecodebench": "rlvr.tasks.programs.livecodebench:livecodebench",
     "reasoning_gym": "rlvr.tasks.reasoning_gym:reasoning_gym",
     "data": "rlvr.tasks.data.task:data",
     "mixture": "rlvr.tasks.mixture:mixture",
@@ -83,6 +86,7 @@ class Task:
     stop: strings that end a completion where the configuration names none; None: those of the template.
     notes: what whoever uses the task should read, such as which columns were guessed.
     checker: decides whether the reasoning before an answer holds; None: nobody looks.
+    environment: what answers the policy between its turns; None: a completion is one turn.
     """
 
     name: str
@@ -96,10 +100,13 @@ class Task:
     stop: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     checker: Checker | None = None
+    environment: Environment | None = None
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """Strings that end a completion where the configuration names none."""
+        """Strings that end a completion, or a turn, where the configuration names none."""
+        if self.environment is not None:
+            return self.environment.stop
         return STOPS.get(self.template, ()) if self.stop is None else self.stop
 
     def ends_of(self, problem: Problem) -> tuple[str, ...]:
@@ -107,6 +114,19 @@ class Task:
         if not self.stages:
             return self.ends
         return next(part.ends for part in self.parts if part.name == problem.reference["task"])
+
+    def environment_of(self, problem: Problem) -> tuple[Environment | None, Any]:
+        """What answers the policy at this problem, if anything does, and what its episodes begin with."""
+        if not self.stages:
+            return self.environment, problem.reference
+        part = next(part for part in self.parts if part.name == problem.reference["task"])
+        return part.environment, problem.reference["reference"]
+
+    def in_one_turn(self, command: str) -> Task:
+        """The task itself. command: for the message of the TaskError where it has an environment."""
+        if self.environment is not None:
+            raise TaskError(f"{command} knows completions of one turn, and task {self.name} is of episodes")
+        return self
 
     @property
     def grader(self) -> str:

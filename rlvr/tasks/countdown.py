@@ -109,7 +109,7 @@ def _bracket(text: str) -> str:
     return text if text.isdigit() else f"({text})"
 
 
-def _draw(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, ...], Solution]:
+def drawn_problem(rng: random.Random, operands: int, split: Split) -> tuple[tuple[int, ...], Solution]:
     """A random problem of the split with the solution that it was made from."""
     while True:
         numbers = tuple(sorted(rng.randint(1, LARGEST_NUMBER) for _ in range(operands)))
@@ -126,7 +126,7 @@ def _problems(operands: int, split: Split, count: int) -> tuple[Problem, ...]:
     rng = random.Random(f"countdown/{operands}/{split}")
 
     def draw() -> Problem:
-        numbers, solution = _draw(rng, operands, split)
+        numbers, solution = drawn_problem(rng, operands, split)
         reference = {"numbers": list(numbers), "target": solution.value}
         name = problem_id(numbers, solution.value)
         return Problem(name, prompt_of(numbers, solution.value), reference)
@@ -182,7 +182,7 @@ def pretraining_texts(seed: int, failed_share: float, four_share: float) -> Iter
     rng = random.Random(f"countdown/texts/{seed}")
     while True:
         operands = 4 if rng.random() < four_share else 3
-        numbers, solution = _draw(rng, operands, "pretrain")
+        numbers, solution = drawn_problem(rng, operands, "pretrain")
         target = solution.value
         if rng.random() < failed_share:
             while solution.value == target:

@@ -152,7 +152,7 @@ def mistakes(settings: Settings) -> list[Mistake]:
 @command(Settings, mistakes, builds_task=True, interrupted=GOES_ON)
 def main(settings: Settings) -> None:
     """Raises what `Target` and `Matching` do, ModelError, TaskError, EngineError or StartError."""
-    task = build_task(settings.task.name, **settings.task.options)
+    task = build_task(settings.task.name, **settings.task.options).in_one_turn("entropy")
     target = Target(settings.base, task.name)
     match, reading = Matching(settings, target, task, plain_console(stderr=True)).run()
     if reading is not None:

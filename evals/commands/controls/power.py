@@ -64,7 +64,7 @@ def main(settings: Settings) -> None:
 
 def measure(settings: Settings, console: Console) -> MeasuredSamples | None:
     """On all ranks; the reading on the main process. Raises ModelError, TaskError or StartError."""
-    task = build_task(settings.task.name, **settings.task.options)
+    task = build_task(settings.task.name, **settings.task.options).in_one_turn("power")
     engines = EngineConfig(dtype=settings.dtype, batch_size=settings.batch_size)
     model = open_model(settings.model, engines, processes().device)
     task = model.posed(task)

@@ -19,7 +19,6 @@ from rlvr.graders.math.grader import GraderName
 from rlvr.graders.soundness import NONE, SoundnessName, build_checker
 from rlvr.graders.thoughts import AfterThought, ends_in_thought
 from rlvr.tasks import TASKS, Task
-from rlvr.tasks.code import Seconds
 from rlvr.tasks.data.columns import Columns, DataError
 from rlvr.tasks.data.names import NAME, label_of
 from rlvr.tasks.data.places import File, find_files
@@ -27,6 +26,7 @@ from rlvr.tasks.data.posing import Posing, posing_of, shots_of
 from rlvr.tasks.data.reading import Item, ReadData, read
 from rlvr.tasks.data.splits import How, split
 from rlvr.tasks.data.verifiers import check_name, verifier_of
+from rlvr.tasks.programs.evalplus import Seconds
 from rlvr.tasks.sources import BadRows
 from rlvr.tasks.templates import TEMPLATES
 from rlvr.tasks.templates.chat import NAME as CHAT

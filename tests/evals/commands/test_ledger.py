@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from stored_files import write_measured
 
-from evals.commands import ledger
+from evals.commands.problems import ledger
 from evals.estimators.empirical_bayes import fit_beta
 from evals.records.files import read_counts
 from evals.reports.transcripts import _inline, transcript_name

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from stored_files import write_measured
 
-from evals.commands import ledger, passk, sound
+from evals.commands import passk, sound
+from evals.commands.problems import ledger
 from evals.records.files import counts_file, read_counts, samples_file
 from rlvr.graders.soundness import StringChecker
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals.commands import compare, ledger
+from evals.commands import compare
 from evals.commands import probe as probe_command
+from evals.commands.problems import ledger
 from evals.commands.two_models import watching
 from evals.records.files import read_counts
 from rlvr.config.errors import ConfigError

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from evals.estimators.counts import Counts
-from evals.estimators.inverse_sampling import inverse_efficiency
+from evals.estimators.designs import inverse_efficiency
 from evals.estimators.passk import inverse_pass_at_k
 
 

@@ -87,7 +87,7 @@ def test_a_shard_that_changes_after_it_was_found_whole_is_looked_at_again(store:
             "unp!rsed",
             r"row 4: 'unp!rsed' is none of correct, timed_out",
         ),
-        ("samples", "finish_reason", "stoq", r"row 4: 'stoq' is none of length, stop"),
+        ("samples", "finish_reason", "stoq", r"row 4: 'stoq' is none of failed, length, stop"),
     ],
 )
 def test_values_that_there_are_not_are_refused(

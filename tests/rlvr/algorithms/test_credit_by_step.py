@@ -8,6 +8,8 @@ import pytest
 import torch
 from toys import toy_algorithm, toy_batch, unscored
 
+from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
+
 
 @pytest.mark.parametrize("name", ["rloo", "reinforce_pp"])
 def test_where_a_reward_is_credited(name: str) -> None:
@@ -31,3 +33,45 @@ def test_where_a_reward_is_credited(name: str) -> None:
 def test_reinforce_pp_with_a_baseline_has_no_steps() -> None:
     with pytest.raises(ValueError, match="baseline=true takes a completion as one action"):
         toy_algorithm("reinforce_pp", credit="steps", baseline=True)
+
+
+def turned() -> ScoredBatch:
+    """Two episodes of a group: two tokens, an observation of one, two tokens. The first has 1 for its first
+    turn and 1 for its outcome, the second nothing."""
+    mask = torch.tensor([[1.0, 1, 0, 1, 1]] * 2)
+    given = torch.zeros(2, 5)
+    given[0, 1] = 1.0
+    batch = ReadyBatch(
+        tokens=torch.ones(2, 6, dtype=torch.int64), prompt_len=torch.ones(2, dtype=torch.int64),
+        completion_len=torch.full((2,), 5), mask=mask, group=torch.zeros(2, dtype=torch.int64),
+        truncated=torch.zeros(2, dtype=torch.bool), correct=torch.tensor([True, False]),
+        rewards=torch.tensor([2.0, 0.0]), greedy_rewards=torch.tensor([0.5, 0.5]),
+        token_rewards=given, engine_logprobs=torch.zeros(2, 5),
+    )  # fmt: skip
+    return unscored(batch, torch.tensor([[0.5, 0.5, 9.0, 0.25, 0.25]] * 2))
+
+
+HALF = 0.5**0.5  # (2 - 1) / the standard deviation of 2 and 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "first", "second"),
+    [
+        ("rloo", {"credit": "outcome"}, [2, 2, 0, 2, 2], [-2, -2, 0, -2, -2]),
+        # The outcome less the other's, and of the turn what is still to come, less the other's.
+        ("rloo", {"credit": "steps"}, [2, 2, 0, 1, 1], [-2, -2, 0, -1, -1]),
+        ("reinforce_pp", {"credit": "outcome"}, [2, 2, 0, 2, 2], [0, 0, 0, 0, 0]),
+        ("reinforce_pp", {"credit": "steps"}, [2, 2, 0, 1, 1], [0, 0, 0, 0, 0]),
+        ("grpo", {}, [HALF, HALF, 0, HALF, HALF], [-HALF, -HALF, 0, -HALF, -HALF]),
+        ("dapo", {}, [HALF, HALF, 0, HALF, HALF], [-HALF, -HALF, 0, -HALF, -HALF]),
+        ("remax", {}, [1.5, 1.5, 0, 1.5, 1.5], [-0.5, -0.5, 0, -0.5, -0.5]),
+        # All at the end, from which the critic's value before each token is taken; observations are skipped.
+        ("ppo", {}, [1.5, 1.5, 0, 1.75, 1.75], [-0.5, -0.5, 0, -0.25, -0.25]),
+    ],
+)
+def test_what_each_algorithm_makes_of_turns(
+    name: str, options: dict[str, str], first: list[float], second: list[float]
+) -> None:
+    """Worked out by hand; no observation has an advantage."""
+    found = toy_algorithm(name, **options).credit(turned()).advantages
+    torch.testing.assert_close(found.float(), torch.tensor([first, second]).float(), atol=2e-6, rtol=0)

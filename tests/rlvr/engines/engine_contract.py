@@ -31,9 +31,14 @@ from engine_cases import (
 from served import LONGEST, free_port, saved_model, served
 
 from rlvr.config.schema import EngineConfig
+from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, EngineError, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
+from rlvr.graders import Status, StringVerifier
 from rlvr.models.loading import load_tokenizer
+from rlvr.rollouts.episodes import play
+from rlvr.tasks import Problem, Task
+from rlvr.tasks.environments import Environment, Transition
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +217,47 @@ def test_a_stop_string_ends_ids_log_probs_and_text_alike(engine: Any) -> None:
     assert reasons == {True, False}
     apart = trainer_logprobs(model, 1.0, rows)
     assert apart.mean() < NEAR.mean and apart.max() < NEAR.largest
+
+
+def answered(state: dict[str, int], text: str) -> Transition:
+    return Transition({"turn": state["turn"] + 1}, f"{len(text)} letters\n")
+
+
+TALK = Task(
+    "talk", [], [], StringVerifier(lambda text, reference: (Status.WRONG, None), "1"), "plain",
+    environment=Environment(lambda reference: {"turn": 0}, answered, 5, ("e", "\n"), turn_tokens=9),
+)  # fmt: skip
+
+
+def test_episodes_are_the_trainers_token_for_token(engine: Any) -> None:
+    """What was sampled in five turns has the trainer's log-probs, given all tokens before it; each turn is
+    what the engine draws for the request of these tokens."""
+    model = model_of(0)
+    engine.load(model.named_parameters())
+    sampling = Sampling(1.0, 1.0, 120, ("e", "\n"))
+    asked = [(Request(PROMPTS[i % 3], sampling, i), Problem(str(i), "", None)) for i in range(12)]
+    done = dict(play(engine, TALK, engine.tokenizer, asked))
+    rows = [(request.prompt_ids, done[i]) for i, (request, _) in enumerate(asked)]
+    apart = trainer_logprobs(model, 1.0, rows)
+    assert len(apart) == sum(episode.drawn for _, episode in rows)
+    closer = 10 if DEVICE.type == "cpu" else 1
+    assert apart.mean() < NEAR.mean / closer and apart.max() < NEAR.largest / closer
+    again = []
+    for prompt, episode in rows:
+        assert len(episode.turns) == 5 and episode.finish_reason == "stop"
+        for number, turn in enumerate(episode.turns[:-1]):
+            following = episode.turns[number + 1]
+            between = episode.token_ids[turn.end : following.start]
+            assert engine.tokenizer.decode(list(between)) == f"{len(turn.text)} letters\n" == turn.observation
+            assert {*episode.logprobs[turn.end : following.start]} == {0.0}
+        last = episode.turns[-1]
+        again.append((prompt + episode.token_ids[: last.start], episode.token_ids[last.start :]))
+    seeds = [derive_seed(request.seed, "turn", 4) for request, _ in asked]
+    limit = replace(sampling, max_new_tokens=9)
+    alone = ask(
+        engine, [Request(prompt, limit, seed) for (prompt, _), seed in zip(again, seeds, strict=True)]
+    )
+    assert [c.token_ids for c in alone] == [ids for _, ids in again]
 
 
 def test_a_caller_may_stop_listening(engine: Engine) -> None:

@@ -125,6 +125,7 @@ def test_the_hash_covers_the_recipe_and_the_texts(monkeypatch: pytest.MonkeyPatc
     hashes = {tiny_base.content_hash(recipe) for recipe in tiny_base.BASES.values()}
     monkeypatch.setattr("rlvr.tasks.countdown.LARGEST_TARGET", 50)
     monkeypatch.setattr("rlvr.tasks.chain.LARGEST_OPERAND", 8)
+    monkeypatch.setattr("rlvr.tasks.environments.guess.LARGEST", 98)
     hashes |= {tiny_base.content_hash(recipe) for recipe in tiny_base.BASES.values()}
     assert len(hashes) == 2 * len(tiny_base.BASES)
 

@@ -9,21 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from forked import Forked, ranks
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from whole_runs import TRAINER, contents, finish, steps, wait_for_steps
 
 from rlvr.core.run_dir import read_jsonl
 
-TRAINER = Path(__file__).resolve().parents[3] / "rlvr" / "train.py"
 Train = Callable[..., Forked]
 
 # A run with everything in it that a resume could get wrong, in half a second a step.
@@ -44,39 +42,6 @@ SMALL = (
     "probe.final_n=16",
     "probe.k=16",
 )
-
-
-def finish(process: Forked, status: int = 0) -> str:
-    """Waits for the end, checks the exit status, returns stderr."""
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == status, errors
-    return errors
-
-
-def steps(run: Path) -> list[dict[str, Any]]:
-    """The step metrics without times."""
-    rows = read_jsonl(run / "metrics.jsonl")
-    timed = ("time/", "total/seconds")
-    return [{k: v for k, v in row.items() if not k.startswith(timed)} for row in rows]
-
-
-def contents(checkpoint: Path) -> dict[str, Any]:
-    """Every file's bytes; without the seconds that the trainer's state counts, and so without its hash."""
-    files = sorted(f for f in checkpoint.rglob("*") if f.is_file())
-    found: dict[str, Any] = {str(f.relative_to(checkpoint)): f.read_bytes() for f in files}
-    state = torch.load(io.BytesIO(found["trainer/state.pt"]), weights_only=True)
-    assert state["totals"].pop("seconds") > 0
-    hashes = json.loads(found["manifest.json"])
-    del hashes["trainer/state.pt"]
-    return found | {"trainer/state.pt": state, "manifest.json": hashes}
-
-
-def wait_for_steps(run: Path, count: int, process: Forked) -> None:
-    deadline = time.monotonic() + 240
-    while len(read_jsonl(run / "metrics.jsonl")) < count:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

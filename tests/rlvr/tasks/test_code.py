@@ -18,7 +18,7 @@ from rlvr.graders.code.outputs import same_text
 from rlvr.graders.plain_data import NotPlainData, Opaque, decode, encode, equal
 from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Problem, Task, TaskError, build_task
-from rlvr.tasks.code_tests import CannotRead, residual_of, restored_inputs, special_oracle
+from rlvr.tasks.programs.evalplus_tests import CannotRead, residual_of, restored_inputs, special_oracle
 
 # Their own solutions take many seconds.
 SLOW_PROBLEMS = {"Mbpp/599", "Mbpp/630", "Mbpp/392", "Mbpp/271", "HumanEval/139"}

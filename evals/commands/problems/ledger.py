@@ -98,8 +98,8 @@ def main(settings: LedgerOf) -> None:
         console.print(f"written to {settings.out}", soft_wrap=True)
 
 
-def find_files(settings: LedgerOf) -> tuple[Path, Path]:
-    """The counts of base and policy. Raises ArgumentsError with every mistake."""
+def find_files(settings: LedgerOf, command: str = "ledger") -> tuple[Path, Path]:
+    """The counts of base and policy. command: for messages. Raises ArgumentsError with every mistake."""
     here = ProbeDir(settings.directory)
     steps = here.probed()
     # A probe measures one task after the other, so the newest may not have got to this one.
@@ -128,7 +128,7 @@ def find_files(settings: LedgerOf) -> tuple[Path, Path]:
     if settings.out is not None and settings.out.exists():
         mistakes.append(Mistake("out", str(settings.out), "is there already; give another directory"))
     if mistakes:
-        raise ArgumentsError("ledger", mistakes)
+        raise ArgumentsError(command, mistakes)
     return base / f"{name}.parquet", directory / f"{name}.parquet"
 
 

@@ -22,8 +22,8 @@ from pydantic import Field
 from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
 from rlvr.tasks import Problem, Task, TaskError
-from rlvr.tasks.code import Seconds
 from rlvr.tasks.confined import confinement_for
+from rlvr.tasks.programs.evalplus import Seconds
 from rlvr.tasks.sources import BadRows, Loaded, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 

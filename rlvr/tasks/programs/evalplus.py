@@ -14,8 +14,8 @@ from pydantic import Field
 from rlvr.graders.code.grader import CodeVerifier
 from rlvr.graders.plain_data import encode
 from rlvr.tasks import Problem, Task
-from rlvr.tasks.code_tests import CannotRead, residual_of, restored_inputs, special_oracle
 from rlvr.tasks.confined import confinement_for
+from rlvr.tasks.programs.evalplus_tests import CannotRead, residual_of, restored_inputs, special_oracle
 from rlvr.tasks.sources import BadRows, Row, RowError, load_problems
 from rlvr.tasks.templates import TemplateName, render
 

@@ -1,0 +1,123 @@
+"""Engines that play by rule, and environments that do what none may."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from toys import Batched
+
+from rlvr.engines import Completion, Request
+from rlvr.models.tiny_base import byte_tokenizer
+from rlvr.tasks.environments import Transition
+
+BYTES = byte_tokenizer()
+
+
+class Player(Batched):
+    """An engine of bytes: what it writes next is a function of all text so far and the request's seed.
+
+    It stops where its text does, or at the request's limit.
+    """
+
+    name, dtype = "player", "float32"
+
+    def __init__(self, writes: Callable[[str, int], str]):
+        self.writes = writes
+        self.asked: list[Request] = []
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        self.asked += requests
+        for i, request in reversed(list(enumerate(requests))):
+            text = self.writes(bytes(request.prompt_ids).decode(), request.seed)
+            ids = tuple(text.encode())[: request.sampling.max_new_tokens]
+            cut = len(ids) < len(text.encode())
+            shown = bytes(ids).decode()
+            yield i, Completion(ids, (-0.5,) * len(ids), shown, "length" if cut else "stop")
+
+
+def halving(text: str, seed: int) -> str:
+    """The middle of what is left of 1..99 in a game of `guess`."""
+    low, high = 1, 99
+    lines = text.splitlines()[1:]
+    for guess, said in zip(lines[::2], lines[1::2], strict=True):
+        low, high = (int(guess) + 1, high) if said.startswith("higher") else (low, int(guess) - 1)
+    return f"{(low + high) // 2}\n"
+
+
+def begin(reference: Any) -> dict[str, Any]:
+    return {"turn": 0}
+
+
+def after(state: dict[str, Any]) -> dict[str, Any]:
+    return {"turn": state["turn"] + 1}
+
+
+def raises(state: dict[str, Any], text: str) -> Transition:
+    raise KeyError("no such room")
+
+
+def hangs(state: dict[str, Any], text: str) -> Transition:
+    time.sleep(60)
+    return Transition(state)
+
+
+def computes(state: dict[str, Any], text: str) -> Transition:
+    while True:
+        pass
+
+
+def no_text(state: dict[str, Any], text: str) -> Transition:
+    return Transition(state, 5)  # type: ignore[arg-type]
+
+
+def no_transition(state: dict[str, Any], text: str) -> Transition:
+    return state, "go on\n", False, 0.0  # type: ignore[return-value]
+
+
+def no_number(state: dict[str, Any], text: str) -> Transition:
+    return Transition(state, "go on\n", reward=float("nan"))
+
+
+def grows(state: dict[str, Any], text: str) -> Transition:
+    return Transition(after(state), "x" * 10 ** (3 + state["turn"]))
+
+
+def exits(state: dict[str, Any], text: str) -> Transition:
+    raise SystemExit(3)
+
+
+def ends_the_process(state: dict[str, Any], text: str) -> Transition:
+    os._exit(3)
+
+
+def forks(state: dict[str, Any], text: str) -> Transition:
+    """Its child comes back as a second trainer would."""
+    os.fork()
+    return Transition(after(state), "go on\n")
+
+
+def changes(state: dict[str, Any], text: str) -> Transition:
+    import random
+
+    import torch
+
+    random.seed(0)
+    torch.set_default_dtype(torch.float64)
+    state["turn"] = 99
+    return Transition({"turn": 1}, "go on\n")
+
+
+# Each ends the episode at its first turn, with these words.
+BAD = {
+    raises: "act raised KeyError: 'no such room'",
+    hangs: "act: no answer in 0.2 s (Environment.seconds)",
+    computes: "act: no answer in 0.2 s (Environment.seconds)",
+    no_text: "act returned an observation of type int, not a text",
+    no_transition: "act returned tuple, not a rlvr.tasks.environments.Transition",
+    no_number: "act returned the reward nan, not a finite number",
+    exits: "act raised SystemExit: 3",
+    ends_the_process: "act raised SystemExit: 3",
+}
