@@ -23,6 +23,7 @@ from rlvr.learning.policy import Policy
 from rlvr.rollouts.collect import Rollouts, to_batch
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.tasks import Problem, Task
+from rlvr.tasks.streams import Stream
 
 # GRPO as TRL has it by default: token mean ("dapo"), eps 1e-4, no KL.
 OPTIONS = {"eps": 1e-4, "normalisation": "token_mean", "kl": {"coefficient": 0.0}}
@@ -63,13 +64,13 @@ class ForcedLengths:
         return replace(request, sampling=replace(request.sampling, max_new_tokens=length))
 
 
-class Given:
+class Given(Stream):
     """A problem stream that gives the problems it was told to give."""
 
-    problems: list[tuple[int, Problem]]
+    problems: Sequence[Problem] = ()
 
-    def take(self, count: int) -> list[tuple[int, Problem]]:
-        return self.problems
+    def following(self) -> Problem:
+        return self.problems[self.position % len(self.problems)]
 
 
 class OurStep:
@@ -105,7 +106,7 @@ class OurStep:
             RewardMix(RewardConfig(), [], work.longest, Path(os.devnull)), algorithm.draws, self.accelerator,
             seed=0,
         )  # fmt: skip
-        self.stream = Given()
+        self.stream = Given(0)
         self.keep_gradient = True
         self.policy.parallel.optimizer.optimizer.register_step_pre_hook(self._keep)
         self.meter.count(model)
@@ -113,13 +114,11 @@ class OurStep:
     def __call__(self, step: int) -> dict[str, float]:
         """The step's metrics."""
         ids = self.work.prompt_ids(step)
-        first = step * len(ids)
-        self.stream.problems = [
-            (first + i, Problem(str(first + i), words(prompt), None)) for i, prompt in enumerate(ids)
-        ]
+        self.stream.step, self.stream.position = step, step * len(ids)
+        self.stream.problems = [Problem(f"{step}/{i}", words(prompt), None) for i, prompt in enumerate(ids)]
         self.engine.lengths = self.work.completion_lengths(step)
         with self.meter.measured("scoring"):
-            collected = self.rollouts.collect(self.stream)  # type: ignore[arg-type]
+            collected = self.rollouts.collect(self.stream)
             batch = self.learner.score(to_batch(collected.used, self.accelerator.device))
             batch = self.learner.credit(batch)
         with self.meter.measured("update"):

@@ -25,7 +25,6 @@ from rlvr.core.seeds import derive_seed
 from rlvr.engines import Engine, Request, Sampling, generate
 from rlvr.engines.hf import HFEngine
 from rlvr.learning.actor_critic import ActorCritic
-from rlvr.learning.micro_batches import micro_batches
 from rlvr.models.loading import eos_ids, load_model, load_tokenizer, model_directory
 from rlvr.rollouts.collect import Group, Scored, to_batch
 from rlvr.tasks import Problem, Task, build_task
@@ -73,7 +72,7 @@ def credit(batch: ReadyBatch) -> WeightedBatch:
 def update(policy: ActorCritic, optimizer: torch.optim.Optimizer, batch: WeightedBatch) -> float:
     """One optimizer step; returns the loss. The weights make it independent of the micro-batches."""
     total = 0.0
-    for piece in micro_batches(batch, MICRO_BATCH_TOKENS):
+    for piece in map(batch.select, policy.micro_batches(batch, MICRO_BATCH_TOKENS)):
         logprobs = policy(piece).logprobs
         per_token = ppo_clip(ratio(logprobs, piece.old_logprobs), piece.advantages)
         loss = (piece.weights * per_token).sum()
