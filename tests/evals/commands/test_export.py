@@ -11,11 +11,14 @@ import pytest
 from measuring import KEY, PLAN, TASK, Counting, measure
 
 from evals.commands.export import main
-from evals.records.files import STORED, counts_file, samples_file
+from evals.records.files import counts_file, samples_file
 from evals.records.reading import read_stored, read_texts
 from evals.records.samples import read_samples, sample_files
 from evals.records.store import SampleSet
 from rlvr.core.shards import store_root
+
+# Of a completion, what the store alone has.
+TEXTS = ("text", "token_ids")
 
 
 @pytest.fixture
@@ -31,15 +34,15 @@ def run(tmp_path: Path) -> Path:
 
 
 def texts(run: Path) -> list[object]:
-    return [read_samples(file, ["problem", "index", *STORED]).to_pylist() for _, file in sample_files(run)]
+    return [read_samples(file, ["problem", "index", *TEXTS]).to_pylist() for _, file in sample_files(run)]
 
 
 def test_a_run_is_made_independent_of_the_store(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = [[{k: row[k] for k in ("index", *STORED)} for row in rows] for rows in texts(run)]
+    before = [[{k: row[k] for k in ("index", *TEXTS)} for row in rows] for rows in texts(run)]
     assert main(["samples", str(run)]) == 0
     assert "2 of 2 files of samples were written" in capsys.readouterr().out
     shutil.rmtree(store_root())
-    assert [[{k: row[k] for k in ("index", *STORED)} for row in rows] for rows in texts(run)] == before
+    assert [[{k: row[k] for k in ("index", *TEXTS)} for row in rows] for rows in texts(run)] == before
     assert main(["samples", str(run)]) == 0 and "0 of 2" in capsys.readouterr().out
 
 
@@ -60,7 +63,7 @@ def test_a_single_file(run: Path, tmp_path: Path) -> None:
     file = samples_file(run / "probes" / "base", TASK.name)
     assert main(["samples", str(file), f"out={tmp_path / 'one'}"]) == 0
     assert {path.name for path in (tmp_path / "one").iterdir()} == {file.name, "toy-x.parquet"}
-    assert {*STORED} <= {*pq.read_schema(tmp_path / "one" / file.name).names}
+    assert {*TEXTS} <= {*pq.read_schema(tmp_path / "one" / file.name).names}
 
 
 def test_samples_that_are_gone_end_it_and_change_nothing(

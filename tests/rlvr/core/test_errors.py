@@ -19,7 +19,7 @@ from rlvr.core.errors import UserError, exit_status
 INTERNAL = {
     "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Overdue", "Refused",
     "RowError", "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError",
-    "_OtherText", "_TestTimedOut",
+    "_OtherText", "_Taken", "_TestTimedOut",
 }  # fmt: skip
 WRONG_ARGUMENTS = {
     "ArgumentsError",
@@ -37,6 +37,7 @@ WRONG_ARGUMENTS = {
     "PluginError",
     "RecordError",
     "SamplesError",
+    "SamplesGoneError",
     "TemplateError",
     "WatchError",
 }

@@ -103,9 +103,11 @@ def test_a_groups_prompt_goes_through_the_trunk_once() -> None:
     model.model.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
-    together = ActorCritic(model, 1.0)(batch)
-    groups, depth = len(batch.group.unique()), batch.mask.shape[1]
-    assert seen == [groups * batch.prompt_width, len(batch) * (depth - 1)]
+    policy = ActorCritic(model, 1.0)
+    seen.clear()  # of asking whether it takes packed rows
+    together = policy(batch)
+    prompts = {int(group): int(length) for group, length in zip(batch.group, batch.prompt_len, strict=True)}
+    assert seen == [sum(prompts.values()) + int((batch.completion_len - 1).sum())]  # nothing follows the last
     for row in range(len(batch)):  # a group of one goes through whole
         alone = batch.select(torch.tensor([row]))
         scores = ActorCritic(model, 1.0)(alone)

@@ -32,6 +32,7 @@ def test_tasks_on_the_card(untrained: Path, tmp_path: Path) -> None:
         "grader": math.grader,
         "soundness": None,
         "confinement": choose(allow_unsafe=True).name,
+        "environment": None,
         "skipped": 1,
     }
     trained, probed = (card["tasks"][user]["countdown:3"] for user in ("training", "probe"))
