@@ -7,7 +7,7 @@ ARGS ?=
 BIN := $(abspath $(VENV))/bin
 # Wheels alone, so that no installation needs a compiler. These have none and are pure Python.
 WHEELS := --only-binary=:all: --no-binary=cellpylib --no-binary=deepspeed --no-binary=zss
-PIP := $(BIN)/python -m pip --disable-pip-version-check install $(WHEELS)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --use-pep517 $(WHEELS)
 TORCH := $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/cpu.in)
 EDITABLE := $(PIP) --quiet --no-deps --no-build-isolation -e .
 # Every value that accelerate would otherwise fill in and warn about. It takes a GPU where there is one.
