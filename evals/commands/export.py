@@ -103,9 +103,11 @@ def samples_mistakes(settings: SamplesOf) -> list[Mistake]:
 def export_samples(settings: SamplesOf) -> None:
     """Raises FileError, and SamplesGoneError for samples that are not in the store."""
     from evals.records.samples import make_whole, sample_files
+    from rlvr.core.replacing import remove_litter
 
     for run in settings.runs:
         place = run if settings.out is None else copied(run, settings.out / run.resolve().name)
+        remove_litter(place if place.is_dir() else place.parent, recursive=place.is_dir())
         files = sample_files(place)
         with progress("writing samples", len(files)) as display:
             written = 0

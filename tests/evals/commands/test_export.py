@@ -39,7 +39,12 @@ def texts(run: Path) -> list[object]:
 
 def test_a_run_is_made_independent_of_the_store(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = [[{k: row[k] for k in ("index", *TEXTS)} for row in rows] for rows in texts(run)]
+    left = samples_file(run / "probes" / "base", TASK.name).with_name(
+        f".{TASK.name}.samples.parquet.0123abcd"
+    )
+    left.write_bytes(b"of one that was killed")
     assert main(["samples", str(run)]) == 0
+    assert not left.exists()
     assert "2 of 2 files of samples were written" in capsys.readouterr().out
     shutil.rmtree(store_root())
     assert [[{k: row[k] for k in ("index", *TEXTS)} for row in rows] for rows in texts(run)] == before
