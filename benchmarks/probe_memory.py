@@ -18,14 +18,11 @@ size above that which it began with, and its CPU seconds.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from probe_stream import BEGIN, ROOT, checked_out
+from probe_stream import ROOT, answered, checked_out
 
 STAGES = ("draw", "again", "regrade", "count", "write", "answers", "texts", "export")
 
@@ -61,14 +58,8 @@ def measured(tree: Path, name: str, chosen: argparse.Namespace) -> None:
 
 def one_stage(tree: Path, settings: dict[str, object]) -> dict[str, float] | None:
     """None where the tree has no such stage."""
-    script = Path(__file__).with_name("probe_memory_side.py")
-    environment = {**os.environ, "PYTHONPATH": f"{tree}:{Path(__file__).parent}"}
-    environment["RLVR_STORE"] = f"{settings['directory']}/store"
-    command = [sys.executable, "-P", "-c", BEGIN, str(script), json.dumps(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    store = f"{settings['directory']}/store"
+    return answered(tree, "probe_memory_side.py", settings, RLVR_STORE=store)
 
 
 if __name__ == "__main__":

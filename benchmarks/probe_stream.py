@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = ("fixed", "log-normal", "runaways")
@@ -70,8 +71,14 @@ def checked_out(revision: str) -> Iterator[Path]:
 
 def probed(tree: Path, settings: dict[str, object]) -> dict[str, float]:
     """One probe in a process of its own, by the packages of this tree."""
-    script = Path(__file__).with_name("probe_stream_side.py")
-    environment = {**os.environ, "PYTHONPATH": f"{tree}:{Path(__file__).parent}"}
+    return answered(tree, "probe_stream_side.py", settings)
+
+
+def answered(tree: Path, side: str, settings: dict[str, object], **variables: str) -> Any:
+    """What a script of this folder prints in its last line, in a process of its own, by a tree's packages.
+    variables: of its environment."""
+    script = Path(__file__).with_name(side)
+    environment = {**os.environ, "PYTHONPATH": f"{tree}:{Path(__file__).parent}", **variables}
     command = [sys.executable, "-P", "-c", BEGIN, str(script), json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

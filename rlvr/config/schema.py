@@ -143,6 +143,11 @@ class PolicyConfig(Section):
     shape: Shape | None = None
     """For --dry-run where the model's own config.json is not on this machine."""
 
+    @property
+    def shards_weights(self) -> bool:
+        """Whether no process holds all weights: ZeRO's third stage."""
+        return self.zero == 3
+
 
 class EngineConfig(Section):
     """What generates."""

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 # Of a file that is hashed in pieces.
@@ -32,9 +31,12 @@ def digests(files: Sequence[Path]) -> list[str]:
     several pieces that of their hashes, with their number: HEX-NUMBER."""
     starts = [range(0, max(file.stat().st_size, 1), PIECE) for file in files]
     with ThreadPoolExecutor(THREADS) as pool:
-        pieces = pool.map(_piece_hash, *zip(*_pairs(files, starts), strict=True)) if files else iter(())
-        each = [[*islice(pieces, len(own))] for own in starts]
-    return [own[0] if len(own) == 1 else _joined(own) for own in each]
+        asked = [
+            [pool.submit(_piece_hash, file, start) for start in own]
+            for file, own in zip(files, starts, strict=True)
+        ]
+        found = [[piece.result() for piece in own] for own in asked]
+    return [own[0] if len(own) == 1 else _joined(own) for own in found]
 
 
 def tree_digests(directory: Path) -> dict[str, str]:
@@ -43,10 +45,6 @@ def tree_digests(directory: Path) -> dict[str, str]:
     return {
         str(file.relative_to(directory)): digest for file, digest in zip(files, digests(files), strict=True)
     }
-
-
-def _pairs(files: Sequence[Path], starts: Sequence[range]) -> list[tuple[Path, int]]:
-    return [(file, start) for file, own in zip(files, starts, strict=True) for start in own]
 
 
 def _piece_hash(file: Path, start: int) -> str:

@@ -51,7 +51,7 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
             advice = "there is no such directory; or give a Hub id ORGANISATION/NAME, or embedded:countdown"
             mistakes.append(Mistake(key, name, advice))
     lora = config.policy.lora
-    if lora is not None and config.policy.zero == 3 and lora.quantized:
+    if lora is not None and config.policy.shards_weights and lora.quantized:
         advice = "ZeRO-3 cannot shard 4-bit weights: set policy.zero=2 or 0"
         mistakes.append(Mistake("policy.lora.quantized", True, advice))
     if config.engine.mode == "server" and config.engine.name != "vllm":

@@ -85,6 +85,7 @@ class Collected:
 
 class Rollouts:
     """Samples groups from an engine and scores them with the task's verifier, on every rank its share.
+
     Each rank takes every world_size-th problem of a draw, so groups are never split over ranks.
     """
 

@@ -41,9 +41,6 @@ from rlvr.tasks import Task, build_task
 from rlvr.tasks.streams import problem_stream
 from rlvr.tracking.monitor import Monitor
 
-# The stage of ZeRO that shards weights too.
-SHARDED_WEIGHTS = 3
-
 
 def run(config: Config) -> bool:
     """Trains and probes; False if a signal stopped the run after saving.
@@ -217,7 +214,7 @@ class _Assembly:
         saved = self.start.checkpoint.policy if self.start.checkpoint else None
         set_seed(derive_seed(self.config.seed, "policy") % 2**32)  # fresh adapters are random
         # With sharded weights a GPU need not hold the whole model: the shards are taken from host memory.
-        device = None if config.zero == SHARDED_WEIGHTS else self.accelerator.device
+        device = None if config.shards_weights else self.accelerator.device
         model, adapters = models.load_policy(self.model.path, config, saved, device)
         reference = None
         if self.algorithm.kl.coefficient > 0 and adapters is None:
