@@ -19,7 +19,8 @@ from rlvr.algorithms.batch import ReadyBatch
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {"k": 2} if name == "passk" else {}) for name in ALGORITHMS},
     "grpo with KL": ("grpo", {"kl": {"coefficient": 0.1}}),
-    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length"}),
+    "grpo unlikeliness": ("grpo", {"unlikeliness": 0.25}),
+    "grpo with entropy": ("grpo", {"entropy": {"coefficient": 0.1}}),
     "dapo by group": ("dapo", {"normalisation": "group_token_mean"}),
     "rloo with KL": ("rloo", {"kl": {"coefficient": 0.1}}),
     "remax with KL": ("remax", {"kl": {"coefficient": 0.1}}),

@@ -52,6 +52,20 @@ class Clip(Settings):
     dual: Annotated[float, Field(gt=1)] | None = None
 
 
+class Entropy(Settings):
+    """A bonus for the entropy of the policy's distribution of the next token: coefficient times its mean over
+    the trained tokens of an optimizer step is taken off the loss, whatever the normalisation.
+
+    target: in nats. With one, the coefficient begins as given, rises by `rate` after a training step whose
+    entropy was below it, falls by as much (to 0 at the least) after one above, and applies only after a
+    step that was not above (adaptive entropy control, Skywork-OR1, arXiv 2505.22312). None: it stays.
+    """
+
+    coefficient: Coefficient = 0.0
+    target: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0)] = 0.005
+
+
 class Whitening(Settings):
     """Scales advantages to mean 0 and standard deviation 1 over all ranks. by: whether each token or each
     completion counts once; none is off."""
@@ -129,6 +143,7 @@ class Algorithm:
     policy_loss: PolicyLoss
     weights: Callable[[CreditedBatch, StepCounts], Tensor]
     kl: Kl = Kl()
+    entropy: Entropy = Entropy()
     whitening: Whitening = Whitening(by="none")
     draws: Draws = Draws()
     critic: Critic | None = None

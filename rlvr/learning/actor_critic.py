@@ -18,8 +18,7 @@ from rlvr.learning.packing import PackedRows, PaddedRows, Rows, packs
 
 
 class Scores(NamedTuple):
-    """What a pass over a batch gives, [B, T] each, 0 where no token is. entropies carry no gradient; no
-    critic, no values."""
+    """What a pass over a batch gives, [B, T] each, 0 where no token is; no critic, no values."""
 
     logprobs: Tensor
     entropies: Tensor

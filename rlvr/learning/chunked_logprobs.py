@@ -29,7 +29,7 @@ class TokenHead(nn.Module):
 
     def forward(self, hidden: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """hidden: [..., hidden]; tokens: [...] int64. Returns (log-probs, entropies), [...] each, in float32
-        or wider; entropies carry no gradient."""
+        or wider."""
         head = self._head()
         if head is None:
             raise RuntimeError("the model that this head belongs to is gone")
@@ -56,15 +56,19 @@ class _TokenLogprobs(torch.autograd.Function):
             logprobs[rows] = logits.gather(-1, tokens[rows, None])[:, 0] - total
             # Not vecdot, which autocast would run in halves.
             entropies[rows] = total - (logits - total[:, None]).exp_().mul_(logits).sum(-1)
-        ctx.save_for_backward(hidden, weight, bias, tokens, totals)
+        ctx.save_for_backward(hidden, weight, bias, tokens, totals, entropies)
         ctx.temperature, ctx.dtype = temperature, dtype
-        ctx.mark_non_differentiable(entropies)
+        ctx.set_materialize_grads(False)  # None for entropies that no loss is made of
         return logprobs, entropies
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        """slope: [N], of the loss by each log-prob; d log-prob / d logits = onehot - probabilities."""
-        hidden, weight, bias, tokens, totals = ctx.saved_tensors
+    def backward(ctx: Any, slope: Tensor | None, entropy_slope: Tensor | None) -> tuple[Tensor | None, ...]:
+        """slope, entropy_slope: [N], of the loss by each log-prob and entropy; None is zeros.
+
+        d log-prob / d logits = onehot - p; d entropy / d logits = -p (log p + entropy).
+        """
+        hidden, weight, bias, tokens, totals, entropies = ctx.saved_tensors
+        slope = torch.zeros_like(totals) if slope is None else slope
         matrix = weight.to(ctx.dtype)
         to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
         by_hidden = torch.empty_like(hidden) if to_hidden else None
@@ -72,9 +76,16 @@ class _TokenLogprobs(torch.autograd.Function):
         by_bias = torch.zeros_like(bias, dtype=_wide(bias.dtype)) if to_bias else None
         for rows in _chunks(len(hidden), len(weight)):
             logits = _logits(hidden[rows], matrix, bias, ctx.temperature)
-            by_logits = logits.sub_(totals[rows, None]).exp_().neg_()
+            logits.sub_(totals[rows, None])
+            by_entropy = None
+            if entropy_slope is not None:
+                by_entropy = (logits + entropies[rows, None]).mul_(logits.exp())
+                by_entropy.mul_((entropy_slope[rows] / -ctx.temperature)[:, None])
+            by_logits = logits.exp_().neg_()
             by_logits.scatter_add_(-1, tokens[rows, None], torch.ones_like(by_logits[:, :1]))
             by_logits.mul_((slope[rows] / ctx.temperature)[:, None])
+            if by_entropy is not None:
+                by_logits.add_(by_entropy)
             if by_bias is not None:
                 by_bias += by_logits.sum(0)
             by_logits = by_logits.to(ctx.dtype)

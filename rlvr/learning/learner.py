@@ -26,7 +26,14 @@ from rlvr.algorithms.formulas.normalisation import sequence_mean
 from rlvr.config.schema import OptimConfig, RolloutConfig
 from rlvr.core.seeds import derive_seed
 from rlvr.learning.actor_critic import Scores
-from rlvr.learning.objective import Term, kl_term, policy_term, value_term
+from rlvr.learning.objective import (
+    EntropyControl,
+    Term,
+    entropy_term,
+    kl_term,
+    policy_term,
+    value_term,
+)
 from rlvr.learning.off_policy import mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.learning.policy import Objective, Policy
 
@@ -49,6 +56,7 @@ class Learner:
         self.optim = optim
         self.rollouts = rollouts
         self.seed = seed
+        self.entropy = EntropyControl(algorithm.entropy)
 
     def score(self, batch: ReadyBatch) -> ScoredBatch:
         """Adds what the models say of the tokens, as far as credit and update need it."""
@@ -115,6 +123,7 @@ class Learner:
                 rows.append(update.metrics)
                 skipped += update.skipped
         first = _means(rows[: len(rows) // self.optim.epochs])
+        self.entropy.observe(first["rollout/entropy"])
         metrics = {
             **{name: value for name, value in _means(rows).items() if "/" in name},
             "rollout/entropy": first["rollout/entropy"],
@@ -148,6 +157,8 @@ class Learner:
         algorithm, logprobs = self.algorithm, scores.logprobs
         if not critic_only:
             yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+            if self.entropy.applied:
+                yield entropy_term(self.entropy.applied, scores.entropies, share)
         if batch.ref_logprobs is not None:
             yield kl_term(algorithm.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
         critic, values = algorithm.critic, scores.values

@@ -1,4 +1,4 @@
-"""The terms that the loss of one micro-batch is the sum of."""
+"""The terms that the loss of one micro-batch is the sum of, and the coefficient that changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from rlvr.algorithms.batch import WeightedBatch
-from rlvr.algorithms.bundle import Kl, PolicyLoss
+from rlvr.algorithms.bundle import Entropy, Kl, PolicyLoss
 from rlvr.algorithms.formulas.kl import kl_estimate
 from rlvr.algorithms.formulas.ratio import ratio
 from rlvr.algorithms.formulas.value_loss import value_loss
@@ -57,6 +57,12 @@ def kl_term(
     return Term(settings.coefficient * (batch.weights * per_token).sum(), metrics)
 
 
+def entropy_term(coefficient: float, entropies: Tensor, share: Tensor) -> Term:
+    """The bonus for entropy. entropies, share: [B, T]."""
+    bonus = coefficient * (share * entropies).sum()
+    return Term(-bonus, {"loss/entropy_bonus": bonus})
+
+
 def value_term(
     coefficient: float,
     clip: float | None,
@@ -68,3 +74,35 @@ def value_term(
     """The critic's loss. values: by the current weights; all [B, T]."""
     loss = (batch.weights * value_loss(values, old_values, returns, clip)).sum()
     return Term(coefficient * loss, {"critic/loss": loss})
+
+
+class EntropyControl:
+    """The coefficient of the bonus for entropy: constant, or led by a target (arXiv 2505.22312).
+
+    It changes between training steps alone, and by numbers that are equal on all ranks.
+    """
+
+    def __init__(self, settings: Entropy):
+        self.settings = settings
+        self.coefficient = settings.coefficient
+        self.last: float | None = None
+
+    @property
+    def applied(self) -> float:
+        """By how much the next step's entropy is rewarded."""
+        target = self.settings.target
+        above = target is not None and self.last is not None and self.last > target
+        return 0.0 if above else self.coefficient
+
+    def observe(self, entropy: float) -> None:
+        """entropy: of a step's trained tokens, in nats, before its updates."""
+        self.last = entropy
+        if self.settings.target is not None and entropy != self.settings.target:
+            rate = self.settings.rate if entropy < self.settings.target else -self.settings.rate
+            self.coefficient = max(0.0, self.coefficient + rate)
+
+    def state(self) -> dict[str, float | None]:
+        return {"coefficient": self.coefficient, "last": self.last}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        self.coefficient, self.last = state["coefficient"], state["last"]

@@ -77,6 +77,8 @@ class Trainer:
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
         self.rollouts.kept = Kept(**state.get("kept", {}))
+        if "entropy" in state:
+            self.learner.entropy.restore(state["entropy"])
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -219,6 +221,7 @@ class Trainer:
                 "stream": self.stream.state(),
                 "totals": asdict(self.totals),
                 "kept": asdict(self.rollouts.kept),
+                "entropy": self.learner.entropy.state(),
                 "processes": self.accelerator.num_processes,
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)

@@ -71,11 +71,17 @@ def penalty(row: Row, t: int, kl: Options) -> tuple[float, float]:
 
 
 def policy(row: Row, t: int, advantage: float, o: Options) -> tuple[float, float]:
-    """REINFORCE, or PPO's eq. 7 with the dual clip of arXiv 1912.09729, eq. 5; and the slope by log pi."""
+    """REINFORCE, CISPO (arXiv 2506.13585, eq. 4), or PPO's eq. 7 with the dual clip of arXiv 1912.09729,
+    eq. 5, its ratio that of the token or, in GSPO (arXiv 2507.18071, eq. 13), the geometric mean; and the
+    slope by log pi."""
     if o["loss"] == "reinforce":
         return -advantage * row.now[t], -advantage
+    if o["loss"] == "cispo":
+        weight = min(math.exp(row.now[t] - row.before(t)), o["cap"])
+        return -weight * advantage * row.now[t], -weight * advantage
     low, high, dual = (o["clip"][name] for name in ("low", "high", "dual"))
-    ratio = math.exp(row.now[t] - row.before(t))
+    places = row.trained if o["loss"] == "sequence_clip" else [t]
+    ratio = math.exp(sum(row.now[s] - row.before(s) for s in places) / len(places))
     kept = min(max(ratio, 1 - low), 1 + high)
     value, slope = -ratio * advantage, -ratio * advantage
     if -kept * advantage > value:

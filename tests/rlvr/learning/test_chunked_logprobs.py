@@ -40,13 +40,29 @@ def test_equals_full_logits(temperature: float, bias: bool) -> None:
     head, hidden, tokens, slope = inputs(torch.float64, bias)
     wanted = [hidden, *head.parameters()]
     full, entropies = by_full_logits(head, hidden, tokens, temperature)
-    expected = torch.autograd.grad((full * slope).sum(), wanted)
     chosen, found_entropies = TokenHead(head, temperature)(hidden, tokens)
-    found = torch.autograd.grad((chosen * slope).sum(), wanted)
     torch.testing.assert_close(chosen, full, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(found_entropies, entropies, atol=1e-12, rtol=1e-12)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+    for by_logprob, by_entropy in ((1.0, 0.0), (0.0, 1.0), (0.7, -0.4)):
+        ours, theirs = (
+            torch.autograd.grad(
+                (by_logprob * a * slope + by_entropy * b * slope.flip(0)).sum(), wanted, retain_graph=True
+            )
+            for a, b in ((chosen, found_entropies), (full, entropies))
+        )
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+def test_a_loss_of_entropies_alone_has_their_gradient() -> None:
+    head, hidden, tokens, slope = inputs(torch.float64)
+    _, expected = by_full_logits(head, hidden, tokens, 1.0)
+    _, found = TokenHead(head, 1.0)(hidden, tokens)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((entropies * slope).sum(), hidden)[0] for entropies in (found, expected)),
+        atol=1e-12,
+        rtol=1e-12,
+    )
 
 
 def test_gradient_by_finite_differences() -> None:

@@ -27,7 +27,7 @@ def test_every_recipe_is_valid(name: str) -> None:
     assert config.run_dir == f"runs/{name}-s0"
     plain = name.removeprefix("study/")
     named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
-    studied = plain.endswith("_qwen7b") and named != "passk"
+    studied = plain.endswith("_qwen7b") and f"{named}_verl" in ALGORITHMS
     assert config.algorithm.name == (f"{named}_verl" if studied else named)
 
 
@@ -52,8 +52,9 @@ def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size
     ours = load_config([f"recipe={algorithm}_{size}"]).model_dump()
     grpo = load_config([f"recipe=grpo_{size}"]).model_dump()
     different = {key for key in ours if ours[key] != grpo[key]}
-    assert different <= {"recipe", "run_dir", "algorithm", "rewards"}
+    assert different <= {"recipe", "run_dir", "algorithm", "rewards", "optim"}
     assert ("rewards" in different) == (algorithm == "dapo")
+    assert ("optim" in different) == (algorithm in ("gspo", "cispo"))  # of which the ratio is all
     lines = (ROOT / "recipes" / f"{algorithm}_{size}.yaml").read_text().splitlines()
     assert len([line for line in lines if not line.startswith(("#", "defaults"))]) <= 5
 
@@ -133,7 +134,7 @@ def test_all_mistakes_at_once() -> None:
     [
         (["recipe=grpo_tin"], "recipe", "did you mean grpo_tiny?"),
         ([], "recipe", "give recipe=NAME with one of"),
-        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo?"),
+        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo or gspo?"),
         (["recipe=grpo_tiny", "algorithm.gae_lambda=1"], "algorithm.gae_lambda", "keys of algorithm"),
         (["recipe=grpo_tiny", "algorithm.clip.lo=1"], "algorithm.clip.lo", "did you mean algorithm.clip.low"),
         (["recipe=grpo_tiny", "task=countdwn:3"], "task.name", "did you mean countdown?"),
