@@ -35,12 +35,23 @@ class Kl(Settings):
     estimator: see `formulas.kl`. paid: added to the loss per token, or subtracted from the reward.
     by_ratio: in the loss, weighted by the ratio to the old policy, which makes k3's gradient that of the
     reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
+    target: nats a token. The coefficient begins as given and is led there (arXiv 1909.08593, section 2.2).
+    reset_every, reset_above: every so many training steps, or after one whose KL was above so many nats a
+    token, the reference becomes the policy as it then is and the optimizer begins anew (ProRL,
+    arXiv 2505.24864).
     """
 
     coefficient: Coefficient = 0.0
     estimator: Literal["k1", "k2", "k3"] = "k3"
     paid: Literal["loss", "reward"] = "loss"
     by_ratio: bool = False
+    target: Annotated[float, Field(gt=0)] | None = None
+    reset_every: Annotated[int, Field(gt=0)] | None = None
+    reset_above: Annotated[float, Field(gt=0)] | None = None
+
+    @property
+    def resets(self) -> bool:
+        return self.reset_every is not None or self.reset_above is not None
 
 
 class Clip(Settings):
@@ -149,3 +160,12 @@ class Algorithm:
     critic: Critic | None = None
     smallest_group: int = 1
     by_step: bool = False
+
+    def __post_init__(self) -> None:
+        keys = ("target", "reset_every", "reset_above")
+        given = [f"algorithm.kl.{key}" for key in keys if getattr(self.kl, key) is not None]
+        if given and not self.kl.coefficient:
+            raise ValueError(
+                f"{', '.join(given)}: with algorithm.kl.coefficient=0 there is no reference model; give a "
+                "coefficient, or leave them out"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +29,7 @@ from rlvr.core.seeds import derive_seed
 from rlvr.learning.actor_critic import Scores
 from rlvr.learning.objective import (
     EntropyControl,
+    KlControl,
     Term,
     entropy_term,
     kl_term,
@@ -56,7 +58,16 @@ class Learner:
         self.optim = optim
         self.rollouts = rollouts
         self.seed = seed
+        self.kl = KlControl(algorithm.kl)
         self.entropy = EntropyControl(algorithm.entropy)
+
+    def state(self) -> dict[str, Any]:
+        """What a resume needs; the same on all ranks."""
+        return {"kl": self.kl.state(), "entropy": self.entropy.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.kl.restore(state["kl"])
+        self.entropy.restore(state["entropy"])
 
     def score(self, batch: ReadyBatch) -> ScoredBatch:
         """Adds what the models say of the tokens, as far as credit and update need it."""
@@ -73,7 +84,7 @@ class Learner:
             ref_logprobs = self.policy.ref_logprobs(batch)
         kl_rewards = torch.zeros_like(batch.mask)
         if in_reward and old_logprobs is not None and ref_logprobs is not None:
-            penalty = kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
+            penalty = self.kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
             kl_rewards = selected(-penalty, batch.mask)
         return batch.with_scores(
             old_logprobs=old_logprobs, ref_logprobs=ref_logprobs, kl_rewards=kl_rewards, values=values
@@ -132,7 +143,20 @@ class Learner:
             **self._explained_variance(batch),
             "loss/skipped": skipped / len(rows),
         }
+        if self.algorithm.kl.coefficient > 0:
+            metrics.update(self._lead_kl(step, metrics["loss/kl"]))
         return metrics, skipped > 0
+
+    def _lead_kl(self, step: int, kl: float) -> dict[str, float]:
+        """What the next step's KL is weighed by and taken from."""
+        found = {"loss/kl_coefficient": self.kl.coefficient}
+        self.kl.observe(kl)
+        if self.algorithm.kl.resets:
+            due = self.kl.resets(step, kl)
+            found["loss/reference_reset"] = float(due)
+            if due:
+                self.policy.reset_reference()
+        return found
 
     def _objective(
         self, counts: StepCounts, critic_only: bool, scores: Scores, batch: WeightedBatch
@@ -160,7 +184,7 @@ class Learner:
             if self.entropy.applied:
                 yield entropy_term(self.entropy.applied, scores.entropies, share)
         if batch.ref_logprobs is not None:
-            yield kl_term(algorithm.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
+            yield kl_term(self.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
         critic, values = algorithm.critic, scores.values
         if not (critic is None or values is None or batch.values is None or batch.returns is None):
             yield value_term(

@@ -1,4 +1,4 @@
-"""The terms that the loss of one micro-batch is the sum of, and the coefficient that changes."""
+"""The terms that the loss of one micro-batch is the sum of, and their coefficients."""
 
 from __future__ import annotations
 
@@ -45,16 +45,22 @@ def policy_term(
 
 
 def kl_term(
-    settings: Kl, trains: bool, batch: WeightedBatch, logprobs: Tensor, ref_logprobs: Tensor, share: Tensor
+    control: KlControl,
+    trains: bool,
+    batch: WeightedBatch,
+    logprobs: Tensor,
+    ref_logprobs: Tensor,
+    share: Tensor,
 ) -> Term:
     """The KL from the reference, in the loss if the settings put it there and the policy `trains`."""
+    settings = control.settings
     per_token = kl_estimate(logprobs, ref_logprobs, settings.estimator)
     metrics = {"loss/kl": (share * per_token).sum()}
     if settings.paid == "reward" or not trains:
         return Term(None, metrics)
     if settings.by_ratio:
         per_token = per_token * ratio(logprobs, batch.old_logprobs)
-    return Term(settings.coefficient * (batch.weights * per_token).sum(), metrics)
+    return Term(control.coefficient * (batch.weights * per_token).sum(), metrics)
 
 
 def entropy_term(coefficient: float, entropies: Tensor, share: Tensor) -> Term:
@@ -76,11 +82,39 @@ def value_term(
     return Term(coefficient * loss, {"critic/loss": loss})
 
 
-class EntropyControl:
-    """The coefficient of the bonus for entropy: constant, or led by a target (arXiv 2505.22312).
+class KlControl:
+    """The coefficient of the KL, and when its reference is reset.
 
     It changes between training steps alone, and by numbers that are equal on all ranks.
     """
+
+    # arXiv 1909.08593, section 2.2: how far an error counts, and how far one step moves the coefficient.
+    MOST, SHARE = 0.2, 0.1
+
+    def __init__(self, settings: Kl):
+        self.settings = settings
+        self.coefficient = settings.coefficient
+
+    def observe(self, kl: float) -> None:
+        """kl: of a step's trained tokens, in nats a token, by the estimator of the settings."""
+        if self.settings.target is not None:
+            error = kl / self.settings.target - 1
+            self.coefficient *= 1 + self.SHARE * max(-self.MOST, min(self.MOST, error))
+
+    def resets(self, step: int, kl: float) -> bool:
+        """Whether the reference is reset after this training step."""
+        every, above = self.settings.reset_every, self.settings.reset_above
+        return (every is not None and step % every == 0) or (above is not None and kl > above)
+
+    def state(self) -> dict[str, float]:
+        return {"coefficient": self.coefficient}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        self.coefficient = state["coefficient"]
+
+
+class EntropyControl:
+    """The coefficient of the bonus for entropy: constant, or led by a target (arXiv 2505.22312)."""
 
     def __init__(self, settings: Entropy):
         self.settings = settings

@@ -20,9 +20,9 @@ from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.core.errors import UserError
 from rlvr.learning.actor_critic import ActorCritic, Scores
-from rlvr.learning.optimizer import decay_groups, make_optimizer
+from rlvr.learning.optimizer import decay_groups, make_optimizer, rate_share
 from rlvr.learning.parallel import Parallel, Replicas, not_finite
-from rlvr.learning.schedule import rate_share
+from rlvr.learning.reference import Reference
 from rlvr.models.loading import without_dropout
 from rlvr.models.lora import merged_weights
 
@@ -94,9 +94,9 @@ class Policy:
             self.parallel = Shards(together, optimizer, accelerator)
         else:
             self.parallel = Replicas(together, optimizer, accelerator, optim.max_grad_norm)
-        self.reference: Callable[..., Scores] | None = None
+        self.reference: Reference | None = None
         if reference is not None:
-            self.reference = self.parallel.frozen(ActorCritic(reference.requires_grad_(False), temperature))
+            self.reference = Reference(reference, temperature, self.parallel, accelerator)
         self.updates = 0
 
     @property
@@ -120,6 +120,13 @@ class Policy:
             raise RuntimeError("the policy was built without a reference model")
         with self.adapters.disable_adapter():
             return self._score(self.parallel.model, batch).logprobs
+
+    def reset_reference(self) -> None:
+        """The reference becomes the policy, and the optimizer forgets: ProRL, arXiv 2505.24864."""
+        if self.reference is None:
+            raise RuntimeError("the policy was built without a reference model of its own")
+        self.reference.become(self.weights())
+        self.parallel.forget()
 
     def update(
         self,
@@ -171,6 +178,8 @@ class Policy:
             saved.save_pretrained(str(policy), state_dict=weights, safe_serialization=True)
             torch.save({"updates": self.updates}, trainer / POLICY_FILE)
         self.parallel.save(trainer)
+        if self.reference is not None:
+            self.reference.save(trainer)
 
     def _check_finite(self, bad: Sequence[str]) -> None:
         """bad: names of what is not finite on this rank."""
@@ -185,6 +194,8 @@ class Policy:
         """Restores what `save` wrote beside the policy; the caller loads the policy's weights."""
         self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
         self.parallel.restore(trainer)
+        if self.reference is not None:
+            self.reference.restore(trainer)
 
     def _trained(self) -> Iterator[tuple[str, Tensor]]:
         """What a checkpoint holds: every weight, or only the adapters."""

@@ -136,6 +136,12 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "for spans of the text"
         )
         mistakes.append(Mistake("algorithm.credit", "steps", advice))
+    if algorithm.kl.resets and config.policy.lora is not None:
+        advice = (
+            "the reference of a policy with adapters is the policy without them, which has no weights of its "
+            "own to reset: train whole weights, or leave algorithm.kl.reset_every and reset_above out"
+        )
+        mistakes.append(Mistake("policy.lora", config.policy.lora.rank, advice))
     size = config.rollouts.group_size
     if size < algorithm.smallest_group:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"

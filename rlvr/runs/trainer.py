@@ -77,8 +77,8 @@ class Trainer:
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
         self.rollouts.kept = Kept(**state.get("kept", {}))
-        if "entropy" in state:
-            self.learner.entropy.restore(state["entropy"])
+        if "learner" in state:
+            self.learner.restore(state["learner"])
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -221,7 +221,7 @@ class Trainer:
                 "stream": self.stream.state(),
                 "totals": asdict(self.totals),
                 "kept": asdict(self.rollouts.kept),
-                "entropy": self.learner.entropy.state(),
+                "learner": self.learner.state(),
                 "processes": self.accelerator.num_processes,
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)

@@ -158,6 +158,12 @@ def test_all_mistakes_at_once() -> None:
             "algorithm.clip_high",
             "did you mean algorithm.clip?",
         ),
+        (
+            ["recipe=grpo_tiny", "algorithm.kl={coefficient: 1, reset_every: 9}", "policy.lora.rank=4"],
+            "policy.lora",
+            "has no weights of its own to reset",
+        ),
+        (["recipe=grpo_tiny", "algorithm.kl.reset_every=9"], "algorithm", "there is no reference model"),
         (["recipe=grpo_tiny", "batch_size=4"], "batch_size", "rollouts.prompts or optim.mini_batches?"),
         (["recipe=grpo_tiny", "learning_rate=1"], "learning_rate", "did you mean optim.lr?"),
         (["recipe=grpo_tiny", "num_generations=8"], "num_generations", "did you mean rollouts.group_size?"),
