@@ -22,6 +22,7 @@ ALGORITHMS = {
     "gspo": "rlvr.algorithms.newer.gspo:gspo",
     "cispo": "rlvr.algorithms.newer.cispo:cispo",
     "w_reinforce": "rlvr.algorithms.newer.w_reinforce:w_reinforce",
+    "opd": "rlvr.algorithms.newer.opd:opd",
     "passk": "rlvr.algorithms.newer.passk:passk",
     "grpo_verl": "rlvr.algorithms.verl:grpo_verl",
     "ppo_verl": "rlvr.algorithms.verl:ppo_verl",

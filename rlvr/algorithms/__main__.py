@@ -31,6 +31,8 @@ def loss(a: Algorithm) -> str:
             return f"clip({ratio}{clip.low:g}, {clip.high:g}{dual})"
         case Cispo(cap):
             return f"`-min(r, {cap:g}) A log pi`"
+        case None:
+            return "KL(pi, teacher)"
         case _:
             return "`-A log pi`"
 

@@ -147,11 +147,14 @@ class Algorithm:
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
     by_step: whether it credits what is given for a step to the tokens up to it, and not to all.
+    policy_loss: None where the teacher's KL is all of it.
+    taught: what it asks of the teacher, if it has one: log-probs of the samples, which are part of the batch
+    that gets credit, or KL(policy || teacher) over the vocabulary, which is added to the loss.
     """
 
     name: str
     credit: Callable[[ScoredBatch], Credit]
-    policy_loss: PolicyLoss
+    policy_loss: PolicyLoss | None
     weights: Callable[[CreditedBatch, StepCounts], Tensor]
     kl: Kl = Kl()
     entropy: Entropy = Entropy()
@@ -160,6 +163,7 @@ class Algorithm:
     critic: Critic | None = None
     smallest_group: int = 1
     by_step: bool = False
+    taught: Literal["samples", "vocabulary"] | None = None
 
     def __post_init__(self) -> None:
         keys = ("target", "reset_every", "reset_above")

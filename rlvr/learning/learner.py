@@ -34,6 +34,7 @@ from rlvr.learning.objective import (
     entropy_term,
     kl_term,
     policy_term,
+    teacher_term,
     value_term,
 )
 from rlvr.learning.off_policy import mismatch_metrics, mismatch_peaks, mismatch_sums
@@ -86,8 +87,13 @@ class Learner:
         if in_reward and old_logprobs is not None and ref_logprobs is not None:
             penalty = self.kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
             kl_rewards = selected(-penalty, batch.mask)
+        by_teacher = self.algorithm.taught == "samples"
         return batch.with_scores(
-            old_logprobs=old_logprobs, ref_logprobs=ref_logprobs, kl_rewards=kl_rewards, values=values
+            old_logprobs=old_logprobs,
+            ref_logprobs=ref_logprobs,
+            kl_rewards=kl_rewards,
+            values=values,
+            teacher_logprobs=self.policy.teacher_logprobs(batch) if by_teacher else None,
         )
 
     def credit(self, batch: ScoredBatch) -> CreditedBatch:
@@ -108,7 +114,7 @@ class Learner:
                 share = sequence_mean(batch.mask, completions=1.0)
             total = self.accelerator.reduce(advantages.moments(values, share), reduction="sum")
             values = advantages.whitened(values, batch.mask, total, whitening.ddof)
-        if advantages.zero_by_construction(values, batch):
+        if algorithm.policy_loss is not None and advantages.zero_by_construction(values, batch):
             warnings.warn(
                 f"every advantage of this step is 0 although completions differ: {algorithm.name} "
                 "with these settings trains on nothing. Check rollouts.group_size and algorithm.*",
@@ -130,7 +136,8 @@ class Learner:
                 counts = self._counts(mini)
                 weighted = mini.with_weights(self.algorithm.weights(mini, counts))
                 objective = partial(self._objective, counts, critic_only)
-                update = self.policy.update(weighted, objective, critic_only)
+                over_vocabulary = self.algorithm.taught == "vocabulary"
+                update = self.policy.update(weighted, objective, critic_only, over_vocabulary)
                 rows.append(update.metrics)
                 skipped += update.skipped
         first = _means(rows[: len(rows) // self.optim.epochs])
@@ -180,7 +187,10 @@ class Learner:
         """What the loss is the sum of."""
         algorithm, logprobs = self.algorithm, scores.logprobs
         if not critic_only:
-            yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+            if algorithm.policy_loss is not None:
+                yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+            if scores.teacher_kl is not None:
+                yield teacher_term(batch, scores.teacher_kl, share)
             if self.entropy.applied:
                 yield entropy_term(self.entropy.applied, scores.entropies, share)
         if batch.ref_logprobs is not None:
@@ -236,6 +246,7 @@ def _trained_alone(batch: WeightedBatch, scores: Scores) -> tuple[WeightedBatch,
         selected(scores.logprobs, batch.mask),
         selected(scores.entropies, batch.mask),
         None if scores.values is None else selected(scores.values, batch.mask),
+        None if scores.teacher_kl is None else selected(scores.teacher_kl, batch.mask),
     )
     return batch.of_trained_tokens(), own
 

@@ -63,6 +63,12 @@ def kl_term(
     return Term(control.coefficient * (batch.weights * per_token).sum(), metrics)
 
 
+def teacher_term(batch: WeightedBatch, teacher_kl: Tensor, share: Tensor) -> Term:
+    """KL(policy || teacher) over the vocabulary, [B, T], in the algorithm's normalisation."""
+    loss = (batch.weights * teacher_kl).sum()
+    return Term(loss, {"loss/teacher_kl": (share * teacher_kl).sum()})
+
+
 def entropy_term(coefficient: float, entropies: Tensor, share: Tensor) -> Term:
     """The bonus for entropy. entropies, share: [B, T]."""
     bonus = coefficient * (share * entropies).sum()

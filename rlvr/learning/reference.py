@@ -1,9 +1,10 @@
-"""The frozen model from which KL is taken: the base, or what the policy was at a reset."""
+"""Frozen models beside the policy: the reference from which KL is taken, and a teacher."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from rlvr.algorithms.batch import TokenBatch
 from rlvr.learning.actor_critic import ActorCritic, Scores
+from rlvr.learning.chunked_logprobs import TeacherStates
 from rlvr.learning.parallel import Parallel
 from rlvr.models.lora import merged_weights
 
@@ -20,7 +22,7 @@ FILE = "reference.safetensors"
 
 
 class Reference:
-    """temperature: logits are divided by it."""
+    """The base, or what the policy was at a reset. temperature: logits are divided by it."""
 
     def __init__(
         self, model: PreTrainedModel, temperature: float, parallel: Parallel, accelerator: Accelerator
@@ -59,3 +61,31 @@ class Reference:
     def restore(self, trainer: Path) -> None:
         if (trainer / FILE).exists():
             self.become(load_file(trainer / FILE, device="cpu").items())
+
+
+class TeacherModel(ActorCritic):
+    """A model that gives scores, or the states before completions' tokens."""
+
+    def forward(self, batch: TokenBatch, states: bool = False) -> Any:
+        """`Scores`; with `states` the last hidden states [N, hidden], N the tokens of all completions."""
+        return self.laid(batch).states(self.policy.get_decoder()) if states else super().forward(batch)
+
+
+class Teacher:
+    """A model from which the policy learns. temperature: logits are divided by it, as the policy's are."""
+
+    def __init__(self, model: PreTrainedModel, temperature: float, parallel: Parallel):
+        own = TeacherModel(model.requires_grad_(False), temperature)
+        self.scores = parallel.frozen(own)
+        head = model.get_output_embeddings()
+        with parallel.whole([head.weight] if head.bias is None else [head.weight, head.bias]):
+            self.weight = head.weight.detach().clone()  # whole, where the model is held in shards
+            self.bias = None if head.bias is None else head.bias.detach().clone()
+
+    def __call__(self, batch: TokenBatch) -> Scores:
+        return self.scores(batch)
+
+    @torch.no_grad()
+    def states(self, batch: TokenBatch) -> TeacherStates:
+        """What its distributions before the completions' tokens are made of."""
+        return TeacherStates(self.scores(batch, True), self.weight, self.bias)

@@ -28,6 +28,8 @@ class Row:
     ref: Tokens
     values: Tokens
     old_values: Tokens
+    teacher: Tokens
+    teacher_kl: Tokens
     kl_rewards: Tokens = field(default_factory=list)
 
     @property
@@ -52,6 +54,14 @@ def likelihood(row: Row) -> float:
 def by_sign(rows: list[Row], o: Options) -> tuple[list[Tokens], None]:
     """arXiv 2506.01347: lambda for a right completion, -1 for a wrong one."""
     return spread(rows, [o["positive"] if row.correct else -o["negative"] for row in rows]), None
+
+
+def by_teacher(rows: list[Row], o: Options) -> tuple[list[Tokens], None]:
+    """On-policy distillation by the tokens that were drawn: log teacher - log of who drew."""
+    return [
+        [(row.teacher[t] - row.engine[t]) * m * (o["over"] == "samples") for t, m in enumerate(row.mask)]
+        for row in rows
+    ], None
 
 
 def spread(rows: list[Row], by_row: Sequence[float]) -> list[Tokens]:
@@ -192,6 +202,7 @@ CREDIT: dict[str, Any] = {
     "gspo": group_relative,
     "cispo": group_relative,
     "w_reinforce": by_sign,
+    "opd": by_teacher,
     "passk": pass_at_k,
     "rloo": leave_one_out,
     "remax": greedy_baseline,

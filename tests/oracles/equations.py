@@ -19,6 +19,7 @@ class Result:
     loss: float
     by_logprob: list[Tokens]
     by_value: list[Tokens]
+    by_teacher_kl: list[Tokens]
 
 
 def step(rows: list[Row], o: Options, correction: Options, length: int) -> Result:
@@ -34,7 +35,7 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
         advantages = whitened(rows, advantages, o["whitening"])
     weights = normalised(rows, o["normalisation"], length)
     loss = 0.0
-    by_logprob, by_value = ([[0.0] * len(row.mask) for row in rows] for _ in range(2))
+    by_logprob, by_value, by_teacher_kl = ([[0.0] * len(row.mask) for row in rows] for _ in range(3))
     for i, row in enumerate(rows):
         for t in row.trained:
             weight = weights[i]
@@ -42,6 +43,9 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
             factor = corrected(row, t, correction)
             loss += weight * factor * value
             by_logprob[i][t] += weight * factor * slope
+            if o["over"] == "vocabulary":  # the KL to the teacher is the loss
+                loss += weight * row.teacher_kl[t]
+                by_teacher_kl[i][t] += weight
             if o["kl"]["coefficient"] and o["kl"]["paid"] == "loss":
                 value, slope = penalty(row, t, o["kl"])
                 loss += o["kl"]["coefficient"] * weight * value
@@ -50,7 +54,7 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
                 value, slope = critic(row, t, returns[i][t], o["critic"]["value_clip"])
                 loss += o["critic"]["coefficient"] * weight * value
                 by_value[i][t] += o["critic"]["coefficient"] * weight * slope
-    return Result(loss, by_logprob, by_value)
+    return Result(loss, by_logprob, by_value, by_teacher_kl)
 
 
 def divergence(x: float, estimator: str) -> tuple[float, float]:

@@ -35,6 +35,7 @@ PAPERS: dict[str, Options] = {
         "clip": {**CLIP, "high": 0.28}, "eps": 1e-6, "std_ddof": 1, "normalisation": "token_mean",
         "kl": NO_KL,
     },
+    "opd": {"over": "vocabulary", "normalisation": "token_mean", "kl": NO_KL},
     "passk": {"k": 4, "clip": CLIP, "normalisation": "token_mean", "kl": NO_KL},
     "ppo": {
         "gamma": 1.0, "lam": 1.0, "clip": CLIP, "whitening": BY_TOKENS, "normalisation": "token_mean",
@@ -61,7 +62,7 @@ VARIANTS: dict[str, Options] = {
 }
 
 # Of those whose loss is no setting.
-LOSSES = {"gspo": "sequence_clip", "cispo": "cispo"}
+LOSSES = {"gspo": "sequence_clip", "cispo": "cispo", "opd": "reinforce"}
 
 
 def family(name: str) -> str:
@@ -71,6 +72,7 @@ def family(name: str) -> str:
 def defaults(name: str) -> Options:
     """Everything that the equations ask for."""
     whole = {
+        "over": None,
         "loss": LOSSES.get(name, "ppo_clip"),
         "whitening": {"by": "none", "ddof": 1},
         **PAPERS[family(name)],
@@ -89,7 +91,7 @@ def departures(name: str, rng: random.Random) -> Options:
     given["kl"] = {
         "coefficient": rng.choice([0.0, 0.1, 0.5]),
         "estimator": rng.choice(["k1", "k2", "k3"]),
-        "paid": "loss" if name in ("passk", "w_reinforce") else rng.choice(["loss", "reward"]),
+        "paid": "loss" if name in ("passk", "w_reinforce", "opd") else rng.choice(["loss", "reward"]),
         "by_ratio": rng.random() < 0.5,
     }
     choices: dict[str, Any] = {
@@ -98,6 +100,7 @@ def departures(name: str, rng: random.Random) -> Options:
         "scale_by_std": [True, False],
         "unlikeliness": [0.0, 0.25, 1.0],
         "cap": [1.2, 2.0],
+        "over": ["vocabulary", "samples"],
         "positive": [0.0, 0.5],
         "negative": [0.3, 1.0],
         "k": [1, 2, 3],

@@ -52,7 +52,8 @@ def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size
     ours = load_config([f"recipe={algorithm}_{size}"]).model_dump()
     grpo = load_config([f"recipe=grpo_{size}"]).model_dump()
     different = {key for key in ours if ours[key] != grpo[key]}
-    assert different <= {"recipe", "run_dir", "algorithm", "rewards", "optim"}
+    assert different <= {"recipe", "run_dir", "algorithm", "rewards", "optim", "teacher"}
+    assert ("teacher" in different) == (algorithm == "opd")
     assert ("rewards" in different) == (algorithm == "dapo")
     assert ("optim" in different) == (algorithm in ("gspo", "cispo"))  # of which the ratio is all
     lines = (ROOT / "recipes" / f"{algorithm}_{size}.yaml").read_text().splitlines()
@@ -62,6 +63,7 @@ def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size
 def test_a_name_means_one_algorithm_whatever_the_recipe() -> None:
     for name in ALGORITHMS:
         given = [f"algorithm={name}", "rollouts.group_size=8"]
+        given += ["teacher=embedded:countdown-teacher"] if name == "opd" else []
         tiny, large = (load_config([f"recipe={r}", *given]) for r in ("grpo_tiny", "ppo_qwen7b"))
         kept = {"grpo", "ppo_verl"}  # recipes may set keys of their own algorithm
         if name not in kept:
@@ -163,6 +165,9 @@ def test_all_mistakes_at_once() -> None:
             "policy.lora",
             "has no weights of its own to reset",
         ),
+        (["recipe=grpo_tiny", "algorithm=opd"], "teacher", "opd learns from a teacher: give teacher=MODEL"),
+        (["recipe=grpo_tiny", "teacher=embedded:countdown"], "teacher", "grpo asks no teacher"),
+        (["recipe=opd_tiny", "teacher=./none"], "teacher", "there is no such directory"),
         (["recipe=grpo_tiny", "algorithm.kl.reset_every=9"], "algorithm", "there is no reference model"),
         (["recipe=grpo_tiny", "batch_size=4"], "batch_size", "rollouts.prompts or optim.mini_batches?"),
         (["recipe=grpo_tiny", "learning_rate=1"], "learning_rate", "did you mean optim.lr?"),
