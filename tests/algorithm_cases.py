@@ -19,7 +19,9 @@ from rlvr.algorithms.batch import ReadyBatch
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {"k": 2} if name == "passk" else {}) for name in ALGORITHMS},
     "grpo with KL": ("grpo", {"kl": {"coefficient": 0.1}}),
-    "dr_grpo": ("grpo", {"scale_by_std": False, "normalisation": "fixed_length"}),
+    "grpo unlikeliness": ("grpo", {"unlikeliness": 0.25}),
+    "grpo with entropy": ("grpo", {"entropy": {"coefficient": 0.1}}),
+    "opd by samples": ("opd", {"over": "samples"}),
     "dapo by group": ("dapo", {"normalisation": "group_token_mean"}),
     "rloo with KL": ("rloo", {"kl": {"coefficient": 0.1}}),
     "remax with KL": ("remax", {"kl": {"coefficient": 0.1}}),
@@ -49,3 +51,10 @@ def run(
         torch.manual_seed(5)
         torch.nn.init.normal_(learner.policy.plain.critic.head.weight, std=0.2)
     return learn(learner, batch)
+
+
+def uses_ratio(case: str) -> bool:
+    """Whether several updates of a batch are possible."""
+    name, options = CASES[case]
+    loss = toy_algorithm(name, **options).policy_loss
+    return loss is not None and loss.uses_ratio

@@ -115,7 +115,19 @@ def toy_learner(
     """A learner whose updates leave their gradient, unclipped, on the parameters."""
     accelerator = accelerator or Accelerator(cpu=True)
     optimizer = OptimConfig(**{"lr": 1e-9, "max_grad_norm": 1e9, "micro_batch_tokens": 10_000, **optim})
-    policy = Policy(model, settings, optimizer, accelerator, temperature, reference, algorithm.critic)
+    teacher = None
+    if algorithm.taught:
+        teacher = toy_model(2, next(model.parameters()).dtype, padded=bool(getattr(model, "_is_stateful", 0)))
+    policy = Policy(
+        model,
+        settings,
+        optimizer,
+        accelerator,
+        temperature,
+        reference,
+        algorithm.critic,
+        teacher=teacher,
+    )
     return Learner(algorithm, policy, accelerator, optimizer, rollouts, seed=0)
 
 

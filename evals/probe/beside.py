@@ -207,7 +207,7 @@ def prepare(
         out.mkdir(parents=True, exist_ok=True)
         run_dir.finished.unlink(missing_ok=True)
         write_record(run_dir.config, config.model_dump(mode="json"))
-        write_record(run_dir.card, run_card(config, model, model, {"probe": built}))
+        write_record(run_dir.card, run_card(config, {"model": model, "base": model}, {"probe": built}))
     processes().wait_for_everyone()
     return config
 

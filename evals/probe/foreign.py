@@ -106,7 +106,9 @@ class ForeignRun:
 
     def describe(self, base: Sampler, tasks: Sequence[Task]) -> None:
         write_record(self.run_dir.config, self.config.model_dump(mode="json"))
-        write_record(self.run_dir.card, run_card(self.config, base, base, {"probe": tasks}))
+        write_record(
+            self.run_dir.card, run_card(self.config, {"model": base, "base": base}, {"probe": tasks})
+        )
 
     def log(self, step: int, logs: Mapping[str, Any]) -> None:
         """Adds a row of what the trainer logged of its training; other logs have no row."""

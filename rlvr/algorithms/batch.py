@@ -146,6 +146,7 @@ class ReadyBatch(TokenBatch):
         ref_logprobs: Tensor | None,
         kl_rewards: Tensor,
         values: Tensor | None,
+        teacher_logprobs: Tensor | None = None,
     ) -> ScoredBatch:
         """The next stage."""
         return ScoredBatch(
@@ -154,6 +155,7 @@ class ReadyBatch(TokenBatch):
             ref_logprobs=ref_logprobs,
             kl_rewards=kl_rewards,
             values=values,
+            teacher_logprobs=teacher_logprobs,
         )
 
 
@@ -169,6 +171,8 @@ class ScoredBatch(ReadyBatch):
     """minus coefficient times KL where that is part of the reward, else 0"""
     values: Tensor | None = field(metadata=shape("B,T"))
     """by the critic, of the state before each token; None without one"""
+    teacher_logprobs: Tensor | None = field(metadata=shape("B,T"))
+    """by the teacher; None where the algorithm asks for none"""
 
     def with_credit(self, *, advantages: Tensor, returns: Tensor | None) -> CreditedBatch:
         """The next stage."""

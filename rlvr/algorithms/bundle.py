@@ -35,12 +35,23 @@ class Kl(Settings):
     estimator: see `formulas.kl`. paid: added to the loss per token, or subtracted from the reward.
     by_ratio: in the loss, weighted by the ratio to the old policy, which makes k3's gradient that of the
     reverse KL (arXiv 2512.02556); TRL's default, in no paper of these algorithms.
+    target: nats a token. The coefficient begins as given and is led there (arXiv 1909.08593, section 2.2).
+    reset_every, reset_above: every so many training steps, or after one whose KL was above so many nats a
+    token, the reference becomes the policy as it then is and the optimizer begins anew (ProRL,
+    arXiv 2505.24864).
     """
 
     coefficient: Coefficient = 0.0
     estimator: Literal["k1", "k2", "k3"] = "k3"
     paid: Literal["loss", "reward"] = "loss"
     by_ratio: bool = False
+    target: Annotated[float, Field(gt=0)] | None = None
+    reset_every: Annotated[int, Field(gt=0)] | None = None
+    reset_above: Annotated[float, Field(gt=0)] | None = None
+
+    @property
+    def resets(self) -> bool:
+        return self.reset_every is not None or self.reset_above is not None
 
 
 class Clip(Settings):
@@ -50,6 +61,20 @@ class Clip(Settings):
     low: Annotated[float, Field(gt=0, lt=1)] = 0.2
     high: Annotated[float, Field(gt=0)] = 0.2
     dual: Annotated[float, Field(gt=1)] | None = None
+
+
+class Entropy(Settings):
+    """A bonus for the entropy of the policy's distribution of the next token: coefficient times its mean over
+    the trained tokens of an optimizer step is taken off the loss, whatever the normalisation.
+
+    target: in nats. With one, the coefficient begins as given, rises by `rate` after a training step whose
+    entropy was below it, falls by as much (to 0 at the least) after one above, and applies only after a
+    step that was not above (adaptive entropy control, Skywork-OR1, arXiv 2505.22312). None: it stays.
+    """
+
+    coefficient: Coefficient = 0.0
+    target: Annotated[float, Field(gt=0)] | None = None
+    rate: Annotated[float, Field(gt=0)] = 0.005
 
 
 class Whitening(Settings):
@@ -122,15 +147,29 @@ class Algorithm:
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
     by_step: whether it credits what is given for a step to the tokens up to it, and not to all.
+    policy_loss: None where the teacher's KL is all of it.
+    taught: what it asks of the teacher, if it has one: log-probs of the samples, which are part of the batch
+    that gets credit, or KL(policy || teacher) over the vocabulary, which is added to the loss.
     """
 
     name: str
     credit: Callable[[ScoredBatch], Credit]
-    policy_loss: PolicyLoss
+    policy_loss: PolicyLoss | None
     weights: Callable[[CreditedBatch, StepCounts], Tensor]
     kl: Kl = Kl()
+    entropy: Entropy = Entropy()
     whitening: Whitening = Whitening(by="none")
     draws: Draws = Draws()
     critic: Critic | None = None
     smallest_group: int = 1
     by_step: bool = False
+    taught: Literal["samples", "vocabulary"] | None = None
+
+    def __post_init__(self) -> None:
+        keys = ("target", "reset_every", "reset_above")
+        given = [f"algorithm.kl.{key}" for key in keys if getattr(self.kl, key) is not None]
+        if given and not self.kl.coefficient:
+            raise ValueError(
+                f"{', '.join(given)}: with algorithm.kl.coefficient=0 there is no reference model; give a "
+                "coefficient, or leave them out"
+            )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
 
 
 def dapo(
@@ -17,6 +17,7 @@ def dapo(
     at_bound: Literal["stop", "train"] = "stop",
     normalisation: Normalisation = "token_mean",
     kl: Kl = Kl(),
+    entropy: Entropy = Entropy(),
 ) -> Algorithm:
     """GRPO's advantages on groups that are neither all right nor all wrong, clip-higher, token mean, no KL.
 
@@ -38,6 +39,7 @@ def dapo(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         smallest_group=2,
         draws=Draws(
             keep=lambda correct: any(correct) and not all(correct), max_draws=max_draws, at_bound=at_bound

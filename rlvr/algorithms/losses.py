@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rlvr.algorithms.formulas import normalisation, policy_loss
-from rlvr.algorithms.formulas.ratio import ratio
+from rlvr.algorithms.formulas.ratio import ratio, sequence_mean_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,18 +17,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PpoClip:
-    """The policy loss `ppo_clip` with the ratio of each token."""
+    """The policy loss `ppo_clip` with the ratio of each token, or of its whole completion."""
 
     clip: Clip
+    level: Literal["token", "sequence"] = "token"
     uses_ratio: ClassVar[bool] = True
 
     def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor:
-        r, c = ratio(logprobs, batch.old_logprobs), self.clip
+        r, c = self._ratio(logprobs, batch), self.clip
         return policy_loss.ppo_clip(r, batch.advantages, c.low, c.high, c.dual)
 
     def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]:
-        r, c = ratio(logprobs.detach(), batch.old_logprobs), self.clip
+        r, c = self._ratio(logprobs.detach(), batch), self.clip
         return {"clip_fraction": policy_loss.clipped_share(r, batch.advantages, c.low, c.high), "ratio": r}
+
+    def _ratio(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor:
+        if self.level == "token":
+            return ratio(logprobs, batch.old_logprobs)
+        return sequence_mean_ratio(logprobs, batch.old_logprobs, batch.mask)
+
+
+@dataclass(frozen=True)
+class Cispo:
+    """The policy loss `cispo`. cap: of the ratio by which a token is weighted."""
+
+    cap: float
+    uses_ratio: ClassVar[bool] = True
+
+    def __call__(self, logprobs: Tensor, batch: CreditedBatch) -> Tensor:
+        r = ratio(logprobs, batch.old_logprobs)
+        return policy_loss.cispo(r, logprobs, batch.advantages, self.cap)
+
+    def diagnostics(self, logprobs: Tensor, batch: CreditedBatch) -> dict[str, Tensor]:
+        r = ratio(logprobs.detach(), batch.old_logprobs)
+        return {"clip_fraction": (r > self.cap).to(r.dtype), "ratio": r}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Kl, Normalisation, Whitening
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Entropy, Kl, Normalisation, Whitening
 
 Discount = Annotated[float, Field(ge=0, le=1)]
 
@@ -19,6 +19,7 @@ def ppo(
     whitening: Whitening = Whitening(by="tokens", ddof=1),
     normalisation: Normalisation = "token_mean",
     kl: Kl = Kl(coefficient=0.0, estimator="k1", paid="reward"),
+    entropy: Entropy = Entropy(),
     critic: Critic = Critic(),
 ) -> Algorithm:
     """GAE on token rewards, whitened after the returns are taken; PPO clip; a clipped value loss.
@@ -39,6 +40,7 @@ def ppo(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         whitening=whitening,
         critic=critic,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Kl, Normalisation, Whitening
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Entropy, Kl, Normalisation, Whitening
 
 
 def reinforce_pp(
@@ -17,6 +17,7 @@ def reinforce_pp(
     whitening: Whitening = Whitening(by="tokens", ddof=1),
     normalisation: Normalisation = "token_mean",
     kl: Kl = Kl(coefficient=0.0, estimator="k1", paid="reward"),
+    entropy: Entropy = Entropy(),
     credit: Credited = "outcome",
 ) -> Algorithm:
     """Return-to-go of token rewards, whitened over the global batch, with PPO's clip; KL in the reward.
@@ -50,6 +51,7 @@ def reinforce_pp(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         whitening=whitening,
         smallest_group=2 if baseline else 1,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
 
 
 def remax(
@@ -13,6 +13,7 @@ def remax(
     clip: Clip = Clip(),
     normalisation: Normalisation = "sequence_sum",
     kl: Kl = Kl(coefficient=0.0, estimator="k1", paid="reward"),
+    entropy: Entropy = Entropy(),
 ) -> Algorithm:
     """R minus the reward of one greedy response of the current policy to the same prompt.
 
@@ -33,5 +34,6 @@ def remax(
         policy_loss=losses.PpoClip(clip) if loss == "ppo_clip" else losses.Reinforce(),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         draws=Draws(greedy=True),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Entropy, Kl, Normalisation
 
 
 def rloo(
@@ -15,6 +15,7 @@ def rloo(
     clip: Clip = Clip(),
     normalisation: Normalisation = "sequence_sum",
     kl: Kl = Kl(coefficient=0.0, estimator="k1", paid="reward"),
+    entropy: Entropy = Entropy(),
     credit: Credited = "outcome",
     gamma: Annotated[float, Field(ge=0, le=1)] = 1.0,
 ) -> Algorithm:
@@ -42,6 +43,7 @@ def rloo(
         policy_loss=losses.PpoClip(clip) if loss == "ppo_clip" else losses.Reinforce(),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         smallest_group=2,
         by_step=credit == "steps",
     )

@@ -60,10 +60,11 @@ def of_error(error: ErrorDetails, known: Sequence[str], prefix: str = "") -> Mis
 
 
 def nearest(name: str, known: Sequence[str], label: str = "known") -> str:
-    """'did you mean X?' where one name is close, else the list of all."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if close:
-        return f"did you mean {close[0]}?"
+    """'did you mean X?' where one name is close, 'X or Y?' where two are as close, else the list of all."""
+    closeness = {k: difflib.SequenceMatcher(None, k, name).ratio() for k in known}
+    best = max(closeness.values(), default=0.0)
+    if best >= 0.75:
+        return f"did you mean {' or '.join(k for k, value in closeness.items() if value == best)}?"
     return f"{label}: {', '.join(known)}"
 
 

@@ -217,6 +217,8 @@ class Config(Section):
     """What is trained: a directory, a Hub id, or embedded:NAME."""
     base: str | None = None
     """What it is compared with; null is the model before training."""
+    teacher: str | None = None
+    """What the policy learns from, for an algorithm that asks for it: as `model`."""
     run_dir: str
     """Where everything is written."""
     resume: Literal["auto", "anew"] = "auto"

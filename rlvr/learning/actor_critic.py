@@ -12,18 +12,19 @@ from transformers import PreTrainedModel
 
 from rlvr.algorithms.batch import TokenBatch
 from rlvr.algorithms.bundle import Critic
-from rlvr.learning.chunked_logprobs import TokenHead
+from rlvr.learning.chunked_logprobs import TeacherStates, TokenHead
 from rlvr.learning.micro_batches import packed_rows, padded_rows
 from rlvr.learning.packing import PackedRows, PaddedRows, Rows, packs
 
 
 class Scores(NamedTuple):
-    """What a pass over a batch gives, [B, T] each, 0 where no token is. entropies carry no gradient; no
-    critic, no values."""
+    """What a pass over a batch gives, [B, T] each, 0 where no token is; no critic, no values. teacher_kl:
+    KL(policy || teacher) over the vocabulary, where the pass was given a teacher's states."""
 
     logprobs: Tensor
     entropies: Tensor
     values: Tensor | None
+    teacher_kl: Tensor | None = None
 
 
 class ActorCritic(nn.Module):
@@ -54,14 +55,17 @@ class ActorCritic(nn.Module):
         """Row indices of the micro-batches that fit the budget. parts: so many, where the models allow it."""
         return packed_rows(batch, max_tokens, parts) if self.packs else padded_rows(batch, max_tokens)
 
-    def forward(self, batch: TokenBatch, critic_only: bool = False) -> Scores:
+    def forward(
+        self, batch: TokenBatch, critic_only: bool = False, teacher: TeacherStates | None = None
+    ) -> Scores:
         """critic_only: no gradient reaches the policy, nor its trunk where the critic shares it."""
         rows = self.laid(batch)
         with torch.no_grad() if critic_only else nullcontext():
             hidden = rows.states(self.policy.get_decoder())
             logprobs, entropies = self.head(hidden, rows.answers)
+            apart = None if teacher is None else rows.spread(self.head.reverse_kl(hidden, teacher))
         values = None if self.critic is None else rows.spread(self.critic(rows, hidden))
-        return Scores(rows.spread(logprobs), rows.spread(entropies), values)
+        return Scores(rows.spread(logprobs), rows.spread(entropies), values, apart)
 
 
 class ValueModel(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,7 +27,16 @@ from rlvr.algorithms.formulas.normalisation import sequence_mean
 from rlvr.config.schema import OptimConfig, RolloutConfig
 from rlvr.core.seeds import derive_seed
 from rlvr.learning.actor_critic import Scores
-from rlvr.learning.objective import Term, kl_term, policy_term, value_term
+from rlvr.learning.objective import (
+    EntropyControl,
+    KlControl,
+    Term,
+    entropy_term,
+    kl_term,
+    policy_term,
+    teacher_term,
+    value_term,
+)
 from rlvr.learning.off_policy import mismatch_metrics, mismatch_peaks, mismatch_sums
 from rlvr.learning.policy import Objective, Policy
 
@@ -49,6 +59,16 @@ class Learner:
         self.optim = optim
         self.rollouts = rollouts
         self.seed = seed
+        self.kl = KlControl(algorithm.kl)
+        self.entropy = EntropyControl(algorithm.entropy)
+
+    def state(self) -> dict[str, Any]:
+        """What a resume needs; the same on all ranks."""
+        return {"kl": self.kl.state(), "entropy": self.entropy.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.kl.restore(state["kl"])
+        self.entropy.restore(state["entropy"])
 
     def score(self, batch: ReadyBatch) -> ScoredBatch:
         """Adds what the models say of the tokens, as far as credit and update need it."""
@@ -65,10 +85,15 @@ class Learner:
             ref_logprobs = self.policy.ref_logprobs(batch)
         kl_rewards = torch.zeros_like(batch.mask)
         if in_reward and old_logprobs is not None and ref_logprobs is not None:
-            penalty = kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
+            penalty = self.kl.coefficient * kl_estimate(old_logprobs, ref_logprobs, kl.estimator)
             kl_rewards = selected(-penalty, batch.mask)
+        by_teacher = self.algorithm.taught == "samples"
         return batch.with_scores(
-            old_logprobs=old_logprobs, ref_logprobs=ref_logprobs, kl_rewards=kl_rewards, values=values
+            old_logprobs=old_logprobs,
+            ref_logprobs=ref_logprobs,
+            kl_rewards=kl_rewards,
+            values=values,
+            teacher_logprobs=self.policy.teacher_logprobs(batch) if by_teacher else None,
         )
 
     def credit(self, batch: ScoredBatch) -> CreditedBatch:
@@ -89,7 +114,7 @@ class Learner:
                 share = sequence_mean(batch.mask, completions=1.0)
             total = self.accelerator.reduce(advantages.moments(values, share), reduction="sum")
             values = advantages.whitened(values, batch.mask, total, whitening.ddof)
-        if advantages.zero_by_construction(values, batch):
+        if algorithm.policy_loss is not None and advantages.zero_by_construction(values, batch):
             warnings.warn(
                 f"every advantage of this step is 0 although completions differ: {algorithm.name} "
                 "with these settings trains on nothing. Check rollouts.group_size and algorithm.*",
@@ -111,10 +136,12 @@ class Learner:
                 counts = self._counts(mini)
                 weighted = mini.with_weights(self.algorithm.weights(mini, counts))
                 objective = partial(self._objective, counts, critic_only)
-                update = self.policy.update(weighted, objective, critic_only)
+                over_vocabulary = self.algorithm.taught == "vocabulary"
+                update = self.policy.update(weighted, objective, critic_only, over_vocabulary)
                 rows.append(update.metrics)
                 skipped += update.skipped
         first = _means(rows[: len(rows) // self.optim.epochs])
+        self.entropy.observe(first["rollout/entropy"])
         metrics = {
             **{name: value for name, value in _means(rows).items() if "/" in name},
             "rollout/entropy": first["rollout/entropy"],
@@ -123,7 +150,20 @@ class Learner:
             **self._explained_variance(batch),
             "loss/skipped": skipped / len(rows),
         }
+        if self.algorithm.kl.coefficient > 0:
+            metrics.update(self._lead_kl(step, metrics["loss/kl"]))
         return metrics, skipped > 0
+
+    def _lead_kl(self, step: int, kl: float) -> dict[str, float]:
+        """What the next step's KL is weighed by and taken from."""
+        found = {"loss/kl_coefficient": self.kl.coefficient}
+        self.kl.observe(kl)
+        if self.algorithm.kl.resets:
+            due = self.kl.resets(step, kl)
+            found["loss/reference_reset"] = float(due)
+            if due:
+                self.policy.reset_reference()
+        return found
 
     def _objective(
         self, counts: StepCounts, critic_only: bool, scores: Scores, batch: WeightedBatch
@@ -147,9 +187,14 @@ class Learner:
         """What the loss is the sum of."""
         algorithm, logprobs = self.algorithm, scores.logprobs
         if not critic_only:
-            yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+            if algorithm.policy_loss is not None:
+                yield policy_term(algorithm.policy_loss, self.rollouts.correction, batch, logprobs, share)
+            if scores.teacher_kl is not None:
+                yield teacher_term(batch, scores.teacher_kl, share)
+            if self.entropy.applied:
+                yield entropy_term(self.entropy.applied, scores.entropies, share)
         if batch.ref_logprobs is not None:
-            yield kl_term(algorithm.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
+            yield kl_term(self.kl, not critic_only, batch, logprobs, batch.ref_logprobs, share)
         critic, values = algorithm.critic, scores.values
         if not (critic is None or values is None or batch.values is None or batch.returns is None):
             yield value_term(
@@ -201,6 +246,7 @@ def _trained_alone(batch: WeightedBatch, scores: Scores) -> tuple[WeightedBatch,
         selected(scores.logprobs, batch.mask),
         selected(scores.entropies, batch.mask),
         None if scores.values is None else selected(scores.values, batch.mask),
+        None if scores.teacher_kl is None else selected(scores.teacher_kl, batch.mask),
     )
     return batch.of_trained_tokens(), own
 

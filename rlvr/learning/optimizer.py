@@ -1,7 +1,8 @@
-"""The optimizer and its groups of parameters."""
+"""The optimizer, its groups of parameters, and the learning rate over a run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,3 +36,19 @@ def make_optimizer(groups: list[dict[str, Any]], optim: OptimConfig) -> torch.op
 
     kind = bitsandbytes.optim.AdamW8bit if optim.name == "adamw_8bit" else bitsandbytes.optim.PagedAdamW8bit
     return kind(groups, **settings)
+
+
+def rate_share(optim: OptimConfig, update: int, updates: int) -> float:
+    """The share of `optim.lr` that an update gets: linear warm-up, then constant, or down to a floor linearly
+    or by a cosine.
+
+    update: how many came before it. updates: of the whole run. A function of these alone, so that a resumed
+    run goes on with the rates that it would have had.
+    """
+    warmup = optim.warmup_steps
+    rising = min(1.0, (update + 1) / max(1, warmup))
+    if optim.schedule == "constant" or update < warmup:
+        return rising
+    done = min(1.0, (update - warmup) / max(1, updates - warmup))
+    left = 1.0 - done if optim.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+    return optim.min_share + (1.0 - optim.min_share) * left

@@ -69,6 +69,14 @@ class Parallel(Protocol):
         """Context in which the parameters can be read in full. All ranks enter it together."""
         ...
 
+    def written(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        """Context in which the parameters can be changed in full, by all ranks alike."""
+        ...
+
+    def forget(self) -> None:
+        """The optimizer is as it was before its first step."""
+        ...
+
     def frozen(self, model: ActorCritic) -> Callable[..., Any]:
         """Another model, placed and run like the trained one, but never trained."""
         ...
@@ -125,6 +133,12 @@ class Replicas:
 
     def whole(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def written(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def forget(self) -> None:
+        self.optimizer.optimizer.state.clear()
 
     def frozen(self, model: ActorCritic) -> Callable[..., Any]:
         model = model.to(self.accelerator.device)

@@ -20,9 +20,9 @@ from rlvr.algorithms.bundle import Critic
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.core.errors import UserError
 from rlvr.learning.actor_critic import ActorCritic, Scores
-from rlvr.learning.optimizer import decay_groups, make_optimizer
+from rlvr.learning.optimizer import decay_groups, make_optimizer, rate_share
 from rlvr.learning.parallel import Parallel, Replicas, not_finite
-from rlvr.learning.schedule import rate_share
+from rlvr.learning.reference import Reference, Teacher
 from rlvr.models.loading import without_dropout
 from rlvr.models.lora import merged_weights
 
@@ -67,6 +67,7 @@ class Policy:
         critic: Critic | None = None,
         adapters: PeftModel | None = None,
         all_updates: int = 0,
+        teacher: PreTrainedModel | None = None,
     ):
         self.accelerator = accelerator
         self.optim = optim
@@ -94,9 +95,10 @@ class Policy:
             self.parallel = Shards(together, optimizer, accelerator)
         else:
             self.parallel = Replicas(together, optimizer, accelerator, optim.max_grad_norm)
-        self.reference: Callable[..., Scores] | None = None
+        self.reference: Reference | None = None
         if reference is not None:
-            self.reference = self.parallel.frozen(ActorCritic(reference.requires_grad_(False), temperature))
+            self.reference = Reference(reference, temperature, self.parallel, accelerator)
+        self.teacher = None if teacher is None else Teacher(teacher, temperature, self.parallel)
         self.updates = 0
 
     @property
@@ -121,24 +123,40 @@ class Policy:
         with self.adapters.disable_adapter():
             return self._score(self.parallel.model, batch).logprobs
 
+    def teacher_logprobs(self, batch: TokenBatch) -> Tensor:
+        """[B, T], by the teacher."""
+        if self.teacher is None:
+            raise RuntimeError("the policy was built without a teacher")
+        return self._score(self.teacher, batch).logprobs
+
+    def reset_reference(self) -> None:
+        """The reference becomes the policy, and the optimizer forgets: ProRL, arXiv 2505.24864."""
+        if self.reference is None:
+            raise RuntimeError("the policy was built without a reference model of its own")
+        self.reference.become(self.weights())
+        self.parallel.forget()
+
     def update(
         self,
         batch: WeightedBatch,
         objective: Callable[[Scores, WeightedBatch], Objective],
         critic_only: bool = False,
+        taught: bool = False,
     ) -> Update:
         """One optimizer step on a mini-batch.
 
-        objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. All ranks
-        skip the step together if anything is not finite on one of them.
+        objective: (scores, micro-batch) -> its share. critic_only: the policy gets no gradient. taught: the
+        scores have the KL to the teacher over the vocabulary. All ranks skip the step together if anything
+        is not finite on one of them.
         """
         rows, idle = self._micro_batches(batch)
         pieces = [batch.select(one) for one in rows] + [_without_weight(batch)] * idle
         sums: dict[str, float] = {}
         peaks: dict[str, float] = {}
         for i, piece in enumerate(pieces):
+            states = self.teacher.states(piece) if taught and self.teacher else None
             with self.parallel.synced(last=i + 1 == len(pieces)):
-                share = objective(self.parallel.model(piece, critic_only), piece)
+                share = objective(self.parallel.model(piece, critic_only, states), piece)
                 self.parallel.backward(share.loss)
             for name, value in {"loss/total": share.loss, **share.sums}.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
@@ -171,6 +189,8 @@ class Policy:
             saved.save_pretrained(str(policy), state_dict=weights, safe_serialization=True)
             torch.save({"updates": self.updates}, trainer / POLICY_FILE)
         self.parallel.save(trainer)
+        if self.reference is not None:
+            self.reference.save(trainer)
 
     def _check_finite(self, bad: Sequence[str]) -> None:
         """bad: names of what is not finite on this rank."""
@@ -185,6 +205,8 @@ class Policy:
         """Restores what `save` wrote beside the policy; the caller loads the policy's weights."""
         self.updates = torch.load(trainer / POLICY_FILE, weights_only=True)["updates"]
         self.parallel.restore(trainer)
+        if self.reference is not None:
+            self.reference.restore(trainer)
 
     def _trained(self) -> Iterator[tuple[str, Tensor]]:
         """What a checkpoint holds: every weight, or only the adapters."""

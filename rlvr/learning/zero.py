@@ -57,6 +57,14 @@ class Shards:
     def whole(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
         return GatheredParameters(list(parameters))
 
+    def written(self, parameters: Sequence[nn.Parameter]) -> AbstractContextManager[Any]:
+        return GatheredParameters(list(parameters), modifier_rank=0)
+
+    def forget(self) -> None:
+        for state in self.engine.optimizer.optimizer.state.values():
+            for name, value in state.items():
+                state[name] = value.zero_() if isinstance(value, Tensor) else 0
+
     def frozen(self, model: ActorCritic) -> Callable[..., Any]:
         if self.engine.zero_optimization_stage() < ZERO_3:
             return model.to(self.engine.device, next(self.plain.parameters()).dtype)

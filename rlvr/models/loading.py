@@ -179,6 +179,20 @@ def context(directory: Path) -> int:
         raise ModelError(f"{directory} holds no model in Hugging Face format: {error}") from error
 
 
+def check_same_tokens(own: Any, its: Any, teacher: str) -> None:
+    """Raises ModelError where a teacher's tokenizer gives ids to other tokens than the policy's does."""
+    ours, theirs = own.get_vocab(), its.get_vocab()
+    differing = sorted(token for token in {*ours, *theirs} if ours.get(token) != theirs.get(token))
+    if not differing:
+        return
+    said = [vocabulary.get(differing[0], "no token") for vocabulary in (ours, theirs)]
+    raise ModelError(
+        f"teacher {teacher} has another tokenizer than the policy: {len(differing)} tokens differ, such as "
+        f"{differing[0]!r}, which is {said[0]} for the policy and {said[1]} for the teacher, so what it says "
+        "of the policy's tokens has no meaning. Give a teacher of the same family"
+    )
+
+
 def check_context(directory: Path, tokenizer: Any, tasks: Sequence[Task], completion: int) -> int:
     """Tokens of the longest prompt with a completion of so many tokens.
 

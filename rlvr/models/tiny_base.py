@@ -19,6 +19,9 @@ wrong, and the rest follows from it.
 environment answers in the texts: in `failed_share` of the games the guesses do not heed it, and of the
 attempts that share misses the target.
 
+`embedded:countdown-teacher` is pretrained for longer, on attempts that all hit the target, with the same
+tokenizer, so that the base can learn from it.
+
 `embedded:countdown-untrained` has the same architecture and random weights, for tests of plumbing.
 """
 
@@ -95,6 +98,7 @@ BASES = {
     "chain": Pretraining(steps=500, batch=64, corpus="chain"),
     "guess": Pretraining(steps=300, batch=48, corpus="guess", failed_share=0.7),
     "feedback": Pretraining(steps=400, batch=48, corpus="feedback", failed_share=0.8),
+    "countdown-teacher": replace(COUNTDOWN, steps=1500, failed_share=0.0),
     "countdown-untrained": replace(COUNTDOWN, steps=0),
 }
 

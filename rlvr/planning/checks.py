@@ -46,7 +46,7 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
             "biases every ratio: set it to 1, or rollouts.allow_top_p=true if that is what you want"
         )
         mistakes.append(Mistake("rollouts.top_p", config.rollouts.top_p, advice))
-    for key in ("model", "base"):
+    for key in ("model", "base", "teacher"):
         if (name := getattr(config, key)) is not None and _missing_directory(name):
             advice = "there is no such directory; or give a Hub id ORGANISATION/NAME, or embedded:countdown"
             mistakes.append(Mistake(key, name, advice))
@@ -121,7 +121,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
         return [Mistake("algorithm", config.algorithm.name, str(error))]
     mistakes = []
     updates = config.optim.mini_batches * config.optim.epochs
-    if updates > 1 and not algorithm.policy_loss.uses_ratio:
+    if updates > 1 and algorithm.policy_loss and not algorithm.policy_loss.uses_ratio:
         advice = (
             f"{algorithm.name} with this loss compares with no old policy, so a second update on the same "
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
@@ -136,6 +136,18 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "for spans of the text"
         )
         mistakes.append(Mistake("algorithm.credit", "steps", advice))
+    if algorithm.taught and config.teacher is None:
+        advice = f"{algorithm.name} learns from a teacher: give teacher=MODEL, as model= is given"
+        mistakes.append(Mistake("teacher", None, advice))
+    if config.teacher is not None and not algorithm.taught:
+        advice = f"{algorithm.name} asks no teacher: leave it out, or give algorithm=opd"
+        mistakes.append(Mistake("teacher", config.teacher, advice))
+    if algorithm.kl.resets and config.policy.lora is not None:
+        advice = (
+            "the reference of a policy with adapters is the policy without them, which has no weights of its "
+            "own to reset: train whole weights, or leave algorithm.kl.reset_every and reset_above out"
+        )
+        mistakes.append(Mistake("policy.lora", config.policy.lora.rank, advice))
     size = config.rollouts.group_size
     if size < algorithm.smallest_group:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"

@@ -150,12 +150,13 @@ def _trained(config: Config, shape: Shape) -> int:
 
 def _frozen_bytes(config: Config, shape: Shape) -> float:
     """The base under adapters, which is the reference too, with the critic's trunk; or, without adapters,
-    the reference where the KL coefficient is above 0."""
+    the reference where the KL coefficient is above 0, and the teacher."""
     count, width = parameters(shape), BYTES[config.policy.dtype]
     algorithm = build_algorithm(config.algorithm)
     if config.policy.lora is None:
         held = width if config.policy.zero else 4  # as the trained weights are
-        return count * held if algorithm.kl.coefficient > 0 else 0
+        frozen = (algorithm.kl.coefficient > 0) + (algorithm.taught is not None)
+        return count * held * frozen  # the teacher's size is not known: that of the policy is taken
     linears = shape.layers * sum(inputs * outputs for inputs, outputs in _linears(shape))
     others = count - linears
     if algorithm.critic is not None and algorithm.critic.trunk == "copy":

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from rlvr.graders import Status
 from rlvr.rollouts.collect import Collected
@@ -67,6 +72,64 @@ def rollout_metrics(collected: Collected, checked: bool = False) -> dict[str, fl
     for name in scored[0].components:
         metrics[f"reward/{name}"] = sum(s.components[name] for s in scored) / len(scored)
     return metrics | ({"rollout/greedy_reward": sum(greedy) / len(greedy)} if greedy else {})
+
+
+class Facts(NamedTuple):
+    """What `spread_metrics` needs of each completion, [N] each."""
+
+    rewards: Tensor
+    """float64"""
+    lengths: Tensor
+    """tokens"""
+    prompt_lengths: Tensor
+    correct: Tensor
+    """1 or 0"""
+    task: Tensor
+    """its place among the tasks of a mixture; 0 where there is one task"""
+
+
+def facts(collected: Collected, tasks: Sequence[str]) -> Tensor:
+    """[N, 5] float64 of one rank's completions, a column each of `Facts`. tasks: of a mixture, by name."""
+
+    def owner(problem: str) -> int:
+        """A name may begin as another does, and then the longer one is meant."""
+        fits = [i for i, name in enumerate(tasks) if problem.startswith(f"{name}/")]
+        return max(fits, key=lambda i: len(tasks[i]), default=0)
+
+    rows = [
+        (
+            scored.reward,
+            len(scored.completion.token_ids),
+            len(group.prompt_ids),
+            scored.verdict.correct,
+            owner(group.problem.id),
+        )
+        for group in collected.sampled
+        for scored in group.scored
+    ]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def spread_metrics(table: Tensor, tasks: Sequence[str]) -> dict[str, float]:
+    """Spreads, and shares of a part, over the completions of all ranks: [N, 5] as `facts` gives them.
+
+    Percentiles are numpy's, linear between ranks; what no completion has (a length of right ones where none
+    is right, a task of which no problem came) is left out.
+    """
+    f = Facts(*table.unbind(1))
+    metrics = {
+        "rollout/reward_std": float(f.rewards.std(correction=0)),
+        "rollout/prompt_length": float(f.prompt_lengths.mean()),
+        **{f"rollout/length_p{p}": float(f.lengths.quantile(p / 100)) for p in (10, 50, 90)},
+    }
+    for name, own in (("right", f.correct > 0), ("wrong", f.correct == 0)):
+        if own.any():
+            metrics[f"rollout/length_{name}"] = float(f.lengths[own].mean())
+    for i, name in enumerate(tasks):
+        if (own := f.task == i).any():
+            metrics[f"rollout/correct/{name}"] = float(f.correct[own].mean())
+            metrics[f"rollout/reward/{name}"] = float(f.rewards[own].mean())
+    return metrics
 
 
 def _share(flags: list[bool]) -> float:

@@ -110,6 +110,9 @@ class _Assembly:
             factory.check_tasks(config, self.task, tasks)
         self.model = self._opened(config.model)
         self.base = self._opened(config.base_model, self.model.tokenizer)
+        self.teacher = None if config.teacher is None else self._opened(config.teacher)
+        if self.teacher is not None:
+            models.check_same_tokens(self.model.tokenizer, self.teacher.tokenizer, str(config.teacher))
         self.task = self.model.posed(self.task)
         self.hooked = [(factory, [self.model.posed(task) for task in own]) for factory, own in self.hooked]
         for note in dict.fromkeys(note for part in self.task.parts for note in part.notes):
@@ -168,9 +171,10 @@ class _Assembly:
 
     def _card(self) -> dict[str, Any]:
         tasks = {"training": self.task.parts, **{factory.name: own for factory, own in self.hooked}}
-        card = run_card(self.config, self.model, self.base, tasks)
-        settings = {"model": self.model.settings, "base": self.base.settings}
-        return {"run": self.start.run, **card, "settings": settings}
+        used = {"model": self.model, "base": self.base}
+        used |= {} if self.teacher is None else {"teacher": self.teacher}
+        settings = {name: model.settings for name, model in used.items()}
+        return {"run": self.start.run, **run_card(self.config, used, tasks), "settings": settings}
 
     def _hooks(self) -> dict[str, CheckpointHook]:
         """The hooks by name, those with nothing to do left out."""
@@ -219,6 +223,10 @@ class _Assembly:
         reference = None
         if self.algorithm.kl.coefficient > 0 and adapters is None:
             reference = models.load_model(self.model.path, models.weights_dtype(config), device=device)
+        teacher = None
+        if self.teacher is not None:
+            dtype = models.weights_dtype(config)
+            teacher = models.load_model(self.teacher.path, dtype, device=device)
         return Policy(
             model,
             config,
@@ -229,6 +237,7 @@ class _Assembly:
             self.algorithm.critic,
             adapters,
             self.config.updates,
+            teacher,
         )
 
     def _second_engine(self, weights: Path) -> Engine:

@@ -25,18 +25,18 @@ PACKAGES = (
 
 
 def run_card(
-    config: Config, model: Sampler, base: Sampler, tasks: Mapping[str, Sequence[Task]]
+    config: Config, models: Mapping[str, Sampler], tasks: Mapping[str, Sequence[Task]]
 ) -> dict[str, Any]:
     """Versions, git revision, seeds, hashes of data and weights, and how each task is posed and graded.
 
-    tasks: by what uses them, training or a hook.
+    models: by what they are to the run, such as base. tasks: by what uses them, training or a hook.
     """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git": _git_revision(),
         "seeds": {"run": config.seed, **_hook_seeds(config)},
         "algorithm": {"name": config.algorithm.name, "differs_from_defaults": departures(config.algorithm)},
-        "weights": {"model": model.weights, "base": base.weights},
+        "weights": {name: model.weights for name, model in models.items()},
         "tasks": {user: {task.name: _described(task) for task in own} for user, own in tasks.items() if own},
         "contamination": _contamination(tasks),
     }
@@ -64,7 +64,7 @@ def check_same_data(path: Path, card: Mapping[str, Any]) -> None:
     stored = read_object(path, remedy=CARD_REMEDY)
     try:
         before, now = map(_data, (stored, card))
-        models = [(part, name) for part in ("weights", "settings") for name in ("model", "base")]
+        models = [(part, name) for part in ("weights", "settings") for name in ("model", "base", "teacher")]
         hashes = {(part, name): _models(stored, part).get(name) for part, name in models}
     except (AttributeError, KeyError, TypeError):
         raise RecordError(f"{path} is not whole: it says not what was trained on: {CARD_REMEDY}") from None

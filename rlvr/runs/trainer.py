@@ -26,8 +26,8 @@ from rlvr.learning.learner import Learner
 from rlvr.learning.policy import NonFiniteError, Policy
 from rlvr.models.portable import make_portable
 from rlvr.rollouts.balance import balanced
-from rlvr.rollouts.collect import Group, Rollouts, to_batch
-from rlvr.rollouts.metrics import Totals, rollout_metrics
+from rlvr.rollouts.collect import Collected, Group, Rollouts, to_batch
+from rlvr.rollouts.metrics import Totals, facts, rollout_metrics, spread_metrics
 from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
@@ -77,6 +77,8 @@ class Trainer:
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
         self.rollouts.kept = Kept(**state.get("kept", {}))
+        if "learner" in state:
+            self.learner.restore(state["learner"])
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -151,6 +153,7 @@ class Trainer:
         self.totals = self.totals.plus(collected, ended - begun)
         metrics = {
             **self._averaged(rollout_metrics(collected, self.rollouts.task.checker is not None)),
+            **self._spread(collected),
             **learned,
             **self.totals.metrics(),
             "rollout/draws": collected.draws,
@@ -179,6 +182,12 @@ class Trainer:
         values = torch.tensor(list(metrics.values()), dtype=torch.float64, device=device)
         means = self.accelerator.reduce(values, reduction="mean").tolist()
         return dict(zip(metrics, means, strict=True))
+
+    def _spread(self, collected: Collected) -> dict[str, float]:
+        parts = [part.name for part in self.rollouts.task.parts]
+        tasks = parts if len(parts) > 1 else []
+        own = facts(collected, tasks).to(self.accelerator.device)
+        return spread_metrics(self.accelerator.gather(own).cpu(), tasks)
 
     def _agreed(self, received: bool) -> bool:
         """Whether any rank was told to stop."""
@@ -219,6 +228,7 @@ class Trainer:
                 "stream": self.stream.state(),
                 "totals": asdict(self.totals),
                 "kept": asdict(self.rollouts.kept),
+                "learner": self.learner.state(),
                 "processes": self.accelerator.num_processes,
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)

@@ -42,6 +42,8 @@ class Given:
         self.values = padded([row.values for row in rows]).requires_grad_()
         self.old = padded([row.before(t) for t in range(len(row.mask))] for row in rows)
         self.ref = padded([row.ref for row in rows])
+        self.teacher = padded([row.teacher for row in rows])
+        self.teacher_kl = padded([row.teacher_kl for row in rows]).requires_grad_()
         self.old_values = padded([row.old_values for row in rows])
         self.loss = 0.0
 
@@ -51,14 +53,22 @@ class Given:
     def ref_logprobs(self, batch: Any) -> Tensor:
         return self.ref
 
-    def update(self, batch: Any, objective: Any, critic_only: bool = False) -> Update:
+    def teacher_logprobs(self, batch: Any) -> Tensor:
+        return self.teacher
+
+    def update(self, batch: Any, objective: Any, critic_only: bool = False, taught: bool = False) -> Update:
         """Two micro-batches, which are cut to their longest completions."""
-        self.now.grad = self.values.grad = None
+        self.now.grad = self.values.grad = self.teacher_kl.grad = None
         self.loss, sums = 0.0, {}
         for rows in torch.arange(len(batch)).chunk(2):
             piece = batch.select(rows)
             width = piece.mask.shape[1]
-            scores = Scores(self.now[rows, :width], torch.zeros_like(piece.mask), self.values[rows, :width])
+            scores = Scores(
+                self.now[rows, :width],
+                torch.zeros_like(piece.mask),
+                self.values[rows, :width],
+                self.teacher_kl[rows, :width] if taught else None,
+            )
             share = objective(scores, piece)
             share.loss.backward()
             self.loss += float(share.loss.detach())
@@ -106,20 +116,21 @@ def by_package(
     with warnings.catch_warnings():  # small random batches may have no advantages at all
         warnings.simplefilter("ignore", UserWarning)
         learner.update(learner.credit(learner.score(ready(rows))), step=1)
-    gradients = (policy.now.grad, policy.values.grad)
-    by_logprob, by_value = (
+    gradients = (policy.now.grad, policy.values.grad, policy.teacher_kl.grad)
+    by_logprob, by_value, by_teacher_kl = (
         [[] for _ in rows]
         if gradient is None
         else [gradient[i, : len(row.mask)].tolist() for i, row in enumerate(rows)]
         for gradient in gradients
     )
-    return Result(policy.loss, by_logprob, by_value)
+    return Result(policy.loss, by_logprob, by_value, by_teacher_kl)
 
 
 def apart(one: Result, other: Result) -> float:
     """The largest difference of a number. A gradient that the package has not is one of zeros."""
     found = [abs(one.loss - other.loss)]
-    for ours, theirs in ((one.by_logprob, other.by_logprob), (one.by_value, other.by_value)):
+    for name in ("by_logprob", "by_value", "by_teacher_kl"):
+        ours, theirs = getattr(one, name), getattr(other, name)
         for mine, his in zip(ours, theirs, strict=True):
             found += [abs(x - y) for x, y in zip(mine, his or [0.0] * len(mine), strict=True)]
     return max(found)
@@ -158,6 +169,8 @@ def random_rows(rng: random.Random, several: bool, smallest: int) -> list[Row]:
                     ref=[x + rng.gauss(0, 0.5) for x in now],
                     values=numbers(-1, 1),
                     old_values=numbers(-1, 1),
+                    teacher=numbers(-4, -0.1),
+                    teacher_kl=numbers(0, 2),
                 )
             )
     rng.shuffle(rows)

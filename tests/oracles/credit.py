@@ -28,6 +28,8 @@ class Row:
     ref: Tokens
     values: Tokens
     old_values: Tokens
+    teacher: Tokens
+    teacher_kl: Tokens
     kl_rewards: Tokens = field(default_factory=list)
 
     @property
@@ -44,6 +46,24 @@ def as_one_action(row: Row) -> float:
     return row.reward + sum(row.kl_rewards[t] for t in row.trained)
 
 
+def likelihood(row: Row) -> float:
+    """The engine's log-prob of the whole completion."""
+    return sum(row.engine[t] for t in row.trained)
+
+
+def by_sign(rows: list[Row], o: Options) -> tuple[list[Tokens], None]:
+    """arXiv 2506.01347: lambda for a right completion, -1 for a wrong one."""
+    return spread(rows, [o["positive"] if row.correct else -o["negative"] for row in rows]), None
+
+
+def by_teacher(rows: list[Row], o: Options) -> tuple[list[Tokens], None]:
+    """On-policy distillation by the tokens that were drawn: log teacher - log of who drew."""
+    return [
+        [(row.teacher[t] - row.engine[t]) * m * (o["over"] == "samples") for t, m in enumerate(row.mask)]
+        for row in rows
+    ], None
+
+
 def spread(rows: list[Row], by_row: Sequence[float]) -> list[Tokens]:
     return [[by_row[i] * m for m in row.mask] for i, row in enumerate(rows)]
 
@@ -53,12 +73,19 @@ def of_group(rows: list[Row], row: Row, value: Any) -> list[float]:
 
 
 def group_relative(rows: list[Row], o: Options) -> tuple[list[Tokens], None]:
-    """GRPO, arXiv 2402.03300, 4.1.2; without the standard deviation Dr. GRPO, 2503.20783."""
+    """GRPO, arXiv 2402.03300, 4.1.2; without the standard deviation Dr. GRPO, 2503.20783; with rewards of
+    which the likelier completions get less, 2506.02355."""
     made = []
     for row in rows:
-        own = of_group(rows, row, as_one_action)
+
+        def worth(one: Row) -> float:
+            group = of_group(rows, one, likelihood)
+            less = sum(1 for other in group if other < likelihood(one))
+            return as_one_action(one) * (1 - o.get("unlikeliness", 0.0) * less / len(group))
+
+        own = of_group(rows, row, worth)
         mean = sum(own) / len(own)
-        advantage = as_one_action(row) - mean
+        advantage = worth(row) - mean
         if o.get("scale_by_std", True):
             squares = sum((r - mean) ** 2 for r in own)
             ddof = o["std_ddof"]
@@ -172,6 +199,10 @@ def discounted(row: Row, at: Tokens, gamma: float) -> Tokens:
 CREDIT: dict[str, Any] = {
     "grpo": group_relative,
     "dapo": group_relative,
+    "gspo": group_relative,
+    "cispo": group_relative,
+    "w_reinforce": by_sign,
+    "opd": by_teacher,
     "passk": pass_at_k,
     "rloo": leave_one_out,
     "remax": greedy_baseline,

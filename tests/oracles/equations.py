@@ -19,6 +19,7 @@ class Result:
     loss: float
     by_logprob: list[Tokens]
     by_value: list[Tokens]
+    by_teacher_kl: list[Tokens]
 
 
 def step(rows: list[Row], o: Options, correction: Options, length: int) -> Result:
@@ -34,7 +35,7 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
         advantages = whitened(rows, advantages, o["whitening"])
     weights = normalised(rows, o["normalisation"], length)
     loss = 0.0
-    by_logprob, by_value = ([[0.0] * len(row.mask) for row in rows] for _ in range(2))
+    by_logprob, by_value, by_teacher_kl = ([[0.0] * len(row.mask) for row in rows] for _ in range(3))
     for i, row in enumerate(rows):
         for t in row.trained:
             weight = weights[i]
@@ -42,6 +43,9 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
             factor = corrected(row, t, correction)
             loss += weight * factor * value
             by_logprob[i][t] += weight * factor * slope
+            if o["over"] == "vocabulary":  # the KL to the teacher is the loss
+                loss += weight * row.teacher_kl[t]
+                by_teacher_kl[i][t] += weight
             if o["kl"]["coefficient"] and o["kl"]["paid"] == "loss":
                 value, slope = penalty(row, t, o["kl"])
                 loss += o["kl"]["coefficient"] * weight * value
@@ -50,7 +54,7 @@ def step(rows: list[Row], o: Options, correction: Options, length: int) -> Resul
                 value, slope = critic(row, t, returns[i][t], o["critic"]["value_clip"])
                 loss += o["critic"]["coefficient"] * weight * value
                 by_value[i][t] += o["critic"]["coefficient"] * weight * slope
-    return Result(loss, by_logprob, by_value)
+    return Result(loss, by_logprob, by_value, by_teacher_kl)
 
 
 def divergence(x: float, estimator: str) -> tuple[float, float]:
@@ -71,11 +75,17 @@ def penalty(row: Row, t: int, kl: Options) -> tuple[float, float]:
 
 
 def policy(row: Row, t: int, advantage: float, o: Options) -> tuple[float, float]:
-    """REINFORCE, or PPO's eq. 7 with the dual clip of arXiv 1912.09729, eq. 5; and the slope by log pi."""
+    """REINFORCE, CISPO (arXiv 2506.13585, eq. 4), or PPO's eq. 7 with the dual clip of arXiv 1912.09729,
+    eq. 5, its ratio that of the token or, in GSPO (arXiv 2507.18071, eq. 13), the geometric mean; and the
+    slope by log pi."""
     if o["loss"] == "reinforce":
         return -advantage * row.now[t], -advantage
+    if o["loss"] == "cispo":
+        weight = min(math.exp(row.now[t] - row.before(t)), o["cap"])
+        return -weight * advantage * row.now[t], -weight * advantage
     low, high, dual = (o["clip"][name] for name in ("low", "high", "dual"))
-    ratio = math.exp(row.now[t] - row.before(t))
+    places = row.trained if o["loss"] == "sequence_clip" else [t]
+    ratio = math.exp(sum(row.now[s] - row.before(s) for s in places) / len(places))
     kept = min(max(ratio, 1 - low), 1 + high)
     value, slope = -ratio * advantage, -ratio * advantage
     if -kept * advantage > value:

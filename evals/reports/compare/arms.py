@@ -14,7 +14,7 @@ from rlvr.algorithms import ALGORITHMS
 from rlvr.config import registry
 from rlvr.config.keys import covers, flattened
 
-WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k"}
+WRITTEN = {"reinforce_pp": "REINFORCE++", "remax": "ReMax", "passk": "Pass@k", "dr_grpo": "Dr. GRPO"}
 # Keys in which the runs of one arm may differ.
 FREE = ("recipe", "run_dir", "resume", "seed", "keep_last", "monitor")
 # Differing keys that an arm's name may carry.

@@ -95,6 +95,23 @@ def pass_at_k_advantage(correct: Tensor, group: Tensor, k: int) -> Tensor:
     return advantage.to(correct.device)
 
 
+def unlikely_rewards(rewards: Tensor, logprob: Tensor, group: Tensor, penalty: float) -> Tensor:
+    """R (1 - penalty x n / G), n: how many of the G in its group are less likely. [B] each.
+
+    The unlikeliness reward of arXiv 2506.02355, section 4: among right completions the rarer are worth more.
+    logprob: of whole completions. Equal ones share a rank, so that the order of the rows does not matter.
+    """
+    alike = group[:, None] == group[None, :]
+    less = (alike & (logprob[None, :] < logprob[:, None])).sum(1)
+    return rewards * (1 - penalty * less / alike.sum(1)).to(rewards.dtype)
+
+
+def signed(correct: Tensor, positive: float, negative: float) -> Tensor:
+    """`positive` where a completion is correct, -`negative` where not, [B] float64: arXiv 2506.01347."""
+    zeros = torch.zeros(correct.shape, dtype=torch.float64, device=correct.device)
+    return torch.where(correct, zeros + positive, zeros - negative)
+
+
 def sequence_rewards(batch: ScoredBatch) -> Tensor:
     """[B]: each completion's reward with the KL that is part of it, as if it were one action."""
     return batch.rewards + selected(batch.kl_rewards, batch.mask).sum(1)

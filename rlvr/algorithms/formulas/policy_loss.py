@@ -27,6 +27,14 @@ def clipped_share(ratio: Tensor, advantages: Tensor, low: float = 0.2, high: flo
     return (up | down).to(ratio.dtype)
 
 
+def cispo(ratio: Tensor, logprobs: Tensor, advantages: Tensor, cap: float) -> Tensor:
+    """-min(r, cap) A log pi, with no gradient through r: CISPO, arXiv 2506.13585, eq. 4 and 5. All [B, T].
+
+    Unlike under PPO's clip, every token keeps a gradient.
+    """
+    return -ratio.detach().clamp(max=cap) * advantages * logprobs
+
+
 def reinforce(logprobs: Tensor, advantages: Tensor) -> Tensor:
     """-A log pi, [B, T]: Williams 1992."""
     return -advantages * logprobs

@@ -30,3 +30,14 @@ def sequence_log_ratio(log_ratio: Tensor) -> Tensor:
     log_ratio: per token, 0 where a token does not count.
     """
     return log_ratio.sum(1, keepdim=True).expand_as(log_ratio)
+
+
+def sequence_mean_ratio(logprobs: Tensor, old_logprobs: Tensor | None, mask: Tensor) -> Tensor:
+    """s = (pi(y) / pi_old(y))^(1 / |y|) of each whole completion, at each of its tokens, [B, T].
+
+    GSPO, arXiv 2507.18071, eq. 7, over the trained tokens. The gradient of each token is its own (GSPO-token,
+    eq. 14): s times that of log pi.
+    """
+    apart = log_ratio(logprobs, old_logprobs)
+    mean = (apart.detach() * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    return (mean + logprobs - logprobs.detach()).exp()

@@ -226,3 +226,15 @@ class TestTokenRewards:
         parts = [advantages.moments(REWARDS[:4, None], FULL[:1, :1].expand(4, 1)) for _ in range(1)]
         parts.append(advantages.moments(REWARDS[4:, None], torch.ones(4, 1)))
         torch.testing.assert_close(sum(parts), advantages.moments(REWARDS[:, None], torch.ones(8, 1)))
+
+
+def test_unlikely_rewards_by_hand() -> None:
+    """Equal ones share a rank; the other group does not count; what is worth nothing stays so."""
+    rewards = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0])
+    logprob = torch.tensor([-1.0, -2.0, -0.5, -2.0, -3.0])
+    found = advantages.unlikely_rewards(rewards, logprob, torch.tensor([4, 4, 4, 4, 9]), 0.25)
+    assert found.tolist() == [0.875, 1.0, 0.0, 1.0, 1.0]
+
+
+def test_signed() -> None:
+    assert advantages.signed(torch.tensor([True, False]), 0.1, 1.0).tolist() == [0.1, -1.0]

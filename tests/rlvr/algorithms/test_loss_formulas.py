@@ -7,7 +7,7 @@ import torch
 
 from rlvr.algorithms.formulas import normalisation, policy_loss
 from rlvr.algorithms.formulas.kl import kl_estimate
-from rlvr.algorithms.formulas.ratio import log_ratio, ratio, sequence_log_ratio
+from rlvr.algorithms.formulas.ratio import log_ratio, ratio, sequence_log_ratio, sequence_mean_ratio
 from rlvr.algorithms.formulas.value_loss import value_loss
 from rlvr.rollouts.rewards import overlong_penalty
 
@@ -37,8 +37,22 @@ class TestRatio:
     def test_of_a_completion_at_each_of_its_tokens(self) -> None:
         close(sequence_log_ratio(log_ratio(NEW, OLD) * MASK), [-0.2, -0.2, -0.3, -0.3])
 
+    def test_geometric_mean_of_a_completion_with_each_tokens_own_gradient(self) -> None:
+        new = NEW.clone().requires_grad_()
+        value = sequence_mean_ratio(new, OLD, MASK)
+        close(value.detach(), [0.904837, 0.904837, 0.740818, 0.740818])
+        value.sum().backward()
+        torch.testing.assert_close(new.grad, value.detach())
+
 
 class TestPolicyLosses:
+    def test_cispo_weighs_by_a_capped_ratio_and_every_token_keeps_its_gradient(self) -> None:
+        new = NEW.clone().requires_grad_()
+        loss = policy_loss.cispo(ratio(new, OLD), new, ADVANTAGES, cap=2.0)
+        close(loss.detach(), [0.944901, 1.516327, -0.592655, -2.0])
+        loss.sum().backward()
+        close(new.grad, [-1.349859, -0.606531, 0.740818, 2.0])
+
     @pytest.mark.parametrize(("high", "mean", "by_sequence", "by_sum", "by_length"), [
         (0.2, -0.33551, -0.051633, -0.503265, -0.251633),
         (0.28, -0.362177, -0.071633, -0.543265, -0.271633),

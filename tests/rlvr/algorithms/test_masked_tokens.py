@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from algorithm_cases import CASES, run
+from algorithm_cases import CASES, run, uses_ratio
 from torch import Tensor
 from toys import (
     toy_algorithm,
@@ -50,7 +51,7 @@ def test_what_stands_at_a_masked_token_reaches_nothing(
     def worse(x: Tensor, mask: Tensor) -> Tensor:
         return torch.where(mask > 0, x, (poison(*x.shape) if value is None else value))
 
-    if settings and not toy_algorithm(CASES[case][0], **CASES[case][1]).policy_loss.uses_ratio:
+    if settings and not uses_ratio(case):
         settings = {}
     batch = toy_batch()
     mask = batch.mask.clone()
@@ -60,8 +61,8 @@ def test_what_stands_at_a_masked_token_reaches_nothing(
     expected = run(case, batch, **settings)
     forward = ActorCritic.forward
 
-    def poisoned(self: ActorCritic, batch: TokenBatch, critic_only: bool = False) -> Scores:
-        scores = forward(self, batch, critic_only)
+    def poisoned(self: ActorCritic, batch: TokenBatch, *more: Any) -> Scores:
+        scores = forward(self, batch, *more)
         return Scores(*(x if x is None else worse(x, batch.mask) for x in scores))
 
     monkeypatch.setattr(ActorCritic, "forward", poisoned)

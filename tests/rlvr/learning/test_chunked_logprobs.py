@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rlvr.learning import chunked_logprobs
-from rlvr.learning.chunked_logprobs import TokenHead
+from rlvr.learning.chunked_logprobs import TeacherStates, TokenHead
 
 ROWS, LENGTH, HIDDEN, VOCABULARY = 3, 7, 12, 50
 
@@ -40,19 +40,69 @@ def test_equals_full_logits(temperature: float, bias: bool) -> None:
     head, hidden, tokens, slope = inputs(torch.float64, bias)
     wanted = [hidden, *head.parameters()]
     full, entropies = by_full_logits(head, hidden, tokens, temperature)
-    expected = torch.autograd.grad((full * slope).sum(), wanted)
     chosen, found_entropies = TokenHead(head, temperature)(hidden, tokens)
-    found = torch.autograd.grad((chosen * slope).sum(), wanted)
     torch.testing.assert_close(chosen, full, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(found_entropies, entropies, atol=1e-12, rtol=1e-12)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+    for by_logprob, by_entropy in ((1.0, 0.0), (0.0, 1.0), (0.7, -0.4)):
+        ours, theirs = (
+            torch.autograd.grad(
+                (by_logprob * a * slope + by_entropy * b * slope.flip(0)).sum(), wanted, retain_graph=True
+            )
+            for a, b in ((chosen, found_entropies), (full, entropies))
+        )
+        for one, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+def test_a_loss_of_entropies_alone_has_their_gradient() -> None:
+    head, hidden, tokens, slope = inputs(torch.float64)
+    _, expected = by_full_logits(head, hidden, tokens, 1.0)
+    _, found = TokenHead(head, 1.0)(hidden, tokens)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((entropies * slope).sum(), hidden)[0] for entropies in (found, expected)),
+        atol=1e-12,
+        rtol=1e-12,
+    )
 
 
 def test_gradient_by_finite_differences() -> None:
     head, hidden, tokens, _ = inputs(torch.float64)
     ours = TokenHead(head, 0.7)
     assert torch.autograd.gradcheck(lambda h: ours(h, tokens)[0], hidden)
+
+
+@pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize(
+    ("bias", "its_vocabulary"), [(False, VOCABULARY), (True, VOCABULARY), (False, 57), (True, 40)]
+)
+def test_reverse_kl_equals_that_of_full_distributions(bias: bool, its_vocabulary: int) -> None:
+    """A head that is padded to another size is compared over the tokens that both have."""
+    head, hidden, _, slope = inputs(torch.float64, bias)
+    torch.manual_seed(1)
+    its = nn.Linear(9, its_vocabulary, bias=bias, dtype=torch.float64)
+    states = torch.randn(ROWS, LENGTH, 9, dtype=torch.float64)
+    both = min(VOCABULARY, its_vocabulary)
+    logp, logq = (
+        (model(x)[..., :both] / 0.7).log_softmax(-1) for model, x in ((head, hidden), (its, states))
+    )
+    expected = (logp.exp() * (logp - logq.detach())).sum(-1)
+    teacher = TeacherStates(states, its.weight.detach(), None if its.bias is None else its.bias.detach())
+    found = TokenHead(head, 0.7).reverse_kl(hidden, teacher)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    assert (found > 0).all()
+    wanted = [hidden, *head.parameters()]
+    ours, theirs = (torch.autograd.grad((x * slope).sum(), wanted) for x in (found, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+def test_reverse_kl_to_itself_is_0_without_a_gradient() -> None:
+    head, hidden, _, _ = inputs(torch.float64)
+    found = TokenHead(head, 1.0).reverse_kl(
+        hidden, TeacherStates(hidden.detach(), head.weight.detach(), None)
+    )
+    assert found.abs().max() < 1e-12
+    assert torch.autograd.grad(found.sum(), hidden)[0].abs().max() < 1e-12
 
 
 @pytest.mark.usefixtures("chunk")

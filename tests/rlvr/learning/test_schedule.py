@@ -8,8 +8,7 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from rlvr.config.schema import OptimConfig
-from rlvr.learning.optimizer import decay_groups, make_optimizer
-from rlvr.learning.schedule import rate_share
+from rlvr.learning.optimizer import decay_groups, make_optimizer, rate_share
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,14 @@ def test_two_ranks_give_the_gradient_and_the_metrics_of_one(
         for metric, value in metrics.items():
             expected = pytest.approx(value, rel=10 * tolerance, abs=tolerance)
             assert two[name][0][metric] == expected, f"{name} {metric}"
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 2, 3])
+def test_a_reset_reference_is_the_policy_on_every_rank(zero: int, tmp_path: Path) -> None:
+    if zero:
+        pytest.importorskip("deepspeed", reason="needs DeepSpeed (make install-test)")
+    found = gradients(2, zero, tmp_path / "two.pt", ["grpo reset"])["grpo reset"][0]
+    given, reset, changed, read = found["distances"]  # type: ignore[misc]
+    assert reset == read < 1e-6 < 0.1 < min(given, changed)

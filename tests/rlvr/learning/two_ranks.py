@@ -1,7 +1,8 @@
 """Run by every rank: one training step of each algorithm on this rank's groups; rank 0 saves the gradients.
 
 Arguments: the file to write, the ZeRO stage, the algorithms; "NAME unequal": one rank has four times the rows
-of the other, and each row is a pass. Other ranks swap groups first.
+of the other, and each row is a pass. Other ranks swap groups first. "NAME reset": the reference is reset
+after the step, saved, changed and read again; its distance from the policy is told.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import torch
 from torch import Tensor, nn
 from toys import gradient, learn, toy_algorithm, toy_groups, toy_learner, toy_model
 
+from rlvr.algorithms.batch import TokenBatch
 from rlvr.config.schema import OptimConfig, PolicyConfig
 from rlvr.learning.accelerator import make_accelerator
+from rlvr.learning.learner import Learner
 from rlvr.rollouts.balance import balanced
 from rlvr.rollouts.collect import Group, to_batch
 
@@ -35,6 +38,27 @@ def unequal_groups() -> list[Group]:
     """Four rows for one rank and one for the other."""
     one, other = toy_groups(2)
     return [one, replace(other, scored=other.scored[:1])]
+
+
+def distances(learner: Learner, batch: TokenBatch, place: Path) -> list[float]:
+    """Of the reference from the policy: as it was given, after a reset, and changed and read again."""
+    policy = learner.policy
+    reference = policy.reference
+    assert reference is not None
+
+    def distance() -> float:
+        apart = policy.scores(batch).logprobs - policy.ref_logprobs(batch)
+        return float((apart * batch.mask).abs().max())
+
+    told = [distance()]
+    policy.reset_reference()
+    told.append(distance())
+    reference.save(place)
+    learner.accelerator.wait_for_everyone()
+    reference.become((name, value * 1.5) for name, value in policy.weights())
+    told.append(distance())
+    reference.restore(place)
+    return [*told, distance()]
 
 
 def main(target: str, zero: int, names: Sequence[str]) -> None:
@@ -62,6 +86,8 @@ def main(target: str, zero: int, names: Sequence[str]) -> None:
         batch = to_batch(groups if unequal else balanced(groups, accelerator))
         found[name] = learn(learner, batch, read=whole_gradient if zero else gradient)
         assert found[name][0]["loss/skipped"] == 0.0
+        if name.endswith(" reset"):
+            found[name][0]["distances"] = distances(learner, batch, Path(target).parent)
     if accelerator.is_main_process:
         torch.save(found, target)
     accelerator.wait_for_everyone()

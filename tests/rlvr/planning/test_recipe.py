@@ -27,7 +27,7 @@ def test_every_recipe_is_valid(name: str) -> None:
     assert config.run_dir == f"runs/{name}-s0"
     plain = name.removeprefix("study/")
     named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
-    studied = plain.endswith("_qwen7b") and named != "passk"
+    studied = plain.endswith("_qwen7b") and f"{named}_verl" in ALGORITHMS
     assert config.algorithm.name == (f"{named}_verl" if studied else named)
 
 
@@ -52,8 +52,10 @@ def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size
     ours = load_config([f"recipe={algorithm}_{size}"]).model_dump()
     grpo = load_config([f"recipe=grpo_{size}"]).model_dump()
     different = {key for key in ours if ours[key] != grpo[key]}
-    assert different <= {"recipe", "run_dir", "algorithm", "rewards"}
+    assert different <= {"recipe", "run_dir", "algorithm", "rewards", "optim", "teacher"}
+    assert ("teacher" in different) == (algorithm == "opd")
     assert ("rewards" in different) == (algorithm == "dapo")
+    assert ("optim" in different) == (algorithm in ("gspo", "cispo"))  # of which the ratio is all
     lines = (ROOT / "recipes" / f"{algorithm}_{size}.yaml").read_text().splitlines()
     assert len([line for line in lines if not line.startswith(("#", "defaults"))]) <= 5
 
@@ -61,6 +63,7 @@ def test_every_algorithm_has_recipes_that_differ_only_in_it(algorithm: str, size
 def test_a_name_means_one_algorithm_whatever_the_recipe() -> None:
     for name in ALGORITHMS:
         given = [f"algorithm={name}", "rollouts.group_size=8"]
+        given += ["teacher=embedded:countdown-teacher"] if name == "opd" else []
         tiny, large = (load_config([f"recipe={r}", *given]) for r in ("grpo_tiny", "ppo_qwen7b"))
         kept = {"grpo", "ppo_verl"}  # recipes may set keys of their own algorithm
         if name not in kept:
@@ -133,7 +136,7 @@ def test_all_mistakes_at_once() -> None:
     [
         (["recipe=grpo_tin"], "recipe", "did you mean grpo_tiny?"),
         ([], "recipe", "give recipe=NAME with one of"),
-        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo?"),
+        (["recipe=grpo_tiny", "algorithm=gpro"], "algorithm.name", "did you mean grpo or gspo?"),
         (["recipe=grpo_tiny", "algorithm.gae_lambda=1"], "algorithm.gae_lambda", "keys of algorithm"),
         (["recipe=grpo_tiny", "algorithm.clip.lo=1"], "algorithm.clip.lo", "did you mean algorithm.clip.low"),
         (["recipe=grpo_tiny", "task=countdwn:3"], "task.name", "did you mean countdown?"),
@@ -157,6 +160,15 @@ def test_all_mistakes_at_once() -> None:
             "algorithm.clip_high",
             "did you mean algorithm.clip?",
         ),
+        (
+            ["recipe=grpo_tiny", "algorithm.kl={coefficient: 1, reset_every: 9}", "policy.lora.rank=4"],
+            "policy.lora",
+            "has no weights of its own to reset",
+        ),
+        (["recipe=grpo_tiny", "algorithm=opd"], "teacher", "opd learns from a teacher: give teacher=MODEL"),
+        (["recipe=grpo_tiny", "teacher=embedded:countdown"], "teacher", "grpo asks no teacher"),
+        (["recipe=opd_tiny", "teacher=./none"], "teacher", "there is no such directory"),
+        (["recipe=grpo_tiny", "algorithm.kl.reset_every=9"], "algorithm", "there is no reference model"),
         (["recipe=grpo_tiny", "batch_size=4"], "batch_size", "rollouts.prompts or optim.mini_batches?"),
         (["recipe=grpo_tiny", "learning_rate=1"], "learning_rate", "did you mean optim.lr?"),
         (["recipe=grpo_tiny", "num_generations=8"], "num_generations", "did you mean rollouts.group_size?"),

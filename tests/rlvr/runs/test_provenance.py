@@ -24,7 +24,7 @@ def test_tasks_on_the_card(untrained: Path, tmp_path: Path) -> None:
     countdown = build_task("countdown:3", test_problems=5)
     model = open_model(untrained, EngineConfig(), "cpu")
     tasks = {"training": [countdown], "probe": [math, build_task("countdown:3", test_problems=9)]}
-    card = run_card(load_config(["recipe=grpo_tiny"]), model, model, tasks)
+    card = run_card(load_config(["recipe=grpo_tiny"]), {"model": model, "base": model}, tasks)
     assert card["tasks"]["probe"]["amc23"] == {
         "data": math.data_hash(),
         "template": "r1_zero",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Entropy, Kl, Normalisation
 
 
 def passk(
@@ -15,6 +15,7 @@ def passk(
     clip: Clip = Clip(),
     normalisation: Normalisation = "token_mean",
     kl: Kl = Kl(),
+    entropy: Entropy = Entropy(),
 ) -> Algorithm:
     """A completion's advantage is its share in the pass@k of its group, by verdicts: `rewards.*` do not
     matter. k = 1 is GRPO with ddof 0. In a group of k completions all have the same share, so it has to be
@@ -36,5 +37,6 @@ def passk(
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,
+        entropy=entropy,
         smallest_group=k + 1,
     )
