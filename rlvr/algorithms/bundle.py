@@ -22,6 +22,12 @@ Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_le
 # tokens up to the one at which it is given.
 Credited = Literal["outcome", "steps"]
 
+# The most steps by which the weights that drew may be older, where the policy's loss alone depends on who
+# drew: as many as TRL's asynchronous trainer allows unless it is told otherwise.
+MOST_AHEAD = 4
+# Where a critic's targets do too, which nothing corrects.
+MOST_AHEAD_OF_CRITIC = 1
+
 
 class Settings(BaseModel):
     """A group of an algorithm's settings; a key that a recipe omits keeps the builder's default."""
@@ -122,6 +128,8 @@ class Algorithm:
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
     by_step: whether it credits what is given for a step to the tokens up to it, and not to all.
+    most_ahead: the most of `rollouts.ahead` that it takes, by how many steps the weights that drew may be
+    older; with any the policy loss is corrected (`rlvr.learning.off_policy`), and nothing else.
     """
 
     name: str
@@ -134,3 +142,4 @@ class Algorithm:
     critic: Critic | None = None
     smallest_group: int = 1
     by_step: bool = False
+    most_ahead: int = 0

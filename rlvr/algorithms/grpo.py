@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Kl, Normalisation
 
 
 def grpo(
@@ -43,4 +43,5 @@ def grpo(
         weights=losses.Weights(normalisation),
         kl=kl,
         smallest_group=2,
+        most_ahead=MOST_AHEAD,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Kl, Normalisation
 
 
 def passk(
@@ -37,4 +37,5 @@ def passk(
         weights=losses.Weights(normalisation),
         kl=kl,
         smallest_group=k + 1,
+        most_ahead=MOST_AHEAD,
     )

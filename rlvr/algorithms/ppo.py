@@ -7,7 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Kl, Normalisation, Whitening
+from rlvr.algorithms.bundle import (
+    MOST_AHEAD_OF_CRITIC,
+    Algorithm,
+    Clip,
+    Credit,
+    Critic,
+    Kl,
+    Normalisation,
+    Whitening,
+)
 
 Discount = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,4 +50,5 @@ def ppo(
         kl=kl,
         whitening=whitening,
         critic=critic,
+        most_ahead=MOST_AHEAD_OF_CRITIC,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Draws, Kl, Normalisation
 
 
 def remax(
@@ -34,4 +34,5 @@ def remax(
         weights=losses.Weights(normalisation),
         kl=kl,
         draws=Draws(greedy=True),
+        most_ahead=MOST_AHEAD,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Credited, Kl, Normalisation
 
 
 def rloo(
@@ -44,4 +44,5 @@ def rloo(
         kl=kl,
         smallest_group=2,
         by_step=credit == "steps",
+        most_ahead=MOST_AHEAD,
     )

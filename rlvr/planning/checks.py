@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.algorithms import build_algorithm
+from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.registry import PluginError
@@ -57,6 +58,12 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
+    if config.rollouts.ahead and config.engine.name == "vllm" and config.engine.mode == "colocate":
+        advice = (
+            "vLLM in the training process gives its memory to the update and so cannot draw meanwhile: set "
+            "engine.mode=server, or engine.name=hf, or rollouts.ahead=0"
+        )
+        mistakes.append(Mistake("rollouts.ahead", config.rollouts.ahead, advice))
     mistakes += _of_reasoning(config)
     return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
 
@@ -127,6 +134,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
         )
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    mistakes += _of_age(config, algorithm)
     rewards = config.rewards
     given = rewards.right_step or rewards.wrong_step or rewards.turns or rewards.extra
     if algorithm.by_step and not given:
@@ -141,6 +149,22 @@ def of_algorithm(config: Config) -> list[Mistake]:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"
         mistakes.append(Mistake("rollouts.group_size", size, advice))
     return mistakes
+
+
+def _of_age(config: Config, algorithm: Algorithm) -> list[Mistake]:
+    """Where samples would be older than the algorithm takes them, or nothing corrects for their age."""
+    ahead, most = config.rollouts.ahead, algorithm.most_ahead
+    if ahead > most:
+        allowed = f"at most {most}" if most else "0 (Algorithm.most_ahead says what an algorithm takes)"
+        advice = f"{algorithm.name} takes no samples that weights so many steps older drew: give {allowed}"
+        return [Mistake("rollouts.ahead", ahead, advice)]
+    if ahead and config.rollouts.correction.by == "none":
+        advice = (
+            f"with rollouts.ahead={ahead} older weights draw, and no loss knows of it: its ratio, where it "
+            "has one, is to the weights before the update. Set rollouts.correction.by=truncate, or mask"
+        )
+        return [Mistake("rollouts.correction.by", "none", advice)]
+    return []
 
 
 def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:
