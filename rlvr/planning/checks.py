@@ -158,12 +158,12 @@ def _of_age(config: Config, algorithm: Algorithm) -> list[Mistake]:
         allowed = f"at most {most}" if most else "0 (Algorithm.most_ahead says what an algorithm takes)"
         advice = f"{algorithm.name} takes no samples that weights so many steps older drew: give {allowed}"
         return [Mistake("rollouts.ahead", ahead, advice)]
-    if ahead and config.rollouts.correction.by == "none":
+    if ahead and (by := config.rollouts.correction.by) != "truncate":
         advice = (
             f"with rollouts.ahead={ahead} older weights draw, and no loss knows of it: its ratio, where it "
-            "has one, is to the weights before the update. Set rollouts.correction.by=truncate, or mask"
+            "has one, is to the weights before the update. Set rollouts.correction.by=truncate"
         )
-        return [Mistake("rollouts.correction.by", "none", advice)]
+        return [Mistake("rollouts.correction.by", by, advice)]
     return []
 
 

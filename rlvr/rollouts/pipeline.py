@@ -165,5 +165,10 @@ def _whole(kept: _Kept) -> Dated:
     return replace(kept.dated, rollouts=replace(rollouts, used=tuple(groups[p] for p in kept.used)))
 
 
+def has_saved(directory: Path) -> bool:
+    """Whether some step's rollouts lie in a checkpoint's directory."""
+    return _file(directory, 0).exists()
+
+
 def _file(directory: Path, rank: int) -> Path:
     return directory / f"ahead-rank{rank}.json"

@@ -29,7 +29,7 @@ from rlvr.models.portable import make_portable
 from rlvr.rollouts.balance import balanced
 from rlvr.rollouts.collect import Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, rollout_metrics
-from rlvr.rollouts.pipeline import Pipeline
+from rlvr.rollouts.pipeline import Pipeline, has_saved
 from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
@@ -75,7 +75,7 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
         state = torch.load(checkpoint.trainer / STATE_FILE, weights_only=True)
-        self._check_processes(state["processes"])
+        self._check_processes(state["processes"], checkpoint)
         self.policy.restore(checkpoint.trainer)
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
@@ -232,10 +232,10 @@ class Trainer:
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)
 
-    def _check_processes(self, saved: int) -> None:
+    def _check_processes(self, saved: int, checkpoint: Checkpoint) -> None:
         now = self.accelerator.num_processes
-        what = "shards" if self.config.policy.zero else "rollouts" if self.config.rollouts.ahead else ""
-        if what and saved != now:
+        what = "shards" if self.config.policy.zero else "rollouts"
+        if (self.config.policy.zero or has_saved(checkpoint.trainer)) and saved != now:
             raise CheckpointError(
                 f"the checkpoint's {what} are of {saved} processes, this run has {now}: go on with {saved}, "
                 "or start a new run with model=<run>/checkpoints/<step>/policy"
