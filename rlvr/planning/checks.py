@@ -19,8 +19,9 @@ from rlvr.core.disk import unwritable
 from rlvr.core.errors import UserError
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
+from rlvr.rollouts.acting import is_own
 from rlvr.rollouts.reward_functions import is_built_in, option_mistakes
-from rlvr.tasks import TASKS, TaskError, build_task
+from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
 
 
@@ -113,11 +114,24 @@ def of_plugins(config: Config) -> list[Mistake]:
             mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, str(error)))
     if registry.is_plugin(TASKS, config.task.name) or config.task.name == DATA:
         try:
-            build_task(config.task.name, **config.task.options)
+            mistakes += of_environments(config, build_task(config.task.name, **config.task.options))
         except (PluginError, TaskError) as error:
             key = "task.path" if config.task.name == DATA else "task.name"
             mistakes.append(Mistake(key, config.task.options.get("path", config.task.name), str(error)))
     return mistakes
+
+
+def of_environments(config: Config, task: Task) -> list[Mistake]:
+    """Where environments of the user's own would be called outside the main thread, the only one in which
+    what they change of the process can be put back."""
+    foreign = any(part.environment and not is_own(part.environment) for part in task.parts)
+    if not (config.rollouts.ahead and foreign):
+        return []
+    advice = (
+        f"task {task.name} has an environment of your own, whose calls cannot be made while a step is "
+        "trained: give 0"
+    )
+    return [Mistake("rollouts.ahead", config.rollouts.ahead, advice)]
 
 
 def of_algorithm(config: Config) -> list[Mistake]:

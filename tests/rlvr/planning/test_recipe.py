@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlvr.algorithms import ALGORITHMS, departures
 from rlvr.config.errors import ConfigError
-from rlvr.planning.checks import launch_stage_mistake
+from rlvr.planning.checks import launch_stage_mistake, of_environments
 from rlvr.planning.recipe import load_config, recipe_names
+from rlvr.tasks import Share, Stage, Task, build_task
+from rlvr.tasks.environments import Transition
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -201,6 +204,19 @@ def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
     assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_of_the_users_own_is_not_called_beside_the_training() -> None:
+    given = ["recipe=grpo_tiny", "rollouts.correction.by=truncate"]
+    ahead, plain = load_config([*given, "rollouts.ahead=1"]), load_config(given)
+    ours = build_task("guess")
+    assert ours.environment is not None
+    theirs = replace(ours, environment=replace(ours.environment, act=lambda state, text: Transition(state)))
+    mixture = Task("mixture", [], [], ours.verifier, stages=(Stage(None, (Share(theirs, 1),)),))
+    assert of_environments(ahead, ours) == of_environments(plain, theirs) == []
+    for task in (theirs, mixture):
+        (mistake,) = of_environments(ahead, task)
+        assert mistake.key == "rollouts.ahead"
 
 
 @pytest.mark.parametrize(
