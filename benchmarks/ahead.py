@@ -1,7 +1,7 @@
 """Rollouts one step ahead against none, on the same two cores, with vLLM's CPU build as a server.
 
-    python benchmarks/ahead.py [--pairs 3] [--steps 10] [--cores 0 1] [--model embedded:countdown-untrained]
-        [key=value ...]
+    python benchmarks/ahead.py [--pairs 3] [--steps 10] [--cores 0 1] [--against apart shared]
+        [--model embedded:countdown-untrained] [key=value ...]
 
 Every arm trains with GRPO on what a server draws; what is compared is the wall clock of a step, without
 the first two, as the median of a run's steps. Runs of the arms take turns.
@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import geometric_mean, median
 from tempfile import TemporaryDirectory
@@ -37,7 +37,7 @@ from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM = 2  # steps that are not counted
-READY = 300.0  # seconds
+READY = 900.0  # seconds until a server answers, which takes minutes beside other programs
 
 
 class Arm(NamedTuple):
@@ -52,27 +52,26 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--cores", nargs=2, default=["0", "1"])
+    parser.add_argument("--against", nargs="+", default=["apart", "shared"], choices=["apart", "shared"])
     parser.add_argument("--model", default="embedded:countdown-untrained")
     chosen, settings = parser.parse_known_args()
     one, other = chosen.cores
     both = (one, other)
-    arms = [
-        Arm("ahead", 1, (one,), (other,)),
-        Arm("apart", 0, (one,), (other,)),
-        Arm("shared", 0, both, both),
-    ]
+    others = [Arm("apart", 0, (one,), (other,)), Arm("shared", 0, both, both)]
+    arms = [Arm("ahead", 1, (one,), (other,)), *(arm for arm in others if arm.name in chosen.against)]
     common = [
         "recipe=grpo_tiny", f"model={chosen.model}", "engine.name=vllm", "engine.mode=server",
         "engine.transfer=files", "probe.tasks=[]", "rollouts.correction.by=truncate",
         f"steps={WARM + chosen.steps}", f"save_every={WARM + chosen.steps}", *settings,
     ]  # fmt: skip
-    with TemporaryDirectory() as room, served(common, (one,)) as alone, served(common, both) as wide:
+    with ExitStack() as stack:
+        room = stack.enter_context(TemporaryDirectory())
+        urls = {cores: stack.enter_context(served(common, cores)) for cores in {arm.serving for arm in arms}}
         ratios: dict[str, list[float]] = {arm.name: [] for arm in arms[1:]}
         for pair in range(chosen.pairs):
             found = {}
             for arm in arms if pair % 2 == 0 else arms[::-1]:
-                url = alone if len(arm.serving) == 1 else wide
-                found[arm.name] = seconds(common, arm, url, Path(room) / f"{arm.name}-{pair}")
+                found[arm.name] = seconds(common, arm, urls[arm.serving], Path(room) / f"{arm.name}-{pair}")
             for name in ratios:
                 ratios[name].append(found[name]["step"] / found["ahead"]["step"])
             print(f"pair {pair + 1}, load {os.getloadavg()[0]:.1f}", flush=True)

@@ -181,18 +181,29 @@ class VLLMServerEngine:
             }  # fmt: skip
         async with free:
             try:
-                limit = self.config.generation_timeout
-                reply = await client.post(f"{self.url}/v1/completions", json=asked, timeout=limit)
+                reply = await self._reply(client, asked)
             except httpx.TimeoutException as error:
                 raise EngineError(
                     f"the vLLM server at {self.url} did not finish a completion of "
-                    f"{sampling.max_new_tokens} tokens in {limit:.0f} s (engine.generation_timeout)"
+                    f"{sampling.max_new_tokens} tokens in {self.config.generation_timeout:.0f} s "
+                    "(engine.generation_timeout)"
                 ) from error
             except httpx.HTTPError as error:
                 raise self._lost(f"broke off a completion ({error or type(error).__name__})") from error
         if not reply.is_success:
             raise EngineError(f"the vLLM server at {self.url} refused a request: {reply.text[:500]}")
         return self._completion(reply.json()["choices"][0], sampling.stop)
+
+    async def _reply(self, client: httpx.AsyncClient, asked: dict[str, Any]) -> httpx.Response:
+        """Asks once more where the connection ended: the server closes those that nobody used for seconds,
+        and one may just be taken up again, above all while the trainer keeps this thread waiting."""
+        send = partial(
+            client.post, f"{self.url}/v1/completions", json=asked, timeout=self.config.generation_timeout
+        )
+        try:
+            return await send()
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return await send()
 
     def _completion(self, choice: dict[str, Any], stop: tuple[str, ...]) -> Completion:
         if choice["finish_reason"] not in ("stop", "length"):

@@ -187,6 +187,8 @@ class Rollouts:
 
     def _draw(self, asked: Asked) -> list[Round]:
         """The rounds, drawn in one stream of the engine; in any thread. Raises DrawingStopped."""
+        if self.accelerator.device.type == "cuda":  # each thread has a current GPU of its own
+            torch.cuda.set_device(self.accelerator.device)
         done = {}
         parts = self.engine, self.task, self.tokenizer
         for i, completion in play(*parts, asked.requests, self.rewards.failed):

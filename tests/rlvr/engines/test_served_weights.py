@@ -15,9 +15,10 @@ from stand_in_server import MODEL, Answer, stand_in
 from torch import Tensor
 
 from rlvr.config.schema import EngineConfig
-from rlvr.engines import EngineError
+from rlvr.engines import EngineError, Request, Sampling, generate
 from rlvr.engines.served_weights import METHOD, bits_sum
 from rlvr.engines.vllm_server import VLLMServerEngine, WeightsError
+from rlvr.models.tiny_base import byte_tokenizer
 
 
 def test_the_sum_tells_weights_apart_and_not_how_they_are_kept() -> None:
@@ -101,3 +102,27 @@ def test_a_server_that_cannot_say_is_refused(tmp_path: Path) -> None:
     said = r"failed at collective_rpc weights_sum.*launch\.server"
     with engine_of(server, tmp_path) as engine, pytest.raises(EngineError, match=said):
         engine.load(sent(1.0))
+
+
+@pytest.mark.parametrize("often", [1, 2])
+def test_a_connection_that_ends_is_opened_once_more(often: int, tmp_path: Path) -> None:
+    choice = {
+        "finish_reason": "stop",
+        "token_ids": [5, 1],
+        "logprobs": {"token_logprobs": [-0.5, -0.25]},
+    }
+
+    def answers(body: dict[str, Any], before: int) -> Answer:
+        return Answer(cut=before < often, choice=choice)
+
+    request = Request((2, 3), Sampling(max_new_tokens=4), 0)
+    with stand_in(answers) as state:
+        config = EngineConfig(name="vllm", mode="server", url=state.url, transfer="files", timeout=2)
+        engine = VLLMServerEngine(config, [MODEL], byte_tokenizer(), [1], 32, tmp_path)
+        if often == 1:
+            ((_, completion),) = generate(engine, [request])
+            assert (completion.token_ids, completion.logprobs) == ((5, 1), (-0.5, -0.25))
+        else:
+            with pytest.raises(EngineError, match="broke off a completion"):
+                list(generate(engine, [request]))
+        assert len(state.asked) == 2
