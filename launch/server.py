@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rlvr.config.schema import Config
 from rlvr.core.errors import exit_status
+from rlvr.engines.served_weights import EXTENSION
 from rlvr.planning.recipe import load_config
 
 
@@ -30,6 +31,7 @@ def serve_command(config: Config) -> list[str]:
         "--logprobs-mode",
         "processed_logprobs",
     ]
+    command += ["--worker-extension-cls", EXTENSION]  # says which weights are held
     command += ["--generation-config", "vllm"]  # a model's own top-k or penalty would bias every log-prob
     if config.engine.transfer == "nccl":
         command += ["--weight-transfer-config", '{"backend": "nccl"}']

@@ -67,7 +67,7 @@ def stand_in(answers: Callable[[dict[str, Any], int], Answer]) -> Iterator[Stand
             self._send(200, json.dumps({"data": [{"id": MODEL, "max_model_len": 4096}]}).encode(), {})
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
             with state.lock:
                 before = state.asked.count(body)
                 state.asked.append(body)

@@ -22,6 +22,12 @@ Normalisation = Literal["sequence_mean", "token_mean", "sequence_sum", "fixed_le
 # tokens up to the one at which it is given.
 Credited = Literal["outcome", "steps"]
 
+# The most steps by which the weights that drew may be older, where the policy's loss alone depends on who
+# drew: as many as TRL's asynchronous trainer allows unless it is told otherwise.
+MOST_AHEAD = 4
+# Where a critic's targets do too, which nothing corrects.
+MOST_AHEAD_OF_CRITIC = 1
+
 
 class Settings(BaseModel):
     """A group of an algorithm's settings; a key that a recipe omits keeps the builder's default."""
@@ -150,6 +156,8 @@ class Algorithm:
     policy_loss: None where the teacher's KL is all of it.
     taught: what it asks of the teacher, if it has one: log-probs of the samples, which are part of the batch
     that gets credit, or KL(policy || teacher) over the vocabulary, which is added to the loss.
+    most_ahead: the most of `rollouts.ahead` that it takes, by how many steps the weights that drew may be
+    older; with any the policy loss is corrected (`rlvr.learning.off_policy`), and nothing else.
     """
 
     name: str
@@ -164,6 +172,7 @@ class Algorithm:
     smallest_group: int = 1
     by_step: bool = False
     taught: Literal["samples", "vocabulary"] | None = None
+    most_ahead: int = 0
 
     def __post_init__(self) -> None:
         keys = ("target", "reset_every", "reset_above")

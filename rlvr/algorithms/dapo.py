@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
 
 
 def dapo(
@@ -44,4 +44,5 @@ def dapo(
         draws=Draws(
             keep=lambda correct: any(correct) and not all(correct), max_draws=max_draws, at_bound=at_bound
         ),
+        most_ahead=MOST_AHEAD,
     )

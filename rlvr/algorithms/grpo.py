@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Entropy, Kl, Normalisation
 from rlvr.config.registry import with_defaults
 
 
@@ -53,6 +53,7 @@ def grpo(
         kl=kl,
         entropy=entropy,
         smallest_group=2,
+        most_ahead=MOST_AHEAD,
     )
 
 

@@ -43,4 +43,5 @@ def ppo(
         entropy=entropy,
         whitening=whitening,
         critic=critic,
+        most_ahead=MOST_AHEAD_OF_CRITIC,
     )

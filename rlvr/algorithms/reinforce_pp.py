@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Entropy, Kl, Normalisation, Whitening
+from rlvr.algorithms.bundle import (
+    MOST_AHEAD,
+    Algorithm,
+    Clip,
+    Credit,
+    Credited,
+    Entropy,
+    Kl,
+    Normalisation,
+    Whitening,
+)
 
 
 def reinforce_pp(
@@ -54,4 +64,5 @@ def reinforce_pp(
         entropy=entropy,
         whitening=whitening,
         smallest_group=2 if baseline else 1,
+        most_ahead=MOST_AHEAD,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
 
 
 def remax(
@@ -36,4 +36,5 @@ def remax(
         kl=kl,
         entropy=entropy,
         draws=Draws(greedy=True),
+        most_ahead=MOST_AHEAD,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Credited, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Credited, Entropy, Kl, Normalisation
 
 
 def rloo(
@@ -46,4 +46,5 @@ def rloo(
         entropy=entropy,
         smallest_group=2,
         by_step=credit == "steps",
+        most_ahead=MOST_AHEAD,
     )

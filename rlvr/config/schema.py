@@ -34,7 +34,8 @@ class Choice(Written):
 
 
 class Correction(Section):
-    """What is done about engine and trainer giving a sampled token different log-probs."""
+    """What is done about engine and trainer giving a sampled token different log-probs, because they round
+    differently or because the engine drew with older weights (`rollouts.ahead`)."""
 
     by: Literal["none", "truncate", "mask"] = "none"
     """truncate weighs by min(trainer / engine, cap); mask drops ratios outside 1 / cap .. cap."""
@@ -62,6 +63,9 @@ class RolloutConfig(Section):
     stop: Stop = None
     """Strings that end a completion, which keeps the token that completes one; null: those that the task's
     template brings, [] none."""
+    ahead: Annotated[int, Field(ge=0)] = 0
+    """Steps whose rollouts are drawn while an earlier one is trained: a step's are drawn, from beginning to
+    end, by the weights of so many steps before it (docs/scale.md)."""
     mask_truncated: bool = False
     """Do not train on completions cut at the limit; they stay in their group's statistics."""
     correction: Correction = Correction()

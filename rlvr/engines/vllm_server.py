@@ -1,7 +1,7 @@
 """The vLLM engine in a server of its own, on other GPUs or other machines: see launch/server.py.
 
 Every process sends its own requests, many at a time; the main process sends new weights, over NCCL or
-as files.
+as files. It looks before each stream and before each load whether the server still holds what it was given.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,21 @@ from torch import Tensor
 
 from rlvr.config.schema import EngineConfig
 from rlvr.engines import Completion, EngineError, Request
+from rlvr.engines.served_weights import METHOD, bits_sum
 from rlvr.engines.stops import ended
 from rlvr.engines.streams import Answer, ServedStream
+
+
+class WeightsError(EngineError):
+    """The server does not hold the weights that it was given."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Sums of the weights as they were sent, and of what each of the server's workers then held."""
+
+    sent: int
+    workers: tuple[int, ...]
 
 
 class VLLMServerEngine:
@@ -53,18 +67,27 @@ class VLLMServerEngine:
         self.ranks = PartialState()
         self.url = config.url.rstrip("/")
         self.model = self._find(names, longest)
+        self._held: _Held | None = None  # on the main process, once weights were sent
         self._client: Any = None
         if config.transfer == "nccl" and self.ranks.is_main_process:
             self._client = self._join()
 
     def stream(self) -> ServedStream:
+        """Raises WeightsError."""
+        self._check()
         return ServedStream(self._session, self.config.batch_size)
 
     def load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        if self.config.transfer == "files":
-            self._load_files(weights)
-        else:
-            self._load_nccl(weights)
+        """Raises WeightsError where the server held others until now, or still holds what it held."""
+        self._check()
+        sent = self._load_files(weights) if self.config.transfer == "files" else self._load_nccl(weights)
+        if self.ranks.is_main_process:
+            before, self._held = self._held, _Held(sent, self._sums())
+            if before and before.sent != sent and before.workers == self._held.workers:
+                raise WeightsError(
+                    f"the vLLM server at {self.url} was sent new weights and holds those from before: see "
+                    "its log for why it did not take them"
+                )
         self.ranks.wait_for_everyone()
 
     def sleep(self) -> None:
@@ -73,6 +96,20 @@ class VLLMServerEngine:
     def close(self) -> None:
         if self._client is not None:
             self._client.close_communicator()
+
+    def _check(self) -> None:
+        """That the server holds what it held when it was last given weights. Raises WeightsError."""
+        if self._held is not None and self._sums() != self._held.workers:
+            raise WeightsError(
+                f"the vLLM server at {self.url} holds other weights than it was given: it was started anew, "
+                "or another run uses it. Give the run a server of its own, and the same command to go on "
+                "from the last checkpoint"
+            )
+
+    def _sums(self) -> tuple[int, ...]:
+        """Of the weights of each of the server's workers."""
+        reply = self._post("collective_rpc", {"method": METHOD}, self.config.timeout)
+        return tuple(int(worker["sum"]) for worker in reply.json()["results"])
 
     def _find(self, names: Sequence[str], longest: int) -> str:
         """What the server calls its model, once it is up and known to be the right one."""
@@ -144,18 +181,29 @@ class VLLMServerEngine:
             }  # fmt: skip
         async with free:
             try:
-                limit = self.config.generation_timeout
-                reply = await client.post(f"{self.url}/v1/completions", json=asked, timeout=limit)
+                reply = await self._reply(client, asked)
             except httpx.TimeoutException as error:
                 raise EngineError(
                     f"the vLLM server at {self.url} did not finish a completion of "
-                    f"{sampling.max_new_tokens} tokens in {limit:.0f} s (engine.generation_timeout)"
+                    f"{sampling.max_new_tokens} tokens in {self.config.generation_timeout:.0f} s "
+                    "(engine.generation_timeout)"
                 ) from error
             except httpx.HTTPError as error:
                 raise self._lost(f"broke off a completion ({error or type(error).__name__})") from error
         if not reply.is_success:
             raise EngineError(f"the vLLM server at {self.url} refused a request: {reply.text[:500]}")
         return self._completion(reply.json()["choices"][0], sampling.stop)
+
+    async def _reply(self, client: httpx.AsyncClient, asked: dict[str, Any]) -> httpx.Response:
+        """Asks once more where the connection ended: the server closes those that nobody used for seconds,
+        and one may just be taken up again, above all while the trainer keeps this thread waiting."""
+        send = partial(
+            client.post, f"{self.url}/v1/completions", json=asked, timeout=self.config.generation_timeout
+        )
+        try:
+            return await send()
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return await send()
 
     def _completion(self, choice: dict[str, Any], stop: tuple[str, ...]) -> Completion:
         if choice["finish_reason"] not in ("stop", "length"):
@@ -166,7 +214,8 @@ class VLLMServerEngine:
         logprobs = tuple(choice["logprobs"]["token_logprobs"])
         return ended(self.tokenizer, stop, ids, logprobs, choice["finish_reason"])
 
-    def _load_files(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+    def _load_files(self, weights: Iterable[tuple[str, Tensor]]) -> int:
+        """The sum of what was sent, on the main process."""
         held = {}
         for name, value in weights:
             if self.ranks.is_main_process:
@@ -177,21 +226,30 @@ class VLLMServerEngine:
             path = str(self.exchange.resolve())
             self._post("collective_rpc", {"method": "reload_weights", "kwargs": {"weights_path": path}})
             self._post("reset_prefix_cache")
+        return bits_sum(held.values())
 
-    def _load_nccl(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """One tensor at a time: where they are sharded, each is whole only for now, on all ranks together."""
+    def _load_nccl(self, weights: Iterable[tuple[str, Tensor]]) -> int:
+        """One tensor at a time: where they are sharded, each is whole only for now, on all ranks together.
+        The sum of what was sent, on the main process."""
+        sent = 0
         with self._asked("to take new weights"):
             updating = self._client.weight_update() if self._client else nullcontext()
             with updating:
                 for name, value in weights:
                     if self._client is not None:
-                        self._client.update_named_param(name, value.to(getattr(torch, self.dtype)))
+                        own = value.to(getattr(torch, self.dtype))
+                        sent += bits_sum([own])
+                        self._client.update_named_param(name, own)
             if self._client is not None:
                 self._client.reset_prefix_cache()
+        return sent
 
-    def _post(self, path: str, body: dict[str, Any] | None = None) -> None:
+    def _post(
+        self, path: str, body: dict[str, Any] | None = None, timeout: float | None = None
+    ) -> httpx.Response:
+        limit = timeout or self.config.generation_timeout
         try:
-            reply = httpx.post(f"{self.url}/{path}", json=body, timeout=self.config.generation_timeout)
+            reply = httpx.post(f"{self.url}/{path}", json=body, timeout=limit)
         except httpx.HTTPError as error:
             raise self._lost(f"did not answer {path} ({error or type(error).__name__})") from error
         if reply.status_code == httpx.codes.NOT_FOUND:
@@ -199,7 +257,12 @@ class VLLMServerEngine:
                 f"the vLLM server at {self.url} has no {path}: start it with VLLM_SERVER_DEV_MODE=1"
             )
         if not reply.is_success:
-            raise EngineError(f"the vLLM server at {self.url} failed at {path}: {reply.text[:500]}")
+            asked = f"{path} {body['method']}" if body else path
+            raise EngineError(
+                f"the vLLM server at {self.url} failed at {asked}: {reply.text[:500]}. Was it started with "
+                "what `python -m launch.server` prints for this recipe?"
+            )
+        return reply
 
     def _join(self) -> Any:
         """TRL's client, with the server's workers in one NCCL group."""

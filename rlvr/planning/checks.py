@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr.algorithms import build_algorithm
+from rlvr.algorithms.bundle import Algorithm
 from rlvr.config import registry
 from rlvr.config.errors import ConfigError, Mistake
 from rlvr.config.registry import PluginError
@@ -18,8 +19,9 @@ from rlvr.core.disk import unwritable
 from rlvr.core.errors import UserError
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
+from rlvr.rollouts.acting import is_own
 from rlvr.rollouts.reward_functions import is_built_in, option_mistakes
-from rlvr.tasks import TASKS, TaskError, build_task
+from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA
 
 
@@ -57,6 +59,12 @@ def across_keys(config: Config, world_size: int) -> list[Mistake]:
     if config.engine.mode == "server" and config.engine.name != "vllm":
         advice = "only vllm has a server: set engine.name=vllm, or engine.mode=colocate"
         mistakes.append(Mistake("engine.mode", "server", advice))
+    if config.rollouts.ahead and config.engine.name == "vllm" and config.engine.mode == "colocate":
+        advice = (
+            "vLLM in the training process gives its memory to the update and so cannot draw meanwhile: set "
+            "engine.mode=server, or engine.name=hf, or rollouts.ahead=0"
+        )
+        mistakes.append(Mistake("rollouts.ahead", config.rollouts.ahead, advice))
     mistakes += _of_reasoning(config)
     return mistakes + [m for factory in factories(config.hooks) for m in factory.find_mistakes(config)]
 
@@ -106,11 +114,24 @@ def of_plugins(config: Config) -> list[Mistake]:
             mistakes.append(Mistake(f"rewards.extra[{i}].reward", entry.reward, str(error)))
     if registry.is_plugin(TASKS, config.task.name) or config.task.name == DATA:
         try:
-            build_task(config.task.name, **config.task.options)
+            mistakes += of_environments(config, build_task(config.task.name, **config.task.options))
         except (PluginError, TaskError) as error:
             key = "task.path" if config.task.name == DATA else "task.name"
             mistakes.append(Mistake(key, config.task.options.get("path", config.task.name), str(error)))
     return mistakes
+
+
+def of_environments(config: Config, task: Task) -> list[Mistake]:
+    """Where environments of the user's own would be called outside the main thread, the only one in which
+    what they change of the process can be put back."""
+    foreign = any(part.environment and not is_own(part.environment) for part in task.parts)
+    if not (config.rollouts.ahead and foreign):
+        return []
+    advice = (
+        f"task {task.name} has an environment of your own, whose calls cannot be made while a step is "
+        "trained: give 0"
+    )
+    return [Mistake("rollouts.ahead", config.rollouts.ahead, advice)]
 
 
 def of_algorithm(config: Config) -> list[Mistake]:
@@ -127,6 +148,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
         )
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
+    mistakes += _of_age(config, algorithm)
     rewards = config.rewards
     given = rewards.right_step or rewards.wrong_step or rewards.turns or rewards.extra
     if algorithm.by_step and not given:
@@ -153,6 +175,22 @@ def of_algorithm(config: Config) -> list[Mistake]:
         advice = f"{algorithm.name} needs {algorithm.smallest_group} or more completions per problem"
         mistakes.append(Mistake("rollouts.group_size", size, advice))
     return mistakes
+
+
+def _of_age(config: Config, algorithm: Algorithm) -> list[Mistake]:
+    """Where samples would be older than the algorithm takes them, or nothing corrects for their age."""
+    ahead, most = config.rollouts.ahead, algorithm.most_ahead
+    if ahead > most:
+        allowed = f"at most {most}" if most else "0 (Algorithm.most_ahead says what an algorithm takes)"
+        advice = f"{algorithm.name} takes no samples that weights so many steps older drew: give {allowed}"
+        return [Mistake("rollouts.ahead", ahead, advice)]
+    if ahead and (by := config.rollouts.correction.by) != "truncate":
+        advice = (
+            f"with rollouts.ahead={ahead} older weights draw, and no loss knows of it: its ratio, where it "
+            "has one, is to the weights before the update. Set rollouts.correction.by=truncate"
+        )
+        return [Mistake("rollouts.correction.by", by, advice)]
+    return []
 
 
 def launch_stage_mistake(config: Config, environ: Mapping[str, str]) -> list[Mistake]:

@@ -29,6 +29,16 @@ class Failure:
     what: str
 
 
+def is_own(environment: Environment) -> bool:
+    """Whether it runs as it is, in any thread."""
+    called = (environment.begin, environment.act, environment.answer)
+    return all(_is_own(function) for function in called if function is not None)
+
+
+def _is_own(function: Callable[..., Any]) -> bool:
+    return function.__module__.startswith(OWN)
+
+
 def begun(environment: Environment, reference: Any) -> Any:
     """The state with which an episode begins, or a Failure."""
     return _called(environment, "begin", environment.begin, (reference,))
@@ -73,7 +83,7 @@ def _called(
 ) -> Any:
     """What the function returned, or a Failure."""
     try:
-        if function.__module__.startswith(OWN):
+        if _is_own(function):
             return function(*arguments)
         late = f"no answer in {environment.seconds:g} s (Environment.seconds)"
         deadline = Deadline(environment.seconds, lambda: f"{environment.version}, {name}: {late}")

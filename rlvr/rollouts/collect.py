@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from threading import Event
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from rlvr.graders.soundness.marks import marker_of
 from rlvr.rollouts.episodes import FAILED, play
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
-from rlvr.rollouts.rounds import Kept, Round
+from rlvr.rollouts.rounds import Asked, Begun, DrawingStopped, Kept, Round, Runs
 from rlvr.rollouts.token_rewards import token_rewards
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.streams import Stream
@@ -109,18 +110,30 @@ class Rollouts:
         self.accelerator = accelerator
         self.seed = seed
         self.kept = Kept()  # of the last step, saved with checkpoints
+        self.stopped = Event()  # tells what is drawn in another thread to end
 
     def collect(self, stream: Stream) -> Collected:
         """Draws until every rank has its share of groups to train on. Raises DrawsError at the bound."""
-        self.rewards.step = stream.step
+        return self.finish(self.begin(stream, stream.step), stream)
+
+    def begin(self, stream: Stream, step: int, run: Runs = lambda call: call) -> Begun:
+        """Asks for what the step surely needs. run: makes the call that draws it into one that gives what
+        was drawn; by default it is drawn when it is asked for."""
+        stream.step = step
+        asked = self._ask(stream, self._ahead([0], 0))
+        return Begun(step, run(partial(self._draw, asked)))
+
+    def finish(self, begun: Begun, stream: Stream) -> Collected:
+        """Grades what was drawn, and draws on where that is too little to train on. Raises DrawsError."""
+        self.rewards.step = begun.step
         prompts, wanted = self.config.prompts, self.config.prompts // self.accelerator.num_processes
         sampled: list[Group] = []
         used: list[Group] = []
-        rounds: list[Round] = []  # drawn, in the order of the stream
+        rounds = list(begun.drawn())  # in the order of the stream
         draws = 0
         while min(counts := self._counts(len(used))) < wanted and draws < self.draws.max_draws:
             if draws == len(rounds):
-                rounds += self._rounds(stream, self._ahead(counts, draws))
+                rounds += self._draw(self._ask(stream, self._ahead(counts, draws)))
             groups = self._groups(rounds[draws])
             draws += 1
             sampled += groups
@@ -133,7 +146,8 @@ class Rollouts:
                 "policy. Give the same command with a larger algorithm.max_draws, or with "
                 "algorithm.at_bound=train to train on fewer groups, to go on from the last checkpoint."
             )
-        stream.restore(rounds[draws - 1].state)  # what was not needed comes again, for the next policy
+        if draws < len(rounds):
+            stream.restore(rounds[draws - 1].state)  # what was not needed comes again, for the next policy
         self.kept = Kept(sum(counts), draws * prompts)
         each = prompts * (self.config.group_size + self.draws.greedy)
         return Collected(
@@ -154,33 +168,34 @@ class Rollouts:
         share = prompts // ranks
         return known.rounds(share - min(counts), share, self.draws.max_draws - draws)
 
-    def _rounds(self, stream: Stream, count: int) -> list[Round]:
-        """The next rounds, drawn in one stream of the engine."""
+    def _ask(self, stream: Stream, count: int) -> Asked:
+        """The requests of the next rounds."""
         c, rank, ranks = self.config, self.accelerator.process_index, self.accelerator.num_processes
         taken = [(stream.take(c.prompts)[rank::ranks], stream.state()) for _ in range(count)]
+        prompts = [[prompt_ids(self.tokenizer, p) for _, p in problems] for problems, _ in taken]
         kinds = [(Sampling(c.temperature, c.top_p, c.max_new_tokens), c.group_size)]
         kinds += [(Sampling(0.0, 1.0, c.max_new_tokens), 1)] if self.draws.greedy else []
-        encoded = [[prompt_ids(self.tokenizer, p) for _, p in problems] for problems, _ in taken]
-        seed_of = partial(derive_seed, self.seed, "rollout")
-        asked = [
-            (Request(prompt, self._ended(sampling, p), seed_of(position, p.id, i)), p)
-            for (problems, _), prompts in zip(taken, encoded, strict=True)
+        seed = partial(derive_seed, self.seed, "rollout")
+        requests = [
+            (Request(prompt, self._ended(sampling, p), seed(position, p.id, i)), p)
+            for (problems, _), of_round in zip(taken, prompts, strict=True)
             for sampling, size in kinds
-            for (position, p), prompt in zip(problems, prompts, strict=True)
+            for (position, p), prompt in zip(problems, of_round, strict=True)
             for i in range(size)
         ]
-        done = dict(play(self.engine, self.task, self.tokenizer, asked, self.rewards.failed))
-        if len(done) != len(asked):
-            raise RuntimeError(f"the engine returned {len(done)} of {len(asked)} completions")
-        completions = (done[i] for i in range(len(asked)))
-        found = []
-        for (problems, state), prompts in zip(taken, encoded, strict=True):
-            sampled, greedy = (
-                [tuple(islice(completions, size)) for _ in problems]
-                for size in (c.group_size, int(self.draws.greedy))
-            )
-            found.append(Round(problems, prompts, sampled, greedy, state))
-        return found
+        return Asked(taken, prompts, c.group_size, int(self.draws.greedy), requests)
+
+    def _draw(self, asked: Asked) -> list[Round]:
+        """The rounds, drawn in one stream of the engine; in any thread. Raises DrawingStopped."""
+        if self.accelerator.device.type == "cuda":  # each thread has a current GPU of its own
+            torch.cuda.set_device(self.accelerator.device)
+        done = {}
+        parts = self.engine, self.task, self.tokenizer
+        for i, completion in play(*parts, asked.requests, self.rewards.failed):
+            if self.stopped.is_set():
+                raise DrawingStopped
+            done[i] = completion
+        return asked.rounds(done)
 
     def _groups(self, drawn: Round) -> list[Group]:
         """One scored group for each problem of a round."""
@@ -210,21 +225,7 @@ class Rollouts:
             said = iter(self.task.grade(items, prompts, by_step=self._by_step()))
         verdicts = [FAILED if c.failed else next(said) for c in completions]
         rows = [
-            Row(
-                problem=problem.id,
-                prompt=problem.prompt,
-                completion=completion.text,
-                tokens=len(completion.token_ids),
-                truncated=completion.finish_reason == "length",
-                reference=problem.reference,
-                verdict=verdict,
-                group=position,
-                columns=problem.columns,
-                logprob=sum(completion.logprobs) if self.rewards.functions else 0.0,
-                token_ids=completion.token_ids,
-                turns=completion.turns,
-                failed=completion.failed,
-            )
+            Row.of(completion, verdict, problem, position, bool(self.rewards.functions))
             for completion, (position, problem), verdict in zip(completions, asked, verdicts, strict=True)
         ]
         scored = (

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from rlvr.config.errors import ConfigError, Mistake, of_error
 from rlvr.config.registry import PluginError, builder, family, load, schema, variant
 from rlvr.config.schema import ExtraReward, RewardConfig
-from rlvr.engines import Turn
+from rlvr.engines import Completion, Turn
 from rlvr.graders import Mark, Verdict
 from rlvr.graders.soundness.marks import finite, spans_of
 from rlvr.rollouts.calls import Arguments, Raised, call_all, own_copy
 from rlvr.rollouts.deadline import Deadline
+from rlvr.tasks import Problem
 
 # name -> "module:class" of what comes with the package; its fields are the keys of `options`
 REWARDS = {
@@ -54,6 +55,27 @@ class Row:
     token_ids: tuple[int, ...] = ()
     turns: tuple[Turn, ...] = ()
     failed: bool = False
+
+    @classmethod
+    def of(
+        cls, completion: Completion, verdict: Verdict, problem: Problem, group: int, summed: bool = True
+    ) -> Row:
+        """summed: whether somebody looks at the log-prob of the whole."""
+        return cls(
+            problem=problem.id,
+            prompt=problem.prompt,
+            completion=completion.text,
+            tokens=len(completion.token_ids),
+            truncated=completion.finish_reason == "length",
+            reference=problem.reference,
+            verdict=verdict,
+            group=group,
+            columns=problem.columns,
+            logprob=sum(completion.logprobs) if summed else 0.0,
+            token_ids=completion.token_ids,
+            turns=completion.turns,
+            failed=completion.failed,
+        )
 
     def given(self, shared: tuple[Any, Mapping[str, Any]] | None = None) -> Row:
         """With copies of all that a function could change. shared: those of reference and columns."""

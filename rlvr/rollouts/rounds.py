@@ -7,10 +7,11 @@ would be too few; how many are kept is guessed from the last step and from this 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from rlvr.engines import Completion
+from rlvr.engines import Completion, Request
 from rlvr.tasks import Problem
 
 # Standard deviations above the expected number of kept groups that luck reaches: 2 % of draws pass it.
@@ -61,3 +62,49 @@ class Round:
     @property
     def completions(self) -> Iterator[Completion]:
         return (each for own in (*self.sampled, *self.greedy) for each in own)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rounds that are asked for. taken: the problems of each, and the stream's state behind them; prompts: of
+    these problems. group_size, greedy: completions of each problem.
+
+    requests: a round's after those of the one before it; in a round a problem's group after that of the
+    problem before it, then the greedy ones.
+    """
+
+    taken: Sequence[tuple[Sequence[tuple[int, Problem]], Mapping[str, int]]]
+    prompts: Sequence[Sequence[tuple[int, ...]]]
+    group_size: int
+    greedy: int
+    requests: Sequence[tuple[Request, Problem]]
+
+    def rounds(self, done: Mapping[int, Completion]) -> list[Round]:
+        """done: the completion of each request, by its index."""
+        if len(done) != len(self.requests):
+            raise RuntimeError(f"the engine returned {len(done)} of {len(self.requests)} completions")
+        completions = (done[i] for i in range(len(self.requests)))
+        found = []
+        for (problems, state), prompts in zip(self.taken, self.prompts, strict=True):
+            sampled, greedy = (
+                [tuple(islice(completions, size)) for _ in problems]
+                for size in (self.group_size, self.greedy)
+            )
+            found.append(Round(problems, prompts, sampled, greedy, state))
+        return found
+
+
+class DrawingStopped(Exception):
+    """The run ends before what it draws is drawn."""
+
+
+Drawn = Callable[[], list[Round]]
+Runs = Callable[[Drawn], Drawn]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step's rollouts that are asked for. drawn: waits for them; may raise what drawing raised."""
+
+    step: int
+    drawn: Drawn

@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 
 from rlvr.algorithms import build_algorithm, departures
 from rlvr.algorithms.bundle import Algorithm
+from rlvr.config.errors import ConfigError
 from rlvr.config.registry import PluginError, located
 from rlvr.config.schema import Config
 from rlvr.core.disk import told
@@ -31,6 +32,7 @@ from rlvr.learning.accelerator import make_accelerator, no_lost_process
 from rlvr.learning.learner import Learner
 from rlvr.learning.policy import Policy
 from rlvr.models import loading as models
+from rlvr.planning.checks import of_environments
 from rlvr.rollouts.collect import Rollouts
 from rlvr.rollouts.reward_functions import RewardFunction, load_functions
 from rlvr.rollouts.rewards import RewardMix
@@ -105,6 +107,8 @@ class _Assembly:
         config = self.config
         # First, so that bad data is found before a model is fetched.
         self.task = build_task(config.task.name, **config.task.options)
+        if mistakes := of_environments(config, self.task):  # of a mixture, which is only known now
+            raise ConfigError(f"recipe {config.recipe}", mistakes)
         self.hooked = [(factory, factory.tasks(config)) for factory in factories(config.hooks)]
         for factory, tasks in self.hooked:
             factory.check_tasks(config, self.task, tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from rlvr.models.portable import make_portable
 from rlvr.rollouts.balance import balanced
 from rlvr.rollouts.collect import Collected, Group, Rollouts, to_batch
 from rlvr.rollouts.metrics import Totals, facts, rollout_metrics, spread_metrics
+from rlvr.rollouts.pipeline import Pipeline, has_saved
 from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
@@ -62,6 +64,7 @@ class Trainer:
         self.engine = engine
         self.rollouts = rollouts
         self.stream = stream
+        self.pipeline = Pipeline(rollouts, stream, config.steps)
         self.monitor = monitor
         self.hooks = hooks or {}
         self.run_id = run_id
@@ -72,13 +75,14 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes over everything but the weights, which the policy was loaded with."""
         state = torch.load(checkpoint.trainer / STATE_FILE, weights_only=True)
-        self._check_processes(state["processes"])
+        self._check_processes(state["processes"], checkpoint)
         self.policy.restore(checkpoint.trainer)
         self.stream.restore(state["stream"])
         self.totals = Totals(**state["totals"])
         self.rollouts.kept = Kept(**state.get("kept", {}))
         if "learner" in state:
             self.learner.restore(state["learner"])
+        self.pipeline.restore(checkpoint.trainer, self.accelerator.process_index, checkpoint.step)
         self.step = checkpoint.step
 
     def train(self, start: Path, stop: StopSignal) -> bool:
@@ -88,11 +92,11 @@ class Trainer:
         """
         # A new run's own engine holds the base as its files have it; the policy may hold it less precisely.
         if self.step > 0 or self.config.engine.mode == "server":
-            self.engine.load(self.policy.weights())
+            self.pipeline.load(self.policy.weights(), self.step)
         if self._on_schedule() and self._run_hooks(start):
             return True
         tell = self._will_save if self.accelerator.is_main_process else None
-        with self.monitor.training(self.step), stop.finishing(tell):
+        with closing(self.pipeline), self.monitor.training(self.step), stop.finishing(tell):
             while self.step < self.config.steps:
                 self.step += 1
                 self.monitor.log(self.step, *self._train_step())
@@ -132,8 +136,8 @@ class Trainer:
         # Nothing draws from the global generators between steps, so a resume need not restore them.
         set_seed(derive_seed(self.config.seed, "step", self.step) % 2**32)
         begun = time.perf_counter()
-        self.stream.step = self.step
-        collected = self.rollouts.collect(self.stream)
+        dated = self.pipeline.collect(self.step)
+        collected = dated.rollouts
         self._end_forked()
         self.engine.sleep()
         rolled_out = time.perf_counter()
@@ -148,7 +152,9 @@ class Trainer:
         updated = time.perf_counter()
         if skipped:
             self._keep_evidence(batch)
-        self.engine.load(self.policy.weights())
+        self.pipeline.finish()
+        drawn = time.perf_counter()
+        self.pipeline.load(self.policy.weights(), self.step)
         ended = time.perf_counter()
         self.totals = self.totals.plus(collected, ended - begun)
         metrics = {
@@ -159,10 +165,11 @@ class Trainer:
             "rollout/draws": collected.draws,
             "rollout/samples": collected.samples,
             "rollout/unused": collected.unused,
-            "time/rollout": rolled_out - begun,
+            "rollout/staleness": dated.staleness,
+            "time/rollout": rolled_out - begun + drawn - updated,
             "time/score": scored - rolled_out,
             "time/update": updated - shown,
-            "time/sync": ended - updated,
+            "time/sync": ended - drawn,
             "time/step": ended - begun,
             "time/samples_per_second": collected.samples / (ended - begun),
         }
@@ -196,6 +203,7 @@ class Trainer:
 
     def _save(self) -> Checkpoint:
         ranks = self.accelerator
+        self.pipeline.grade()
         try:
             checkpoint = commit(
                 self.run_dir.checkpoints,
@@ -220,6 +228,7 @@ class Trainer:
 
     def _write(self, checkpoint: Checkpoint) -> None:
         self.policy.save(checkpoint.policy, checkpoint.trainer)
+        self.pipeline.save(checkpoint.trainer, self.accelerator.process_index)
         if self.accelerator.is_main_process:
             self.rollouts.tokenizer.save_pretrained(checkpoint.policy)
             make_portable(checkpoint.policy)
@@ -233,11 +242,12 @@ class Trainer:
             }
             torch.save(state, checkpoint.trainer / STATE_FILE)
 
-    def _check_processes(self, saved: int) -> None:
+    def _check_processes(self, saved: int, checkpoint: Checkpoint) -> None:
         now = self.accelerator.num_processes
-        if self.config.policy.zero and saved != now:
+        what = "shards" if self.config.policy.zero else "rollouts"
+        if (self.config.policy.zero or has_saved(checkpoint.trainer)) and saved != now:
             raise CheckpointError(
-                f"the checkpoint's shards are of {saved} processes, this run has {now}: go on with {saved}, "
+                f"the checkpoint's {what} are of {saved} processes, this run has {now}: go on with {saved}, "
                 "or start a new run with model=<run>/checkpoints/<step>/policy"
             )
 

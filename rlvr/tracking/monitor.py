@@ -110,7 +110,8 @@ class Monitor:
             raise AlarmError(
                 f"step {step}: the engine's log-probs differ from the trainer's by {difference:.4f} on "
                 f"average (monitor.max_logprob_difference = {limits.max_logprob_difference}). Usual "
-                "causes: the engine holds old weights, another precision, another temperature."
+                "causes: the engine holds old weights, another precision, another temperature"
+                + ("; or, with rollouts.ahead, a large optim.lr." if self.config.rollouts.ahead else ".")
             )
         for name, threshold, advice in WARNINGS:
             if beyond(metrics[name], threshold):

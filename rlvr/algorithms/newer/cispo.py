@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import Algorithm, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Credit, Entropy, Kl, Normalisation
 
 
 def cispo(
@@ -37,4 +37,5 @@ def cispo(
         kl=kl,
         entropy=entropy,
         smallest_group=2,
+        most_ahead=MOST_AHEAD,
     )

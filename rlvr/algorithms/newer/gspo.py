@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Entropy, Kl, Normalisation
 
 
 def gspo(
@@ -37,4 +37,5 @@ def gspo(
         kl=kl,
         entropy=entropy,
         smallest_group=2,
+        most_ahead=MOST_AHEAD,
     )

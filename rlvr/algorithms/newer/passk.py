@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Entropy, Kl, Normalisation
 
 
 def passk(
@@ -39,4 +39,5 @@ def passk(
         kl=kl,
         entropy=entropy,
         smallest_group=k + 1,
+        most_ahead=MOST_AHEAD,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Entropy, Kl, Normalisation
 
 
 def w_reinforce(
@@ -46,4 +46,5 @@ def w_reinforce(
         weights=losses.Weights(normalisation),
         kl=kl,
         entropy=entropy,
+        most_ahead=MOST_AHEAD,
     )

@@ -319,8 +319,27 @@ class TestServer:
             lost = engine.config.model_copy(update={"timeout": 3.0})
             engine.url, url = url, engine.url
             engine.config, lost = lost, engine.config
+            engine._held, held = None, engine._held  # what it is asked first is a completion
             try:
                 with pytest.raises(EngineError, match="stopped answering within 3 s"):
                     list(generate(engine, [Request(PROMPTS[0], GREEDY, 0)]))
             finally:
-                engine.url, engine.config = url, lost
+                engine.url, engine.config, engine._held = url, lost, held
+
+    def test_weights_that_somebody_else_gave_it_are_found_out(self, engine: Any) -> None:
+        from rlvr.engines.vllm_server import WeightsError
+
+        if engine.config.transfer != "files":
+            pytest.skip("over NCCL nobody else reaches it")
+        engine.load(model_of(0).named_parameters())
+        engine.stream().close()
+        held = engine._held
+        engine._held = None  # as another run, which knows nothing of this one
+        engine.load(model_of(1).named_parameters())
+        engine._held = held
+        with pytest.raises(WeightsError, match="holds other weights than it was given"):
+            engine.stream()
+        engine._held = None
+        engine.load(model_of(0).named_parameters())
+        assert engine._held == held
+        engine.load(model_of(0).named_parameters())  # the same once more is no news to it

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlvr.algorithms import ALGORITHMS, departures
 from rlvr.config.errors import ConfigError
-from rlvr.planning.checks import launch_stage_mistake
+from rlvr.planning.checks import launch_stage_mistake, of_environments
 from rlvr.planning.recipe import load_config, recipe_names
+from rlvr.tasks import Share, Stage, Task, build_task
+from rlvr.tasks.environments import Transition
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -194,6 +197,11 @@ def test_each_mistake_says_what_to_do(arguments: list[str], key: str, advice: st
             "reinforce_pp needs 2 or more",
         ),
         (["engine.mode=server"], "only vllm has a server"),
+        (["rollouts.ahead=1"], "Set rollouts.correction.by=truncate"),
+        (["rollouts.ahead=1", "rollouts.correction.by=mask"], "Set rollouts.correction.by=truncate"),
+        (["rollouts.ahead=5", "rollouts.correction.by=truncate"], "give at most 4"),
+        (["algorithm=ppo", "rollouts.ahead=2", "rollouts.correction.by=truncate"], "give at most 1"),
+        (["rollouts.ahead=1", "engine.name=vllm"], "set engine.mode=server, or engine.name=hf"),
         (["policy.zero=3", "policy.lora={quantized: true}"], "set policy.zero=2 or 0"),
         (["algorithm=passk", "algorithm.kl.coefficient=0.1", "algorithm.kl.paid=reward"], "kl.paid=loss"),
         (["probe.tasks=[countdown:3,countdown:3]"], "each task once"),
@@ -208,6 +216,19 @@ def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
     assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_an_environment_of_the_users_own_is_not_called_beside_the_training() -> None:
+    given = ["recipe=grpo_tiny", "rollouts.correction.by=truncate"]
+    ahead, plain = load_config([*given, "rollouts.ahead=1"]), load_config(given)
+    ours = build_task("guess")
+    assert ours.environment is not None
+    theirs = replace(ours, environment=replace(ours.environment, act=lambda state, text: Transition(state)))
+    mixture = Task("mixture", [], [], ours.verifier, stages=(Stage(None, (Share(theirs, 1),)),))
+    assert of_environments(ahead, ours) == of_environments(plain, theirs) == []
+    for task in (theirs, mixture):
+        (mistake,) = of_environments(ahead, task)
+        assert mistake.key == "rollouts.ahead"
 
 
 @pytest.mark.parametrize(
