@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from rlvr.algorithms.batch import ScoredBatch
-from rlvr.algorithms.bundle import Algorithm, Clip, Credit, Critic, Entropy, Kl, Normalisation, Whitening
+from rlvr.algorithms.bundle import (
+    MOST_AHEAD_OF_CRITIC,
+    Algorithm,
+    Clip,
+    Credit,
+    Critic,
+    Entropy,
+    Kl,
+    Normalisation,
+    Whitening,
+)
 
 Discount = Annotated[float, Field(ge=0, le=1)]
 
