@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from rlvr.core.errors import UserError
-from rlvr.rollouts.calls import Raised, call_one
+from rlvr.rollouts.calls import Forked, Raised, call_one
 from rlvr.rollouts.deadline import Deadline, Overdue
 from rlvr.tasks.environments import Environment, Transition
 
@@ -27,6 +27,11 @@ class Failure:
     """What an environment did instead of answering."""
 
     what: str
+
+
+def overlaps(environment: Environment) -> bool:
+    """Whether its calls of act run in threads; a user's own are guarded, which only the main thread can."""
+    return environment.at_once > 1 and environment.act.__module__.startswith(OWN)
 
 
 def begun(environment: Environment, reference: Any) -> Any:
@@ -80,6 +85,8 @@ def _called(
         found = call_one(function, arguments, partial(_put_back, environment.version), deadline)
     except Overdue:
         return Failure(f"{name}: {late}")
+    except Forked as error:
+        return Failure(f"{name}: {error}")
     except Exception as error:  # of our own
         found = Raised.of(error)
     return Failure(f"{name} raised {found.text}") if isinstance(found, Raised) else found
