@@ -11,6 +11,7 @@ the other and in either order; CPU seconds of this process, as ratios.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -65,18 +66,28 @@ def games(count: int = 1000) -> None:
 
 
 def calls(count: int = 64) -> None:
-    tool = Interpreter(choose(), 5.0, 256)
+    tool = Interpreter(choose())
     program = (
         "```python\nimport time\nend = time.process_time() + 0.01\nwhile time.process_time() < end: pass\n```"
     )
     with ThreadPoolExecutor(tool.pool.workers) as threads:
         one = list(threads.map(lambda _: tool.act(begin(None), program), range(2 * tool.pool.workers)))
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), cpu_seconds(tool)
         done = list(threads.map(lambda _: tool.act(begin(None), program), range(count)))
-        seconds = time.perf_counter() - began
+        seconds, spent = time.perf_counter() - began, cpu_seconds(tool) - spent
     assert all(found.observation == "(no output)" for found in [*one, *done])
     tool.pool.close()
-    print(f"{count} calls of 10 ms on {tool.pool.workers} workers: {seconds:.2f} s (goal 2)")
+    print(
+        f"{count} calls of 10 ms on {tool.pool.workers} workers: {seconds:.2f} s (goal 2), in which these "
+        f"had {spent:.2f} s of CPU time: {spent / tool.pool.workers:.2f} s where each has a core"
+    )
+
+
+def cpu_seconds(tool: Interpreter) -> float:
+    """Of the workers that were started here and of the calls that have ended in them."""
+    pids = [pid for worker in tool.pool._started if worker for pid in worker.processes()]
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(map(int, (tick for f in fields for tick in f[11:15]))) / os.sysconf("SC_CLK_TCK")
 
 
 def engine_of(name: str, shape: str, tokenizer: Any, longest: int, directory: Path) -> Any:

@@ -96,7 +96,7 @@ BASES = {
     "chain": Pretraining(steps=500, batch=64, corpus="chain"),
     "guess": Pretraining(steps=400, batch=48, corpus="guess", failed_share=0.6),
     "feedback": Pretraining(steps=400, batch=48, corpus="feedback", failed_share=0.8),
-    "calculator": Pretraining(steps=600, batch=48, corpus="calculator", failed_share=0.6),
+    "calculator": Pretraining(steps=800, batch=48, corpus="calculator", failed_share=0.5),
     "countdown-untrained": replace(COUNTDOWN, steps=0),
 }
 

@@ -45,9 +45,9 @@ def interpret(earlier: Sequence[str], program: str, seconds: float) -> int:
     return _run(program, f"<{len(earlier) + 1}>", names, output, seconds)
 
 
-def import_packages(packages: Sequence[str]) -> None:
+def import_packages(modules: Sequence[str]) -> None:
     """Those that are installed, so that not every call imports them."""
-    for name in packages:
+    for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 
@@ -61,8 +61,8 @@ def run(what: str, *arguments: Any) -> Any:
 def _beginning() -> dict[str, Any]:
     """The names of an interpreter that has run nothing."""
     random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
+    if numbers := sys.modules.get("numpy.random"):
+        numbers.seed(0)
     sys.argv = [""]
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
@@ -97,12 +97,15 @@ def _ended(program: str, name: str, names: dict[str, Any], seconds: float | None
 
 def _execute(program: str, name: str, names: dict[str, Any]) -> None:
     tree = ast.parse(program, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        exec(compile(tree, name, "exec"), names)
+        return
+    del tree.body[-1]
     exec(compile(tree, name, "exec"), names)
-    if last is not None:
-        value = eval(compile(ast.Expression(last.value), name, "eval"), names)
-        if value is not None:
-            print(repr(value))
+    value = eval(compile(ast.Expression(last.value), name, "eval"), names)
+    if value is not None:
+        print(repr(value))
 
 
 def _show(error: BaseException) -> None:

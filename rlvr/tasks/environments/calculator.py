@@ -103,13 +103,14 @@ def calculator(
 def pretraining_texts(seed: int, failed_share: float) -> Iterator[tuple[str, str]]:
     """Endless (problem, turns) pairs over problems of the pretrain split, seeded.
 
-    failed_share: share of texts that answer in the head, somewhere about the product. The others call.
+    failed_share: share of texts that answer in the head, in tens somewhere about the product. The others
+    call, half of them twice.
     """
     rng = random.Random(f"calculator/texts/{seed}")
     while True:
         a, b = drawn_problem(rng, "pretrain")
         if rng.random() < failed_share:
-            written = f"answer {round(a * b * rng.uniform(1 - ASTRAY, 1 + ASTRAY))}\n"
+            written = f"answer {round(a * b * rng.uniform(1 - ASTRAY, 1 + ASTRAY), -1):.0f}\n"
         else:
-            written = f"calc {a}*{b}\n{a * b}\nanswer {a * b}\n"
+            written = f"calc {a}*{b}\n{a * b}\n" * rng.choice((1, 2)) + f"answer {a * b}\n"
         yield f"{a}*{b}\n", written

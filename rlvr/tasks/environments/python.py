@@ -28,6 +28,8 @@ TURNS = 6
 SECONDS, MEMORY_MB = 5.0, 256
 # What programs may import besides the standard library.
 PACKAGES = ("numpy", "sympy", "mpmath")
+# What is imported once, before any call; some of it the packages themselves would import in every call.
+WARM = (*PACKAGES, "numpy.random", "numpy.linalg", "fractions", "itertools", "collections")
 # Of an observation; from the middle of a longer one the rest is left out.
 SHOWN = 2000
 PRINTED_BYTES = 1 << 20
@@ -46,17 +48,24 @@ _Benchmark = Literal["gsm8k", "omni_math_rule", "math500", "minerva_math", "olym
 class Interpreter:
     """The environment's functions, with the confined processes that they use.
 
-    seconds, memory_mb: of one call.
+    seconds, memory_mb: of one call. turns: the most of an episode.
     """
 
-    def __init__(self, confinement: Confinement, seconds: float, memory_mb: int, workers: int | None = None):
+    def __init__(
+        self,
+        confinement: Confinement,
+        seconds: float = SECONDS,
+        memory_mb: int = MEMORY_MB,
+        turns: int = TURNS,
+        workers: int | None = None,
+    ):
         self.seconds = seconds
         limits = Limits(
-            seconds, cpu_seconds=int(seconds * (TURNS + 1)) + 1, memory_mb=memory_mb,
+            seconds, cpu_seconds=int(seconds * turns) + 1, memory_mb=memory_mb,
             printed_bytes=PRINTED_BYTES,
         )  # fmt: skip
         self.pool = WorkerPool(
-            "rlvr.sandbox.interpreter:run", workers, limits, PACKAGES, ("import_packages", PACKAGES),
+            "rlvr.sandbox.interpreter:run", workers, limits, PACKAGES, ("import_packages", WARM),
             confinement,
         )  # fmt: skip
 
@@ -134,7 +143,7 @@ def python(
     name = f"python:{variant}"
     confinement = confinement_for(name, "runs programs that a model wrote", allow_unsafe)
     same: Task = getattr(benchmarks, variant)(source=source, template="chat", bad_rows=bad_rows)
-    tool = Interpreter(confinement, seconds, memory_mb)
+    tool = Interpreter(confinement, seconds, memory_mb, turns)
     if not same.test:
         raise TaskError(f"task {name}: no problems")
     return replace(

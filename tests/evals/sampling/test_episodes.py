@@ -156,7 +156,7 @@ def test_a_transcript_shows_an_episode_turn_by_turn(
     assert shown[0] == f"problem {number}, policy, sample 0 of 12: correct, 3 turns, ended by itself"
     assert shown[1:5] == [
         r"prompt: 'guess 1-99\n'",
-        f'reference: {{"high": 99, "low": 1, "number": {number}}}',
+        f'reference: {{"number": {number}, "low": 1, "high": 99}}',
         r"  1  policy, 3 tokens, trained on: '50\n'",
         rf"     environment, {len(f'{said} {low}-{high}') + 1} tokens: '{said} {low}-{high}\n'",
     ]

@@ -34,7 +34,7 @@ IN_TIME = 2 * SECONDS + 8.0
 @pytest.fixture(scope="module")
 def tool() -> Iterator[Interpreter]:
     try:
-        made = Interpreter(choose(), 5.0, 256, workers=1)
+        made = Interpreter(choose(), workers=1)
     except ConfinementError as error:
         pytest.skip(str(error))
     yield made
@@ -72,7 +72,7 @@ def test_errors_are_told_and_what_was_done_before_them_stays(tool: Interpreter) 
 
 
 def test_what_is_stopped_or_ends_the_interpreter_leaves_nothing(tool: Interpreter) -> None:
-    quick = Interpreter(tool.pool.confinement, 0.5, 256, workers=1)
+    quick = Interpreter(tool.pool.confinement, 0.5, workers=1)
     said, state = calls(
         quick, "x = 1", "x = 2\nwhile True: pass", "x = 3\nimport os\nos._exit(3)", "x",
         "print('y' * 10 ** 7)",
@@ -188,7 +188,7 @@ def held_against(
     canary = tmp_path / "canary"
     canary.write_text("SECRET")
     mode = canary.stat().st_mode
-    tool = Interpreter(confinement, SECONDS, 256, workers=1)
+    tool = Interpreter(confinement, SECONDS, workers=1)
     assert calls(tool, "1 + 1")[0] == ["2"]
     workers = {w for w in tool.pool._started if w is not None}
     own_code = Path("rlvr/sandbox/interpreter.py").resolve().read_bytes()
