@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import torch
 from stand_in_server import free_port
@@ -18,6 +20,8 @@ from rlvr.models.tiny_base import embedded_base
 from rlvr.planning.recipe import load_config
 
 LONGEST = 224
+# Seconds for a server to start.
+PATIENCE = 600
 
 
 def random_model(seed: int, intermediate: int = 96) -> Qwen2ForCausalLM:
@@ -59,10 +63,23 @@ def served(directory: Path, gpu: str | None = None) -> Iterator[str]:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     if torch.cuda.is_available():
         command += ["--gpu-memory-utilization", "0.3"]  # beside the trainer
-    with open(directory / "server.log", "w") as log:
+    said = directory / "server.log"
+    with open(said, "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
+        _await(f"http://127.0.0.1:{port}/health", server, said)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(60)
+
+
+def _await(url: str, server: subprocess.Popen[bytes], said: Path) -> None:
+    """Until the server answers: its imports alone take minutes where all cores are busy."""
+    deadline = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(OSError), urlopen(url, timeout=10):
+            return
+        time.sleep(1)
+    ended = "ended" if server.poll() is not None else f"did not answer within {PATIENCE} s"
+    raise AssertionError(f"the server {ended}:\n{said.read_text()[-3000:]}")

@@ -15,9 +15,9 @@ train and test splits do not occur.
 `embedded:chain` is the same for chains of operations (`rlvr.tasks.chain`): in half of its texts one result is
 wrong, and the rest follows from it.
 
-`embedded:guess` and `embedded:feedback` are of episodes (`rlvr.tasks.environments`), with what the
-environment answers in the texts: in `failed_share` of the games the guesses do not heed it, and of the
-attempts that share misses the target.
+`embedded:guess`, `embedded:calculator` and `embedded:feedback` are of episodes (`rlvr.tasks.environments`),
+with what the environment answers in the texts: `failed_share` of the games waste their turns, of the problems
+that share is answered without the tool, and of the attempts that share misses the target.
 
 `embedded:countdown-teacher` is pretrained for longer, on attempts that all hit the target, with the same
 tokenizer, so that the base can learn from it.
@@ -44,7 +44,7 @@ from rlvr.core.errors import UserError
 from rlvr.core.progress import progress
 from rlvr.models.cached import cached
 from rlvr.tasks import chain, countdown
-from rlvr.tasks.environments import countdown_feedback, guess
+from rlvr.tasks.environments import calculator, countdown_feedback, guess
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,7 @@ class Pretraining:
     heads: int = 3
     intermediate: int = 256
     positions: int = 1024
-    corpus: Literal["countdown", "chain", "guess", "feedback"] = "countdown"
+    corpus: Literal["countdown", "chain", "guess", "feedback", "calculator"] = "countdown"
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Endless (prompt, completion) pairs."""
@@ -91,13 +91,15 @@ OTHERS = {
     "chain": chain.pretraining_texts,
     "guess": guess.pretraining_texts,
     "feedback": countdown_feedback.pretraining_texts,
+    "calculator": calculator.pretraining_texts,
 }
 COUNTDOWN = Pretraining(steps=500)
 BASES = {
     "countdown": COUNTDOWN,
     "chain": Pretraining(steps=500, batch=64, corpus="chain"),
-    "guess": Pretraining(steps=300, batch=48, corpus="guess", failed_share=0.7),
+    "guess": Pretraining(steps=400, batch=48, corpus="guess", failed_share=0.6),
     "feedback": Pretraining(steps=400, batch=48, corpus="feedback", failed_share=0.8),
+    "calculator": Pretraining(steps=800, batch=48, corpus="calculator", failed_share=0.5),
     "countdown-teacher": replace(COUNTDOWN, steps=1500, failed_share=0.0),
     "countdown-untrained": replace(COUNTDOWN, steps=0),
 }

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from rlvr.core.errors import UserError
-from rlvr.rollouts.calls import Raised, call_one
+from rlvr.rollouts.calls import Forked, Raised, call_one
 from rlvr.rollouts.deadline import Deadline, Overdue
 from rlvr.tasks.environments import Environment, Transition
 
@@ -37,6 +37,11 @@ def is_own(environment: Environment) -> bool:
 
 def _is_own(function: Callable[..., Any]) -> bool:
     return function.__module__.startswith(OWN)
+
+
+def overlaps(environment: Environment) -> bool:
+    """Whether its calls of act run in threads; a user's own are guarded, which only the main thread can."""
+    return environment.at_once > 1 and environment.act.__module__.startswith(OWN)
 
 
 def begun(environment: Environment, reference: Any) -> Any:
@@ -90,6 +95,8 @@ def _called(
         found = call_one(function, arguments, partial(_put_back, environment.version), deadline)
     except Overdue:
         return Failure(f"{name}: {late}")
+    except Forked as error:
+        return Failure(f"{name}: {error}")
     except Exception as error:  # of our own
         found = Raised.of(error)
     return Failure(f"{name} raised {found.text}") if isinstance(found, Raised) else found

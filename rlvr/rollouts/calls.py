@@ -2,8 +2,8 @@
 awaited, and what none of them may do.
 
 They are other people's code in this process. One that raises, or ends it by `sys.exit` or `os._exit`, gives
-no number; one that forks has its child ended; what one changes of the process's state is put back; what it
-is given are copies.
+no number; one that forks has its child ended, and an environment that does has failed; what one changes of
+the process's state is put back; what it is given are copies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from rlvr.config.schema import ExtraReward
 from rlvr.core.process.state import kept
 from rlvr.rollouts.deadline import Deadline, Overdue
+from rlvr.rollouts.forks import ended_forks
 
 # Calls of an async function at once, where the configuration says nothing.
 CONCURRENCY = 64
@@ -31,6 +32,10 @@ PASSING = (KeyboardInterrupt, Overdue)
 Arguments = Callable[[], tuple[Any, ...]]
 _CONSTANT = (str, bytes, int, float, bool, type(None))
 _end = os._exit
+
+
+class Forked(Exception):
+    """A call forked this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,12 @@ def call_one(
     changed: Callable[[str], None],
     deadline: Deadline,
 ) -> Any:
-    """What one call in this thread returned, or a `Raised`; see `call_all`. Raises Overdue."""
-    with kept(changed), _no_exit(), deadline.watching():
-        return _guarded(function, own_copy(arguments), {})
+    """What one call in this thread returned, or a `Raised`; see `call_all`. Raises Overdue, Forked."""
+    with kept(changed), _no_exit(), deadline.watching(), ended_forks() as forks:
+        found = _guarded(function, own_copy(arguments), {})
+        if forks():
+            raise Forked("it forked the training process; the child was ended")
+    return found
 
 
 def _called(

@@ -2,13 +2,15 @@
 
 Tokens never leave token space: a turn's prompt is the problem's with all tokens since, those that the policy
 drew and those of observations, each of which is tokenised once. A turn is a pure function of the episode's
-seed, its number and what precedes it, so that an episode does not depend on the others beside it.
+seed, its number and what precedes it, so that an episode does not depend on the others beside it, nor on how
+long an environment takes: while it works in a thread, the others go on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -16,9 +18,9 @@ from typing import Any, Literal
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Stream, Turn
 from rlvr.graders import Status, Verdict
-from rlvr.rollouts.acting import EnvironmentFailure, Failure, acted, answered, begun
+from rlvr.rollouts.acting import EnvironmentFailure, Failure, acted, answered, begun, overlaps
 from rlvr.tasks import Problem, Task
-from rlvr.tasks.environments import Environment
+from rlvr.tasks.environments import Environment, Transition
 
 # On an episode whose environment failed.
 FAILED = Verdict(Status.WRONG, 0.0)
@@ -75,6 +77,8 @@ class EpisodeStream:
         self.slots = stream.slots
         self.count = 0
         self.asked: dict[int, _Episode] = {}
+        self.acting: dict[Future[Transition | Failure], tuple[_Episode, Completion]] = {}
+        self.callers: ThreadPoolExecutor | None = None
         self.ready: deque[tuple[int, Completion]] = deque()
 
     def add(self, request: Request, problem: Problem) -> int:
@@ -97,26 +101,51 @@ class EpisodeStream:
 
     def __next__(self) -> tuple[int, Completion]:
         while not self.ready:
-            number, completion = next(self.stream)
-            self._take(self.asked.pop(number), completion)
+            if self.acting:
+                self._settle(wait_for_one=not self.asked)
+            if self.ready:
+                break
+            if not (self.asked or self.acting):
+                raise StopIteration
+            if self.asked:
+                number, completion = next(self.stream)
+                self._take(self.asked.pop(number), completion)
         return self.ready.popleft()
 
     def close(self) -> None:
+        if self.callers is not None:
+            self.callers.shutdown(wait=False, cancel_futures=True)
         self.stream.close()
 
     def _ask(self, episode: _Episode) -> None:
         self.asked[self.stream.add(episode.following())] = episode
 
     def _take(self, episode: _Episode, drawn: Completion) -> None:
-        """A turn that has come: the episode ends with it, or goes on with what the environment answers."""
+        """What the engine has drawn: a completion, or a turn that the environment is to answer."""
         environment = episode.environment
         if environment is None:
             self.ready.append((episode.number, drawn))
-            return
+        elif not overlaps(environment):
+            self._took(episode, drawn, acted(environment, episode.state, drawn.text))
+        else:
+            if self.callers is None:
+                self.callers = ThreadPoolExecutor(environment.at_once, thread_name_prefix="environment")
+            future = self.callers.submit(acted, environment, episode.state, drawn.text)
+            self.acting[future] = episode, drawn
+
+    def _settle(self, wait_for_one: bool) -> None:
+        """Goes on with the episodes whose environments have answered."""
+        done, _ = wait(self.acting, None if wait_for_one else 0, FIRST_COMPLETED)
+        for future in done:
+            self._took(*self.acting.pop(future), future.result())
+
+    def _took(self, episode: _Episode, drawn: Completion, found: Transition | Failure) -> None:
+        """A turn that has been answered: the episode ends with it, or goes on."""
+        environment = episode.environment
+        assert environment is not None
         start = len(episode.ids)
         episode.ids += drawn.token_ids
         episode.logprobs += drawn.logprobs
-        found = acted(environment, episode.state, drawn.text)
         reward = 0.0 if isinstance(found, Failure) else float(found.reward)
         episode.turns.append(Turn(start, len(episode.ids), reward, drawn.text))
         if isinstance(found, Failure):
@@ -127,7 +156,7 @@ class EpisodeStream:
             cut = drawn.finish_reason == "length" and not (found.done or episode.left)
             self._end(episode, "length" if cut else "stop")
             return
-        observed = self.tokenizer.encode(found.observation or "", add_special_tokens=False)
+        observed = self._observed(environment, found.observation or "", episode.ids)
         if len(observed) >= episode.left:  # no room to answer it
             self._end(episode, "length")
             return
@@ -135,6 +164,17 @@ class EpisodeStream:
         episode.ids += observed
         episode.logprobs += [0.0] * len(observed)
         self._ask(episode)
+
+    def _observed(self, environment: Environment, observation: str, ids: Sequence[int]) -> list[int]:
+        """The ids of an observation, with what stands around it. ids: before it; where the policy has drawn
+        the token that ends its turn, it is not written again."""
+        before, after = (self._encoded(text) for text in environment.around)
+        if before and ids and before[0] == ids[-1]:
+            before = before[1:]
+        return before + self._encoded(observation, split_special_tokens=True) + after
+
+    def _encoded(self, text: str, **options: Any) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False, **options) if text else []
 
     def _end(
         self,

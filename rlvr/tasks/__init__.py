@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 TASKS = {
     "countdown": "rlvr.tasks.countdown:countdown",
     "chain": "rlvr.tasks.chain:chain",
+    "calculator": "rlvr.tasks.environments.calculator:calculator",
     "guess": "rlvr.tasks.environments.guess:guess",
     "countdown_feedback": "rlvr.tasks.environments.countdown_feedback:countdown_feedback",
+    "grid": "rlvr.tasks.environments.grid:grid",
+    "python": "rlvr.tasks.environments.python:python",
     "gsm8k": "rlvr.tasks.math:gsm8k",
     "math500": "rlvr.tasks.math:math500",
     "minerva_math": "rlvr.tasks.math:minerva_math",

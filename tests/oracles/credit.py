@@ -163,7 +163,7 @@ def generalised(rows: list[Row], o: Options) -> tuple[list[Tokens], list[Tokens]
     """GAE, arXiv 1506.02438, eq. 16, as the double sum of its definition, over the trained tokens."""
     advantages, returns = [], []
     for row in rows:
-        at, places = token_rewards(row, False), row.trained
+        at, places = token_rewards(row, o["credit"] == "steps"), row.trained
         own, targets = [0.0] * len(row.mask), [0.0] * len(row.mask)
         delta = []
         for j, t in enumerate(places):

@@ -39,7 +39,7 @@ PAPERS: dict[str, Options] = {
     "passk": {"k": 4, "clip": CLIP, "normalisation": "token_mean", "kl": NO_KL},
     "ppo": {
         "gamma": 1.0, "lam": 1.0, "clip": CLIP, "whitening": BY_TOKENS, "normalisation": "token_mean",
-        "kl": IN_REWARD, "critic": {"value_clip": 0.5, "coefficient": 1.0},
+        "kl": IN_REWARD, "critic": {"value_clip": 0.5, "coefficient": 1.0}, "credit": "outcome",
     },
     "reinforce_pp": {
         "baseline": False, "gamma": 1.0, "clip": CLIP, "whitening": BY_TOKENS, "normalisation": "token_mean",

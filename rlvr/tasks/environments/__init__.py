@@ -34,6 +34,9 @@ class Environment:
     turn; None: what is left of the episode.
     answer: final state -> what the verifier is given; None: it is given the whole text.
     seconds: of wall time that a call may take. observation_characters: the longest observation.
+    at_once: calls of act at a time, in threads, for one of this package that waits for other processes; 1:
+    one after another in the thread that plays. around: what stands before and after each observation, from
+    the end of the policy's turn to the beginning of its next, see `rlvr.tasks.templates.between`.
     version: changes whenever an episode could; by default a hash of the source that `act` stands in.
     """
 
@@ -45,6 +48,8 @@ class Environment:
     answer: Callable[[Any], str] | None = None
     seconds: float = 5.0
     observation_characters: int = 4000
+    at_once: int = 1
+    around: tuple[str, str] = ("", "")
     version: str = ""
 
     def __post_init__(self) -> None:

@@ -1,8 +1,9 @@
-"""Guess: a number from 1 to 99, to be found in a few turns by being told higher or lower, and what is left.
+"""Guess: a number of a range, to be found in a few turns by being told higher or lower, and what is left.
 
-All problems have one prompt; what tells them apart is the number that the environment holds. A policy that
-takes up the middle of what is left finds 63 of the 99 numbers in six turns, one that takes up any number
-finds 6.
+The prompt names the range, so that what helps with one helps with all: to take up the middle of what is left.
+That finds 8 of 10 numbers in six turns, any number that is left 5 of them, and the first or last that are
+left 2 or 3. Numbers of one range have one prompt; the environment alone holds what tells them apart. No range
+is asked in training and in a test, nor in the base's pretraining.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from pydantic import Field
 
 from rlvr.graders import Status, StringVerifier
 from rlvr.tasks import Problem, Task
+from rlvr.tasks.countdown import Split, distinct_problems, split_of_name
 from rlvr.tasks.environments import Environment, Transition
 
-TEMPLATE = "guess-plain-1"
-PROMPT = "guess 1-99\n"
+TEMPLATE = "guess-plain-2"
 SMALLEST, LARGEST = 1, 99
+# Numbers of a range, at the least.
+NARROWEST = 60
 TURNS = 6
 # Digits, the newline, and one to spare.
 TURN_TOKENS = 4
-TEST_NUMBERS = 49
+TRAIN_PROBLEMS = 1000
+TEST_PROBLEMS = 100
 _NUMBER = re.compile(r"\s*([0-9]{1,3})\s*")
 
 
 def read(text: str) -> int | None:
-    """The number of a turn; None where it is none from 1 to 99."""
+    """The number of a turn; None where it is none from `SMALLEST` to `LARGEST`."""
     found = _NUMBER.fullmatch(text)
     number = int(found[1]) if found else 0
     return number if SMALLEST <= number <= LARGEST else None
@@ -38,7 +42,7 @@ def read(text: str) -> int | None:
 
 def begin(reference: dict[str, Any]) -> dict[str, Any]:
     """The state: the number, what the answers leave, and the last guess."""
-    return {"number": reference["number"], "low": SMALLEST, "high": LARGEST, "guess": None}
+    return {**reference, "guess": None}
 
 
 def act(state: dict[str, Any], text: str) -> Transition:
@@ -65,48 +69,79 @@ def decide(guess: str, reference: dict[str, Any]) -> tuple[Status, str | None]:
     return (Status.CORRECT if int(guess) == reference["number"] else Status.WRONG), guess
 
 
-@lru_cache(maxsize=1)
-def _problems() -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """To train on and to test. Which number is where follows from nothing that a policy could see."""
-    numbers = list(range(SMALLEST, LARGEST + 1))
-    random.Random("guess/numbers").shuffle(numbers)
-    made = [Problem(str(n), PROMPT, {"number": n}, question=f"guess {n}") for n in numbers]
-    return tuple(made[TEST_NUMBERS:]), tuple(made[:TEST_NUMBERS])
+def problem_of(number: int, low: int, high: int) -> Problem:
+    """To find the number in the range, both ends included."""
+    reference = {"number": number, "low": low, "high": high}
+    prompt = prompt_of(low, high)
+    return Problem(f"{number}-of-{low}-{high}", prompt, reference, question=f"{prompt.strip()}: {number}")
 
 
-def guess(turns: Annotated[int, Field(ge=1)] = TURNS) -> Task:
-    """The 99 numbers, 50 to train on and 49 to test, each to be found in `turns` guesses."""
-    train, test = _problems()
+def prompt_of(low: int, high: int) -> str:
+    """The text that the model continues."""
+    return f"guess {low}-{high}\n"
+
+
+def drawn_range(rng: random.Random, split: Split) -> tuple[int, int]:
+    """A range of the split."""
+    while True:
+        width = rng.randint(NARROWEST, LARGEST)
+        low = rng.randint(SMALLEST, LARGEST - width + 1)
+        high = low + width - 1
+        if split_of_name(f"guess/{low}-{high}") == split:
+            return low, high
+
+
+@lru_cache(maxsize=4)
+def _problems(split: Split, count: int) -> tuple[Problem, ...]:
+    """The first `count` of the split's stream; TaskError where it has fewer."""
+    rng = random.Random(f"guess/{split}")
+
+    def draw() -> Problem:
+        low, high = drawn_range(rng, split)
+        return problem_of(rng.randint(low, high), low, high)
+
+    return distinct_problems(draw, "guess", split, count)
+
+
+def guess(
+    turns: Annotated[int, Field(ge=1)] = TURNS,
+    train_problems: Annotated[int, Field(ge=1)] = TRAIN_PROBLEMS,
+    test_problems: Annotated[int, Field(ge=1)] = TEST_PROBLEMS,
+) -> Task:
+    """Numbers of ranges within 1 to 99, each to be found in `turns` guesses. Raises TaskError for more
+    problems than there are."""
     return Task(
         name="guess",
-        train=train,
-        test=test,
+        train=_problems("train", train_problems),
+        test=_problems("test", test_problems),
         verifier=StringVerifier(decide, version="guess-1"),
         template=TEMPLATE,
         environment=Environment(
             begin=begin, act=act, turns=turns, stop=("\n",), turn_tokens=TURN_TOKENS, answer=answer,
-            version="guess-1",
+            version="guess-2",
         ),
     )  # fmt: skip
 
 
 def pretraining_texts(seed: int, failed_share: float) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, game) pairs of `TURNS` guesses at most, seeded.
+    """Endless (prompt, game) pairs of `TURNS` guesses at most over ranges of the pretrain split, seeded.
 
-    failed_share: share of games whose guesses do not heed the answers; in the others each is any number that
-    they leave.
+    failed_share: share of games that waste turns: each guess is one of the first or last few numbers that are
+    left. In the others it is one about the middle.
     """
     rng = random.Random(f"guess/texts/{seed}")
     while True:
-        number, heeds = rng.randint(SMALLEST, LARGEST), rng.random() >= failed_share
-        yield PROMPT, _game(rng, number, heeds)
+        low, high = drawn_range(rng, "pretrain")
+        wastes = rng.random() < failed_share
+        yield prompt_of(low, high), _game(rng, problem_of(rng.randint(low, high), low, high), wastes)
 
 
-def _game(rng: random.Random, number: int, heeds: bool) -> str:
-    state, written = begin({"number": number}), ""
+def _game(rng: random.Random, problem: Problem, wastes: bool) -> str:
+    state, written = begin(problem.reference), ""
     for turn in range(1, TURNS + 1):
-        low, high = (state["low"], state["high"]) if heeds else (SMALLEST, LARGEST)
-        written += f"{rng.randint(low, high)}\n"
+        low, left = state["low"], state["high"] - state["low"]
+        share = rng.uniform(0, 0.1) + 0.9 * (rng.random() < 0.5) if wastes else rng.uniform(0.4, 0.6)
+        written += f"{low + round(share * left)}\n"
         found = act(state, written.splitlines()[-1])
         if found.done or turn == TURNS:
             break

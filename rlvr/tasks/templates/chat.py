@@ -94,8 +94,11 @@ def posed(task: Task, tokenizer: Any) -> Task:
 
     Where a prompt ends inside a thought, its verifier reads what follows the thought's end. Raises ChatError
     for a tokenizer without a template, and for a template that drops the question or the system prompt, does
-    not begin the assistant's turn, or knows nothing of thinking where that was asked for.
+    not begin the assistant's turn, or knows nothing of thinking where that was asked for; for a task with an
+    environment also where a longer conversation changes the earlier one (`rlvr.tasks.templates.between`).
     """
+    from rlvr.tasks.templates.between import around
+
     if task.stages:
         stages = tuple(
             Stage(s.until, tuple(Share(posed(share.task, tokenizer), share.weight) for share in s.shares))
@@ -114,7 +117,12 @@ def posed(task: Task, tokenizer: Any) -> Task:
     train, test = (_posed(split, task.chat, tokenizer) for split in (task.train, task.test))
     opened = any(ends_in_thought(problem.prompt) for problem in (*train[:1], *test[:1]))
     verifier = AfterThought(task.verifier) if opened else task.verifier
-    return replace(task, train=train, test=test, template=name, verifier=verifier, chat=None)
+    environment = task.environment
+    if environment is not None and examples:
+        environment = replace(environment, around=around(task.chat, tokenizer, examples[0].prompt))
+    return replace(
+        task, train=train, test=test, template=name, verifier=verifier, chat=None, environment=environment
+    )
 
 
 def with_stages(task: Task, stages: tuple[Stage, ...]) -> Task:
@@ -212,6 +220,16 @@ def _posed(problems: Iterable[Problem], chat: Chat, tokenizer: Any) -> list[Prob
 def rendered(chat: Chat, tokenizer: Any, question: str, begun: bool = True) -> str:
     """The prompt of a question. begun: with the beginning of the assistant's turn. Raises ChatError."""
     return _applied(tokenizer, chat.turns(question), chat.switches, begun)
+
+
+def continued(chat: Chat, tokenizer: Any, question: str, turns: Sequence[tuple[str, str]]) -> str:
+    """The prompt with what the assistant said and the user answered since, and the next turn's beginning."""
+    said = [
+        {"role": role, "content": text}
+        for turn in turns
+        for role, text in zip(("assistant", "user"), turn, strict=True)
+    ]
+    return _applied(tokenizer, [*chat.turns(question), *said], chat.switches, begun=True)
 
 
 def _applied(

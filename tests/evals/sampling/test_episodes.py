@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from measuring import KEY, QUIET
-from playing import BYTES, Player, begin, halving, raises
+from playing import BYTES, Player, begin, halving, one_range, raises
 
 from evals.__main__ import main as evals
 from evals.commands.curves import main as curves
@@ -31,11 +31,11 @@ from evals.sampling.plan import Plan, make_plan
 from rlvr.engines import Sampling
 from rlvr.graders import StringVerifier
 from rlvr.rollouts.acting import EnvironmentFailure
-from rlvr.tasks import Problem, Task, build_task
+from rlvr.tasks import Problem, Task
 from rlvr.tasks.environments import Environment, Transition
 from rlvr.tasks.environments.guess import decide
 
-GUESS = build_task("guess")
+GUESS = one_range()
 TOKENS = 112
 
 
@@ -88,14 +88,14 @@ def test_problems_of_one_prompt_have_samples_of_their_own(tmp_path: Path) -> Non
 
 
 def test_another_version_or_limit_is_another_set_and_not_compared(tmp_path: Path) -> None:
-    fewer, environment = build_task("guess", turns=3), GUESS.environment
+    fewer, environment = one_range(turns=3), GUESS.environment
     assert environment is not None
-    later = replace(GUESS, environment=replace(environment, version="guess-2"))
+    later = replace(GUESS, environment=replace(environment, version="guess-3"))
     tasks = (GUESS, fewer, later)
     assert len({key_of(task).digest() for task in tasks}) == 3
     assert len({key_of(task).stream() for task in tasks}) == 1
     six, three = (measured(plan_of(task), lucky, tmp_path)[0] for task in (GUESS, fewer))
-    with pytest.raises(ConditionsError, match=r"environment: guess-1, 6 turns of 4 tokens / guess-1, 3"):
+    with pytest.raises(ConditionsError, match=r"environment: guess-2, 6 turns of 4 tokens / guess-2, 3"):
         compare(six, three, 4, 0, 0)
     # The same samples, cut after three turns.
     assert six.turns and three.turns
@@ -135,7 +135,7 @@ def test_turns_are_kept_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert stored.turns and stored.turns.correct.tolist() == found.turns.correct.tolist()
     assert (
         stored.conditions == found.conditions
-        and found.conditions.environment == "guess-1, 6 turns of 4 tokens"
+        and found.conditions.environment == "guess-2, 6 turns of 4 tokens"
     )
     kept = read_samples(samples_file(tmp_path, "guess"), ["text", "turns"])["turns"].to_pylist()
     assert sorted(map(read_turns, kept)) == sorted(row["turns"] for row in rows)
@@ -156,7 +156,7 @@ def test_a_transcript_shows_an_episode_turn_by_turn(
     assert shown[0] == f"problem {number}, policy, sample 0 of 12: correct, 3 turns, ended by itself"
     assert shown[1:5] == [
         r"prompt: 'guess 1-99\n'",
-        f'reference: {{"number": {number}}}',
+        f'reference: {{"number": {number}, "low": 1, "high": 99}}',
         r"  1  policy, 3 tokens, trained on: '50\n'",
         rf"     environment, {len(f'{said} {low}-{high}') + 1} tokens: '{said} {low}-{high}\n'",
     ]
@@ -196,7 +196,7 @@ def test_a_gap_record_has_them_and_is_read_again(tmp_path: Path) -> None:
         for name, writes in (("b", wild), ("p", lucky))
     )
     record = compare(base, policy, 4, 10, 0)
-    assert record.turns is not None and record.environment == "guess-1, 6 turns of 4 tokens"
+    assert record.turns is not None and record.environment == "guess-2, 6 turns of 4 tokens"
     assert record.turns.pass_at_1[-1] == record.at(1) and record.turns.pass_at_k[-1] == record.at(4)
     assert record.turns.base_pass_at_1[-1] == record.at(1, base=True)
     assert record.turns.pass_at_1 == sorted(record.turns.pass_at_1) and record.turns.failed == 0

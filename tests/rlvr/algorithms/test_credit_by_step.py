@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from toys import toy_algorithm, toy_batch, unscored
 from rlvr.algorithms.batch import ReadyBatch, ScoredBatch
 
 
-@pytest.mark.parametrize("name", ["rloo", "reinforce_pp"])
+@pytest.mark.parametrize("name", ["rloo", "reinforce_pp", "ppo"])
 def test_where_a_reward_is_credited(name: str) -> None:
     """By steps what follows a token alone; as one action all of it. Without token rewards there is no
     difference, to the bit."""
@@ -67,10 +68,27 @@ HALF = 0.5**0.5  # (2 - 1) / the standard deviation of 2 and 0
         ("remax", {}, [1.5, 1.5, 0, 1.5, 1.5], [-0.5, -0.5, 0, -0.5, -0.5]),
         # All at the end, from which the critic's value before each token is taken; observations are skipped.
         ("ppo", {}, [1.5, 1.5, 0, 1.75, 1.75], [-0.5, -0.5, 0, -0.25, -0.25]),
+        # What the turn brought where it ends, so that the tokens after it have what is still to come.
+        ("ppo", {"credit": "steps"}, [1.5, 1.5, 0, 0.75, 0.75], [-0.5, -0.5, 0, -0.25, -0.25]),
+        # delta_t = r_t + V_t+1 / 2 - V_t, of the policy's tokens: 0 + .25 - .5, 1 + .125 - .5, .125 - .25,
+        # 1 - .25; without the reward 1 and 1 less.
+        (
+            "ppo",
+            {"credit": "steps", "gamma": 0.5, "lam": 0.0},
+            [-0.25, 0.625, 0, -0.125, 0.75],
+            [-0.25, -0.375, 0, -0.125, -0.25],
+        ),
+        # A_t = delta_t + A_t+1 / 4: .75, -.125 + .1875, .625 + .015625, -.25 + .16015625.
+        (
+            "ppo",
+            {"credit": "steps", "gamma": 0.5, "lam": 0.5},
+            [-0.08984375, 0.640625, 0, 0.0625, 0.75],
+            [-0.355468750, -0.421875, 0, -0.1875, -0.25],
+        ),
     ],
 )
 def test_what_each_algorithm_makes_of_turns(
-    name: str, options: dict[str, str], first: list[float], second: list[float]
+    name: str, options: dict[str, Any], first: list[float], second: list[float]
 ) -> None:
     """Worked out by hand; no observation has an advantage."""
     found = toy_algorithm(name, **options).credit(turned()).advantages

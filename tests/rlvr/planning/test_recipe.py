@@ -30,7 +30,7 @@ def test_every_recipe_is_valid(name: str) -> None:
     assert config.run_dir == f"runs/{name}-s0"
     plain = name.removeprefix("study/")
     named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
-    studied = plain.endswith("_qwen7b") and f"{named}_verl" in ALGORITHMS
+    studied = "_qwen7b" in plain and f"{named}_verl" in ALGORITHMS
     assert config.algorithm.name == (f"{named}_verl" if studied else named)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,22 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from playing import BAD, BYTES, Player, after, begin, changes, computes, forks, grows, halving, hangs
+from playing import (
+    BAD,
+    BYTES,
+    Player,
+    after,
+    begin,
+    changes,
+    computes,
+    counts,
+    forks,
+    grows,
+    halving,
+    hangs,
+    one_range,
+    starts_a_program,
+)
 from toys import toy_algorithm
 
 from rlvr.algorithms.bundle import Draws
@@ -27,18 +44,12 @@ from rlvr.rollouts.collect import Collected, Rollouts, to_batch
 from rlvr.rollouts.episodes import EpisodeStream, play
 from rlvr.rollouts.metrics import rollout_metrics
 from rlvr.rollouts.rewards import RewardError, RewardMix
-from rlvr.tasks import Problem, Share, Stage, Task, build_task
+from rlvr.tasks import Problem, Share, Stage, Task
 from rlvr.tasks.environments import Environment, Transition
 from rlvr.tasks.streams import problem_stream
 
-GUESS = build_task("guess")
+GUESS = one_range()
 FREE = Sampling(1.0, 1.0, 112, ("\n",))
-
-
-def counts(state: dict[str, Any], text: str) -> Transition:
-    """Says which turn it was; the third is the last."""
-    turn = state["turn"] + 1
-    return Transition({"turn": turn}, f"<{turn}>", turn == 3, reward=turn / 4)
 
 
 def always_right(text: str, reference: object) -> tuple[Status, str]:
@@ -131,8 +142,8 @@ def test_turns_and_their_tokens_are_limited() -> None:
 
 
 def test_the_key_of_samples_names_version_and_limits() -> None:
-    assert GUESS.environment and GUESS.environment.described == "guess-1, 6 turns of 4 tokens"
-    assert "test_episodes-" in TALK.version and TALK.described == f"{TALK.version}, 5 turns"
+    assert GUESS.environment and GUESS.environment.described == "guess-2, 6 turns of 4 tokens"
+    assert "playing-" in TALK.version and TALK.described == f"{TALK.version}, 5 turns"
     assert GUESS.ends == ("\n",) and TASK.ends == ()
 
 
@@ -179,6 +190,56 @@ def test_episodes_advance_independently(engine: HFEngine) -> None:
     with pytest.raises(StopIteration):
         next(stream)
     stream.close()
+
+
+def in_threads(act: Callable[..., Any], at_once: int) -> Task:
+    """The task with an environment that counts as one of the package's."""
+    act.__module__ = "rlvr.tests"
+    return replace(TASK, environment=Environment(begin, act, turns=3, at_once=at_once, version="slow-1"))
+
+
+def test_calls_that_wait_overlap_and_the_engine_draws_meanwhile() -> None:
+    """Three calls of a round wait for each other, and the first one for a turn that is drawn later."""
+    together, later = threading.Barrier(3), threading.Event()
+
+    def waits(state: dict[str, Any], text: str) -> Transition:
+        if state["turn"] == 0:
+            together.wait(20)
+        elif text == "a":
+            assert later.wait(20)
+        return counts(state, text)
+
+    def writes(text: str, seed: int) -> str:
+        if text.startswith("abc") and "<2>" in text:
+            later.set()
+        return text[:3].split("<")[0][-1]  # the last letter of its prompt
+
+    task = in_threads(waits, 3)
+    episodes = played(Player(writes), task, PROBLEMS[:3], Sampling(1.0, 1.0, 40))
+    assert [e.text for e in episodes] == ["a<1>a<2>a", "b<1>b<2>b", "c<1>c<2>c"]
+    one_by_one = played(Player(writes), replace(TASK, environment=TALK), PROBLEMS[:3], Sampling(1.0, 1.0, 40))
+    assert episodes == one_by_one
+
+
+def test_what_fails_in_a_thread_ends_its_episode_alone() -> None:
+    def odd(state: dict[str, Any], text: str) -> Transition:
+        if text == "b":
+            raise KeyError("no such room")
+        return counts(state, text)
+
+    failures: list[tuple[str, str]] = []
+    asked = [(Request(tuple(p.prompt.encode()), FREE, 0), p) for p in PROBLEMS[:3]]
+    engine = Player(lambda text, seed: text[:3].split("<")[0][-1])
+    done = dict(
+        play(
+            engine, in_threads(odd, 2), BYTES, asked,
+            lambda problem, completion, failure: failures.append((problem.id, failure.what)),
+        )
+    )  # fmt: skip
+    assert [done[i].finish_reason for i in range(3)] == ["stop", "failed", "stop"]
+    assert failures == [("p1", "act raised KeyError: 'no such room'")]
+    with pytest.raises(EnvironmentFailure, match="problem p1, turn 1"):
+        list(play(engine, in_threads(odd, 2), BYTES, asked))
 
 
 def collected(
@@ -261,9 +322,18 @@ def test_an_observation_that_grows_without_bound_ends_the_episode_where_it_is_to
     assert failures[0].what.startswith("act returned an observation of 10000 characters, allowed are 4000")
 
 
-def test_a_child_that_an_environment_forks_does_not_play_on(tmp_path: Path) -> None:
-    found = collected(Player(lambda text, seed: "ab"), failing(forks), tmp_path, tokens=30)
-    assert {len(s.completion.turns) for g in found.used for s in g.scored} == {3}
+def test_of_what_an_environment_forks_nothing_is_left(tmp_path: Path) -> None:
+    """Nor of programs that it starts, which it may."""
+    request = (Request((97,), FREE, 0), PROBLEMS[0])
+    with pytest.raises(EnvironmentFailure, match="turn 1: the environment failed: act: it forked"):
+        list(play(Player(halving), failing(forks), BYTES, [request]))
+    ((_, episode),) = play(Player(lambda text, seed: "ab"), failing(starts_a_program), BYTES, [request])
+    assert episode.text == "abgo on\nabgo on\nab" and episode.finish_reason == "stop"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    if (child := os.fork()) == 0:  # outside of a call it is the program's own affair
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_what_an_environment_changes_is_put_back_and_reaches_nobody() -> None:

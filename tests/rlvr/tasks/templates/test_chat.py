@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chats import BEGUN, TURNS, tokenizer
 
 from rlvr.graders import Status
-from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.tasks import Problem, Task, TaskError, build_task
 from rlvr.tasks.templates.chat import all_prompt_ids, posed, prompt_ids, prompt_lengths
 
-TURNS = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}"
-BEGUN = "{% if add_generation_prompt %}<assistant>{% endif %}"
 THINKS = (
     "{% if add_generation_prompt %}<assistant>{% if enable_thinking is defined and not enable_thinking %}"
     "<think>\n\n</think>\n\n{% else %}<think>\n{% endif %}{% endif %}"
@@ -27,20 +25,6 @@ ROWS = [{"question": f"What is {i} + 1?", "answer": str(i + 1)} for i in range(4
 def rows(tmp_path: Path) -> str:
     (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return str(tmp_path / "sums.jsonl")
-
-
-def tokenizer(template: str | None, begins: bool = False) -> Any:
-    """Bytes; begins: with a token <pad> that it puts before every text, as Llama does."""
-    made = byte_tokenizer()
-    made.chat_template = template
-    if begins:
-        from tokenizers.processors import TemplateProcessing
-
-        made.bos_token = "<pad>"
-        made.backend_tokenizer.post_processor = TemplateProcessing(
-            single="<pad> $A", special_tokens=[("<pad>", made.pad_token_id)]
-        )
-    return made
 
 
 def of(rows: str, **options: Any) -> Task:
