@@ -90,7 +90,7 @@ class Trainer:
         if self._on_schedule() and self._run_hooks(start):
             return True
         tell = self._will_save if self.accelerator.is_main_process else None
-        with self.monitor.training(self.step), stop.finishing(tell):
+        with self.monitor.training(self.step, self._stops()), stop.finishing(tell):
             while self.step < self.config.steps:
                 self.step += 1
                 self.monitor.log(self.step, *self._train_step())
@@ -100,10 +100,17 @@ class Trainer:
                 if stopping:
                     return False
                 if self._on_schedule():
+                    begun = time.perf_counter()
                     with stop.at_once():  # the checkpoint is there, and a probe resumes where it stopped
                         if self._run_hooks(checkpoint.policy):
                             break
+                    self.monitor.waited(time.perf_counter() - begun)
         return True
+
+    def _stops(self) -> int:
+        """Checkpoints to come, at which hooks are called."""
+        steps = range(self.step + 1, self.config.steps + 1)
+        return sum(map(self._is_scheduled, steps)) if self.hooks else 0
 
     def _will_save(self) -> str:
         return (
@@ -133,6 +140,7 @@ class Trainer:
         self.stream.step = self.step
         collected = self.rollouts.collect(self.stream)
         self._end_forked()
+        self.monitor.warn_unread(self.rollouts.task, collected)
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
