@@ -31,6 +31,7 @@ from rlvr.rollouts.metrics import Totals, rollout_metrics
 from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
+from rlvr.tracking.kept_rollouts import KeptRollouts
 from rlvr.tracking.monitor import Monitor
 from rlvr.tracking.rollout_table import rollout_table, shown_rows
 
@@ -65,6 +66,9 @@ class Trainer:
         self.monitor = monitor
         self.hooks = hooks or {}
         self.run_id = run_id
+        self.kept = KeptRollouts(
+            run_dir.rollouts, config.monitor.keep_rollouts, accelerator.process_index, rollouts.tokenizer
+        )
         self.step = 0
         self.totals = Totals()
         self._owner = os.getpid()
@@ -148,6 +152,7 @@ class Trainer:
         ready = to_batch(used, self.accelerator.device, mask_truncated)
         batch = self.learner.credit(self.learner.score(ready))
         scored = time.perf_counter()
+        self.kept.write(self.step, used, batch)
         report = self._shown(used, batch)
         shown = time.perf_counter()
         learned, skipped = self.learner.update(batch, self.step)
