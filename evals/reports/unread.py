@@ -104,6 +104,7 @@ def _lost(status: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.is_in(status, pa.array([str(one) for one in NO_VERDICT]))
 
 
-def _counts(status: pa.ChunkedArray) -> list[int]:
+def _counts(status: pa.ChunkedArray) -> tuple[int, int]:
     """unparsed, timed_out."""
-    return [pc.sum(pc.equal(status, str(one))).as_py() or 0 for one in NO_VERDICT]
+    unparsed, timed_out = (pc.sum(pc.equal(status, str(one))).as_py() or 0 for one in NO_VERDICT)
+    return unparsed, timed_out

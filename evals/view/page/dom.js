@@ -42,6 +42,18 @@ export function shown(text, kind = "") {
   return made;
 }
 
+// Names of runs without the directories that all of them lie in.
+let common = 0;
+
+export function named(names) {
+  const parts = names.map((name) => name.split("/").slice(0, -1));
+  const shared = parts.length ? parts[0].findIndex((part, i) => parts.some((other) => other[i] !== part)) : 0;
+  const depth = shared < 0 ? parts[0].length : shared;
+  common = names.length ? names[0].split("/").slice(0, depth).join("/").length + (depth ? 1 : 0) : 0;
+}
+
+export const brief = (name) => name.slice(common);
+
 export const percent = (share, digits = 1) => (share == null ? "–" : (100 * share).toFixed(digits));
 export const signed = (share) => (share == null ? "–" : (share > 0 ? "+" : "") + percent(share));
 export const count = (number) => (number == null ? "–" : number.toLocaleString("en"));

@@ -20,13 +20,13 @@ export async function problemsPage(query, go, places) {
     return el(
       "tr", { class: row.kind },
       el("td", {}, el("a", { href: link("samples", { ...kept, problem: row.problem }) }, shown(row.problem))),
-      el("td", { class: "n" }, rate(row.base)),
-      el("td", { class: "n" }, rate(row.policy)),
+      el("td", { class: "n", "data-label": "base" }, rate(row.base)),
+      el("td", { class: "n", "data-label": "policy" }, rate(row.policy)),
       el("td", {}, KINDS[row.kind], row.wrong_reason ? el("span", { class: "tag wrong_reason" }, "wrong reason") : null),
       el("td", { class: "text" }, shown(row.prompt)),
     );
   });
-  const heads = ["problem", "base", "policy", "", "prompt"].map((head) => el("th", { scope: "col" }, head));
+  const heads = ["problem", "base", "policy", "", "prompt"].map((head) => el("th", { scope: "col", class: /base|policy/.test(head) ? "n" : null }, head));
   return [
     places,
     el("div", { class: "cards" }, cards),
@@ -48,7 +48,7 @@ function rate([n, right]) {
 }
 
 function plot(cells, query, set) {
-  const [size, left, low] = [320, 40, 34];
+  const [size, left, low] = [330, 50, 40];
   const at = (share) => share * (size - left - 12);
   const drawing = svg("svg", { viewBox: `0 0 ${size} ${size}`, class: "scatter", role: "img", "aria-label": "solve rate of the policy against that of the base" });
   const bottom = size - low;
@@ -56,8 +56,8 @@ function plot(cells, query, set) {
     drawing.append(
       svg("line", { x1: left + at(share), x2: left + at(share), y1: bottom, y2: bottom - at(1), class: "grid" }),
       svg("line", { x1: left, x2: left + at(1), y1: bottom - at(share), y2: bottom - at(share), class: "grid" }),
-      svg("text", { x: left + at(share), y: bottom + 14, "text-anchor": "middle" }, String(100 * share)),
-      svg("text", { x: left - 6, y: bottom - at(share) + 4, "text-anchor": "end" }, String(100 * share)),
+      svg("text", { x: left + at(share), y: bottom + 19, "text-anchor": "middle" }, String(100 * share)),
+      svg("text", { x: left - 12, y: bottom - at(share) + 4, "text-anchor": "end" }, String(100 * share)),
     );
   }
   drawing.append(
@@ -67,7 +67,7 @@ function plot(cells, query, set) {
   );
   const most = Math.max(1, ...cells.map(([, , number]) => number));
   for (const [base, policy, number, b, p] of cells) {
-    const kind = base === 0 && policy > 0 ? "gained" : base > 0 && policy === 0 ? "lost" : "both";
+    const kind = base === 0 && policy > 0 ? "gained" : base > 0 && policy === 0 ? "lost" : base === 0 ? "neither" : "both";
     const cell = `${b},${p}`;
     const dot = svg("circle", { cx: left + at(base), cy: bottom - at(policy), r: 2.5 + 7 * Math.sqrt(number / most), class: `spot ${kind}${query.cell === cell ? " chosen" : ""}` });
     dot.append(svg("title", {}, `${number} problem${number > 1 ? "s" : ""}: base ${percent(base)}, policy ${percent(policy)}`));

@@ -1,5 +1,5 @@
 // Runs as they go: which there are, how far, and their curves over each other.
-import { ask, choice, count, el, link, number, percent, shown, signed, step } from "./dom.js";
+import { ask, brief, choice, count, el, link, named, number, percent, shown, signed, step } from "./dom.js";
 import { chart } from "./chart.js";
 
 const FIRST = [
@@ -9,6 +9,7 @@ const FIRST = [
 
 export async function runsPage(query, go) {
   const { runs } = await ask("runs", {});
+  named(runs.map((run) => run.name));
   const readable = runs.filter((run) => !run.error);
   const chosen = query.run.length ? query.run : readable.slice(0, 1).map((run) => run.name);
   const many = await Promise.all(
@@ -17,10 +18,11 @@ export async function runsPage(query, go) {
   const good = many.filter((run) => !run.error);
   return [
     list(runs, chosen, go),
-    ...many.filter((run) => run.error && !runs.some((one) => one.name === run.name && one.error)).map((run) => el("p", { class: "bad" }, shown(`${run.name}: ${run.error}`))),
+    ...many.filter((run) => run.error && !runs.some((one) => one.name === run.name && one.error)).map((run) => el("p", { class: "bad" }, shown(`${brief(run.name)}: ${run.error}`))),
     ...good.flatMap((run) => notices(run)),
+    ...good.filter((run) => run.records.length).map(table),
     good.length ? curves(good, query, go) : null,
-    ...good.map(table),
+    ...good.filter((run) => !run.records.length).map(table),
   ];
 }
 
@@ -30,19 +32,19 @@ function list(runs, chosen, go) {
     const at = chosen.indexOf(run.name);
     const box = el("input", { type: "checkbox", checked: at >= 0, disabled: Boolean(run.error), "aria-label": `show ${run.name}`, onchange: () => toggled(run.name) });
     const key = el("span", { class: `key c${at >= 0 ? (at % 8) + 1 : 0}` });
-    if (run.error) return el("tr", { class: "bad" }, el("td", {}, box), el("td", {}, shown(run.name)), el("td", { colspan: 5 }, shown(run.error)));
+    if (run.error) return el("tr", { class: "bad" }, el("td", {}, box), el("td", { title: run.name }, shown(brief(run.name))), el("td", { colspan: 5 }, shown(run.error)));
     return el(
       "tr", {},
       el("td", {}, box, key),
-      el("td", {}, el("a", { href: link("", { run: run.name }) }, shown(run.name))),
+      el("td", { title: run.name }, el("a", { href: link("", { run: run.name }) }, shown(brief(run.name)))),
       el("td", {}, shown([run.algorithm, run.task].filter(Boolean).join(" on "))),
-      el("td", { class: "n" }, run.steps == null ? "–" : `${count(run.step)} / ${count(run.steps)}`),
+      el("td", { class: "n", "data-label": "step" }, run.steps == null ? "–" : `${count(run.step)} / ${count(run.steps)}`),
       el("td", {}, run.steps == null ? "measured" : run.finished ? "finished" : ago(run.changed)),
-      el("td", { class: "n" }, percent(run.gap)),
-      el("td", { class: "n" }, run.seed ?? "–"),
+      el("td", { class: "n", "data-label": "gap" }, percent(run.gap)),
+      el("td", { class: "n", "data-label": "seed" }, run.seed ?? "–"),
     );
   });
-  const heads = ["", "run", "what", "step", "state", "gap", "seed"].map((head) => el("th", { scope: "col" }, head));
+  const heads = ["", "run", "what", "step", "state", "gap", "seed"].map((head) => el("th", { scope: "col", class: /step|gap|seed/.test(head) ? "n" : null }, head));
   const none = runs.length ? null : el("p", {}, "No run is here yet.");
   return el("section", {}, el("h1", {}, "Runs"), none, scrolled(el("table", { class: "list" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
 }
@@ -62,7 +64,7 @@ function notices(run) {
   });
   const said = run.warnings.map((text) => el("li", {}, shown(text)));
   if (!alarms.length && !said.length) return [];
-  return [el("section", { class: "alarms" }, el("h2", {}, "Alarms: ", shown(run.name)), el("ul", {}, alarms, said))];
+  return [el("section", { class: "alarms" }, el("h2", {}, "Alarms: ", shown(brief(run.name))), el("ul", {}, alarms, said))];
 }
 
 function curves(runs, query, go) {
@@ -77,7 +79,7 @@ function curves(runs, query, go) {
     return chart(name.replace(/^probe\//, ""), series);
   });
   const which = choice("curves", "all", [["", "the usual ones"], ["1", `all ${names.length}`]], query.all ?? "", (all) => go("", { run: query.run, all }));
-  const keys = runs.length > 1 ? el("p", { class: "legend" }, runs.map((run, i) => el("span", {}, el("span", { class: `key c${(i % 8) + 1}` }), shown(run.name)))) : null;
+  const keys = runs.length > 1 ? el("p", { class: "legend" }, runs.map((run, i) => el("span", {}, el("span", { class: `key c${(i % 8) + 1}` }), shown(brief(run.name))))) : null;
   return el("section", {}, el("div", { class: "row" }, el("h2", {}, "Curves"), which), keys, el("div", { class: "charts" }, figures));
 }
 
@@ -116,8 +118,8 @@ function table(run) {
     return el("div", {}, el("h3", {}, shown(task), el("small", {}, " points of 100")), scrolled(el("table", { class: "gap" }, el("thead", {}, el("tr", {}, el("th", {}), heads)), el("tbody", {}, body))));
   });
   const rollouts = run.rollouts.length ? el("p", {}, el("a", { href: link("rollouts", { run: run.name }) }, `Rollouts of ${run.rollouts.length} step${run.rollouts.length > 1 ? "s" : ""}`), " that it trained on were kept.") : null;
-  if (!tasks.length && !rollouts) return el("section", {}, el("h2", {}, "The gap: ", shown(run.name)), el("p", {}, "Nothing has been probed yet."));
-  return el("section", {}, el("h2", {}, "The gap: ", shown(run.name)), rollouts, ...made);
+  if (!tasks.length && !rollouts) return el("section", {}, el("h2", {}, "The gap: ", shown(brief(run.name))), el("p", {}, "Nothing has been probed yet."));
+  return el("section", {}, el("h2", {}, "The gap: ", shown(brief(run.name))), rollouts, ...made);
 }
 
 export function scrolled(table) {

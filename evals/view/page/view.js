@@ -1,5 +1,5 @@
 // Which page is shown, and what it is asked about: all of it stands in the address, so that it can be shared.
-import { ask, choice, el, link, shown, step } from "./dom.js";
+import { ask, brief, choice, el, link, named, shown, step } from "./dom.js";
 import { problemsPage } from "./problems.js";
 import { rolloutsPage } from "./rollouts.js";
 import { runsPage } from "./runs.js";
@@ -36,12 +36,13 @@ function menu(page, run) {
 // The menus that choose run, task and step, filled in where the address leaves them out.
 async function placesOf(page, query, asked) {
   const { runs } = await ask("runs", {});
+  named(runs.map((run) => run.name));
   const readable = runs.filter((run) => !run.error);
   const name = asked ?? readable[0]?.name;
   if (!name) throw new Error("no run can be read here");
   const run = await ask("run", { run: name });
   const full = { ...query, run: name };
-  const controls = [choice("run", "run", readable.map((one) => [one.name, one.name]), name, (other) => go(page, { run: other }))];
+  const controls = [choice("run", "run", readable.map((one) => [one.name, brief(one.name)]), name, (other) => go(page, { run: other }))];
   if (page !== "rollouts") {
     const tasks = Object.keys(run.measurements);
     if (!tasks.length) throw new Error(`${name} has no samples yet`);
