@@ -20,7 +20,7 @@ FOR_TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-test install-gpu run study study-ablations doctor test test-slow test-faults test-oracles test-versions test-gpu has-gpu bench bench-verifiers bench-checkers lint format lock clean
+.PHONY: help install install-test install-gpu run view study study-ablations doctor test test-slow test-faults test-oracles test-versions test-gpu has-gpu bench bench-verifiers bench-checkers lint format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-23s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ install-gpu: $(VENV)/.stamp-gpu ## vLLM and DeepSpeed for an NVIDIA GPU; use a V
 
 run: install ## train the tiny GRPO recipe (ARGS="key=value ...")
 	$(LAUNCH) rlvr/train.py recipe=grpo_tiny $(ARGS)
+
+view: install ## runs in a browser, on this machine alone (ARGS="RUN... port=8421")
+	$(BIN)/python -m evals view $(ARGS)
 
 study: install ## six algorithms and a sound reward, three seeds each, and their report; goes on where it stopped (ARGS="--seeds 1")
 	$(BIN)/python -m launch.study $(ARGS)

@@ -20,6 +20,7 @@ COMMANDS = {
     "watch": "probe the checkpoints of any trainer as they appear",
     "ledger": "which problems training gained and which it lost, with transcripts",
     "transcript": "what was written to one problem, turn by turn",
+    "view": "runs in a browser: curves, problems, samples beside each other",
     "compare": "several runs side by side, as one page",
     "curves": "pass@k of any number of measurements in one figure",
     "perplexity": "perplexities of responses under base and policy",

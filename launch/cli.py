@@ -4,6 +4,7 @@
            accelerate launch -m rlvr.train recipe=NAME ...
   data     what a task would read, as python -m launch.data
   eval     measurements outside a training run, as python -m evals
+  view     runs in a browser, as python -m evals view
   study    every algorithm with every seed, and their report, as python -m launch.study
   doctor   whether this machine can run a recipe, as python -m launch.preflight
 
@@ -23,6 +24,7 @@ COMMANDS = {
     "train": "rlvr.train:main",
     "data": "launch.data:main",
     "eval": "evals.__main__:main",
+    "view": "evals.commands.view:main",
     "study": "launch.study:main",
     "doctor": "launch.preflight:main",
 }

@@ -31,6 +31,7 @@ NOT_HERE = {
     r"^make (test|install)|^\. \.venv": "installs, or runs the tests",
     r"^(make|rlvr) study|^python benchmarks/": "hours; tests/launch/test_study.py has it with few steps",
     r"node_zero3|--size qwen7b|recipe=grpo_qwen7b task\.|make test-gpu": "needs GPUs",
+    r"evals view|(make|rlvr) view": "serves until it is stopped; tests/evals/view has it",
     r"^sbatch": "needs Slurm; tests/launch/test_slurm.py has stand-ins for it",
     r"https?://": "needs a server of a model",
     r"qwen7b|gsm8k|math500|omni_math|olympiad|Qwen/": "needs the hub",

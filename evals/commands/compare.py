@@ -1,10 +1,10 @@
 """python -m evals compare RUN_DIR... out=DIR
 
 Holds runs side by side, algorithms times seeds, from their run directories alone: no model is loaded and
-nothing is sampled. Writes DIR/index.html, which needs no other file, and its figures beside it as .png and
-.svg. Runs that differ only in their seeds are averaged; every other difference that affects the
-comparison is named at the top of the page. Perplexities are shown where `python -m evals perplexity` wrote
-them to RUN_DIR/perplexity.
+nothing is sampled. Writes DIR/index.html, which needs no other file, its figures beside it as .png, .pdf and
+.svg, and its first table as study.csv, study.json and study.tex (booktabs). Runs that differ only in their
+seeds are averaged; every other difference that affects the comparison is named at the top of the page.
+Perplexities are shown where `python -m evals perplexity` wrote them to RUN_DIR/perplexity.
 
 Exit status 2: wrong arguments, directories that hold no probed run, or runs with different K (probe.k).
 """
@@ -18,14 +18,15 @@ from evals.reports.compare import differences
 from evals.reports.compare.arms import Study, make_study
 from evals.reports.compare.flags import flags
 from evals.reports.compare.loading import read_runs
-from evals.reports.compare.page import GROUPS, render
+from evals.reports.compare.page import GROUPS, render, study_rows
 from evals.reports.compare.panels import Panel, write
+from evals.reports.compare.table_files import write_table_files
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Section
 from rlvr.core.progress import progress
 from rlvr.core.run_dir import write_text
 
-FIGURE_FILES = (".png", ".svg")
+FIGURE_FILES = (".png", ".pdf", ".svg")
 
 
 class Comparing(Section):
@@ -85,6 +86,7 @@ def write_report(study: Study, out: Path) -> int:
 
         figures = {key: [[drawn(panel) for panel in row] for row in own] for key, own in rows.items()}
     write_text(out / "index.html", render(study, figures))
+    write_table_files(study_rows(study), study.tasks, study.k, out)
     _remove_others(out, {panel.name for own in rows.values() for row in own for panel in row})
     return total
 

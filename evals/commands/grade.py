@@ -1,5 +1,5 @@
 """python -m evals grade task=NAME samples=IN.jsonl out=OUT.jsonl [split=test] [task.KEY=VALUE ...]
-    [tokenizer=DIR]
+    [tokenizer=DIR] [strict=true]
 
 Grades stored completions again, without a model. A line of samples is {"id": ..., "completion": ...}; it
 is written to `out` with its verdict (correct, wrong, unparsed, timed_out), the extracted answer, the
@@ -8,6 +8,9 @@ where it could not decide). Other keys of a line are kept. Task keys are those o
 task.grader=lenient; split says which of the task's problems the ids name, test or train. With
 task.template=chat, tokenizer says whose chat template posed them: where that opens a thought, the answer
 stands behind the thought's end.
+
+Where most samples have no verdict, that is said first, with the cause where a verifier proves one: the same
+completions are read again under every other template. strict=true makes it an error, exit status 3.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from rlvr.graders import Status, Verdict
 from rlvr.tasks import Problem, Task, build_task
 from rlvr.tasks.templates.chat import NAME as CHAT
 from rlvr.tasks.templates.chat import posed
+from rlvr.tasks.unread import Graded, UnreadError, warning
 
 # Samples that are handed to the verifier together, between two marks of progress.
 TOGETHER = 256
@@ -49,6 +53,7 @@ class Grading(Section):
     out: OutFile
     split: Literal["test", "train"] = "test"
     tokenizer: InDirectory | None = None
+    strict: bool = False
 
 
 def _check(settings: Grading) -> Sequence[Mistake]:
@@ -61,8 +66,9 @@ def _check(settings: Grading) -> Sequence[Mistake]:
 
 
 @command(Grading, _check, builds_task=True)
-def main(settings: Grading) -> None:
-    """Raises TaskError, SamplesError or StartError, and then has graded nothing."""
+def main(settings: Grading) -> int:
+    """3 where most samples have no verdict, if strict. Raises TaskError, SamplesError or StartError, and then
+    has graded nothing."""
     task = build_task(settings.task.name, **settings.task.options).in_one_turn("grade")
     if task.chat is not None and settings.tokenizer is not None:
         from rlvr.models.loading import load_tokenizer
@@ -74,6 +80,13 @@ def main(settings: Grading) -> None:
     graded = grade(task, rows)
     write_text(settings.out, "".join(json.dumps(row) + "\n" for row in graded))
     counts = Counter(row["verdict"] for row in graded)
+    some = [
+        Graded(row["completion"], problem.reference, row["verdict"])
+        for row, (_, problem) in zip(graded, rows, strict=True)
+    ]
+    lost = counts[Status.UNPARSED], counts[Status.TIMED_OUT]
+    if unread := warning(task, len(graded), *lost, some):
+        print(unread, file=sys.stderr, flush=True)
     shown = ", ".join(f"{counts[status]} {status}" for status in Status)
     print(f"{task.name}, {task.grader}: {len(graded)} samples: {shown}")
     if task.checker is not None:
@@ -84,6 +97,7 @@ def main(settings: Grading) -> None:
             f"reasoning, {task.soundness}: of {len(right)} right answers {unsound} have a wrong step, "
             f"{undecided} are undecided{remark([task.soundness])}"
         )
+    return UnreadError.status if unread and settings.strict else 0
 
 
 def read_samples(

@@ -8,7 +8,8 @@ unparsed, timed out or the same.
 With base= the gap at K = k, the crossover, and who solved what; files that were measured under different
 conditions are refused. Of episodes also pass@(k, T), solved within T turns, and what equal numbers of sampled
 tokens give at every T. pass@k is null, shown as -, where k is above n. answer_space=M: pass@k above what
-guessing among M answers would reach. out gets all of it as JSON.
+guessing among M answers would reach. out gets all of it as JSON. Samples of which most have no verdict are
+named first, with the cause where it can be proved; strict=true makes that an error, exit status 3.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from evals.records.judge_checks import remark
 from evals.records.reading import MeasurementFile, read_comparable, read_stored
 from evals.reports.summary import comparison, summary
 from evals.reports.tables import interval, points, rough, table
+from evals.reports.unread import warn_of
 from rlvr.config.schema import Positive, Section
 from rlvr.core.progress import plain_console
 from rlvr.core.run_dir import write_json
+from rlvr.tasks.unread import UnreadError
 
 # A guess rate below this leaves pass@k as it is, to the eye.
 WORTH_SHOWING = 0.01
@@ -44,12 +47,15 @@ class PassK(Section):
     k: Positive = 256
     answer_space: Annotated[int, Field(ge=2)] | None = None
     out: OutFile | None = None
+    strict: bool = False
 
 
 @command(PassK, positional="file")
-def main(settings: PassK) -> None:
-    """Raises FileError, or ConditionsError for files that cannot be compared."""
+def main(settings: PassK) -> int:
+    """3 where most samples have no verdict, if strict. Raises FileError, or ConditionsError for files that
+    cannot be compared."""
     base, policy = _read(settings)
+    unread = warn_of([settings.base, settings.file])
     k, space = settings.k, settings.answer_space
     result = {"measured": summary(policy, k, space), "base": None, "comparison": None}
     if base is not None:
@@ -61,6 +67,7 @@ def main(settings: PassK) -> None:
     _show(policy.name, result, plain_console())
     if settings.out is not None:
         write_json(settings.out, result)
+    return UnreadError.status if unread and settings.strict else 0
 
 
 def _read(settings: PassK) -> tuple[MeasurementFile | None, MeasurementFile]:

@@ -15,6 +15,7 @@ in $RLVR_STORE: interrupted, the same command resumes where it stopped, and no m
   stop='["x"]'     strings that end a completion; by default those of the template, [] is none
   temperature=0.6 top_p=0.95 seed=0 chunk=512 engine.name=hf|vllm engine.dtype=float32 task.KEY=VALUE
   dry_run=true     print the plan alone
+  strict=true      exit status 3 where most samples have no verdict, which is said first in any case
 
 TASK is a name, a data file, or several: task=countdown:3,gsm8k. Each takes the keys task.* that it has.
 
@@ -41,6 +42,7 @@ from evals.commands.two_models.settings import Jobs, read_jobs, read_pair
 from rlvr.core.errors import exit_status
 from rlvr.core.progress import plain_console
 from rlvr.planning.recipe import parse_arguments
+from rlvr.tasks.unread import UnreadError
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,5 +73,5 @@ def probe(arguments: Sequence[str]) -> int:
         if worked.aside:
             console.print(f"{len(worked.aside)} job(s) failed: retry=true takes them up again")
         return 1 if worked.aside else 0
-    measure_pair(*settings, console)
-    return 0
+    unread = measure_pair(*settings, console)
+    return UnreadError.status if unread and settings[0].strict else 0

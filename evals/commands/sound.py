@@ -13,6 +13,7 @@ not looked at again.
   task=        only the samples of this task
   write=true   put what was found into the files, and the run's records, where all other commands find it
   out=         all of it as JSON
+  strict=true  exit status 3 where most samples of a file have no verdict, which is said first in any case
 
 A right answer counts as sound where no wrong step was found, so also where the checker could not decide; the
 share of these stands beside it. pass@k is unbiased, - where k is above n. [a, b]: 95 % over problems.
@@ -33,11 +34,13 @@ from evals.records.probe_dir import ProbeDir
 from evals.records.samples import SAMPLES_SUFFIX, sample_files
 from evals.records.soundness import Looked, look, store, store_records
 from evals.reports.tables import interval, points, rough, table
+from evals.reports.unread import warn_of
 from rlvr.config.errors import Mistake
 from rlvr.config.schema import Positive, Section
 from rlvr.core.progress import plain_console, progress
 from rlvr.core.run_dir import write_json
 from rlvr.graders.soundness import NONE, SoundnessName, build_checker
+from rlvr.tasks.unread import UnreadError
 
 
 class Looking(Section):
@@ -49,6 +52,7 @@ class Looking(Section):
     ks: tuple[Positive, ...] = (1, 16, 256)
     write: bool = False
     out: OutFile | None = None
+    strict: bool = False
 
 
 def mistakes(settings: Looking) -> list[Mistake]:
@@ -68,12 +72,14 @@ def mistakes(settings: Looking) -> list[Mistake]:
 
 
 @command(Looking, mistakes, positional="runs")
-def main(settings: Looking) -> None:
-    """Raises FileError, CheckerError."""
+def main(settings: Looking) -> int:
+    """3 where most samples have no verdict, if strict. Raises FileError, CheckerError."""
     console, rows = plain_console(), []
     checker = build_checker(settings.soundness) if settings.soundness else None
+    unread = False
     for run in settings.runs:
         files = sample_files(run, settings.task)
+        unread |= warn_of(file for _, file in files)
         with progress("looking", len(files)) as display:
             looked = []
             for name, file in files:
@@ -87,6 +93,7 @@ def main(settings: Looking) -> None:
             store_records(ProbeDir(run), {(name, _task(one)): one for name, one in looked})
     if settings.out is not None:
         write_json(settings.out, {"records": rows})
+    return UnreadError.status if unread and settings.strict else 0
 
 
 def shown(run: Path, looked: Sequence[tuple[str, Looked]], ks: Sequence[int]) -> Table:

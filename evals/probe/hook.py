@@ -15,6 +15,7 @@ from evals.records.measurement import Measurement
 from evals.records.probe_dir import ProbeDir
 from evals.reports.dashboards import dashboard_report
 from evals.reports.gap_table import probe_table
+from evals.reports.unread import unread_measurement
 from evals.sampling.draws import Draws
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.settings import ProbeConfig
@@ -64,6 +65,7 @@ class Probe:
         self.console = instrument.console
         self.ranks = processes()
         self._bases: dict[str, MeasuredSamples | None] = {}  # by task, what this process has read of the base
+        self._warned: set[str] = set()
         if self.ranks.is_main_process:
             forget_best(run_dir, begins_after)
 
@@ -122,6 +124,7 @@ class Probe:
             name = called(self.base)
         subject = Subject(policy_hash, config_hash(event.policy), engine, name)
         policy = self.instrument.measure(plan, subject, f"probe {task.name}", draws)
+        self._say_reused(f"probe {task.name}", policy)
         if policy_hash == self.base_hash:
             self._bases[task.name] = policy
         if task.name not in self._bases:
@@ -129,11 +132,24 @@ class Probe:
         base = self._bases[task.name]
         if policy is None or base is None:
             return
+        for measured in (policy,) if policy is base else (base, policy):
+            if unread := unread_measurement(task, measured.measurement, measured.samples):
+                self._warn_once(unread)
         base.measurement.write(self.run_dir.base, base.samples)
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
         drawn = draws.total({base.samples.directory.name, policy.samples.directory.name})
         record = compare(base.measurement, policy.measurement, self.config.k, event.step, drawn)
         self._record(replace(record, contaminated=self._contaminated(policy.measurement)))
+
+    def _say_reused(self, title: str, measured: MeasuredSamples | None) -> None:
+        if measured is not None and measured.reused:
+            self.console.print(f"{title}: {measured.reused:,} samples reused from the store")
+
+    def _warn_once(self, unread: str) -> None:
+        """Of the base, at the first checkpoint alone."""
+        if unread not in self._warned:
+            self._warned.add(unread)
+            self.console.print(unread, style="yellow", soft_wrap=True)
 
     def _contaminated(self, measured: Measurement) -> int | None:
         """How many of the problems are copies of training problems; None where that is not known."""
@@ -144,7 +160,9 @@ class Probe:
         plan = self.instrument.plan(task, self.config.base_n, self.config.base_stop_r)
         with LazyEngine(engine.name, engine.dtype, self.open_base) as lazy:
             subject = Subject(self.base_hash, config_hash(self.base), lazy, called(self.base))
-            return self.instrument.measure(plan, subject, f"base {task.name}", draws)
+            measured = self.instrument.measure(plan, subject, f"base {task.name}", draws)
+        self._say_reused(f"base {task.name}", measured)
+        return measured
 
     def _record(self, record: GapRecord) -> None:
         """Adds a row, in the place of one that is there of the same step and task."""

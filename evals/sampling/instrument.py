@@ -52,6 +52,11 @@ class MeasuredSamples:
     samples: SampleSet
     drawn: int
 
+    @property
+    def reused(self) -> int:
+        """Samples that it counted and did not draw: the store had them."""
+        return max(0, self.measurement.counts.samples - self.drawn)
+
 
 class Instrument:
     """Measures models on tasks as a probe configuration says; every sample is drawn and graded once."""

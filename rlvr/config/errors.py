@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -86,14 +86,19 @@ CALLED_ELSEWHERE = {
 
 
 def _nearest_key(key: str, known: Sequence[str]) -> str:
-    """Prefers what other trainers call so, then a close key of the same group, then one of the same name
-    elsewhere, then lists the group's keys."""
+    """Prefers what other trainers call so, then a close key of the same group or in its sections, then one of
+    the same name elsewhere, then lists the group's keys."""
     group, _, leaf = key.rpartition(".")
     if named := [k for k in CALLED_ELSEWHERE.get(leaf, ()) if k in known and not group]:
         return f"did you mean {' or '.join(named)}?"
     siblings = _siblings(group, known)
-    if close := _close(leaf, [k.rpartition(".")[2] for k in siblings]):
-        return f"did you mean {f'{group}.{close}' if group else close}?"
+    start = f"{group}." if group else ""
+    nested = {k.removeprefix(start).replace(".", "_"): k for k in known if k.startswith(start)}
+    own = {k.rpartition(".")[2]: k for k in siblings}
+    if close := _close(leaf, own | nested):
+        return f"did you mean {close}?"
+    if group and (close := _close(leaf, {k.rpartition(".")[2]: k for k in nested.values()})):
+        return f"did you mean {close}?"
     elsewhere = [k for k in known if k.rpartition(".")[2] == leaf]
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
@@ -109,11 +114,12 @@ def _siblings(group: str, known: Sequence[str]) -> list[str]:
     return [start + name for name in dict.fromkeys(below)]
 
 
-def _close(leaf: str, names: Sequence[str]) -> str | None:
-    """The name that begins like the leaf, or is spelled almost like it."""
-    begun = [name for name in names if name.startswith(leaf) or leaf.startswith(f"{name}_")]
-    close = difflib.get_close_matches(leaf, names, n=1, cutoff=0.75)
-    return next(iter([*begun, *close]), None)
+def _close(leaf: str, keys: Mapping[str, str]) -> str | None:
+    """Of keys by name, the one whose name begins with the leaf, is spelled almost like it, or begins it."""
+    longer = [name for name in keys if name.startswith(leaf)]
+    close = difflib.get_close_matches(leaf, keys, n=1, cutoff=0.75)
+    shorter = [name for name in keys if leaf.startswith(f"{name}_")]
+    return next((keys[name] for name in (*longer, *close, *shorter)), None)
 
 
 def known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

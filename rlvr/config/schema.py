@@ -195,6 +195,10 @@ class MonitorConfig(Section):
     where they are more than `max_skipped_share` of the last 20 steps."""
     max_skipped_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """See there; 1 allows any."""
+    keep_rollouts: Annotated[int, Field(ge=0)] = 0
+    """The last steps whose rollouts are kept on disk, for `rlvr view`: all that each of them trained on."""
+    strict: bool = False
+    """The run stops, with exit status 3, at a step of which most completions have no verdict."""
 
 
 class PlanConfig(Section):

@@ -40,6 +40,7 @@ class RunDir:
         self.saved = self.path / ".saved"
         self.evidence = self.path / "evidence"
         self.exchange = self.path / "exchange"
+        self.rollouts = self.path / "rollouts"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

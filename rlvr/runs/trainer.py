@@ -33,6 +33,7 @@ from rlvr.rollouts.pipeline import Pipeline, has_saved
 from rlvr.rollouts.rounds import Kept
 from rlvr.runs.model_card import write_model_card
 from rlvr.tasks.streams import Stream
+from rlvr.tracking.kept_rollouts import KeptRollouts
 from rlvr.tracking.monitor import Monitor
 from rlvr.tracking.rollout_table import rollout_table, shown_rows
 
@@ -68,6 +69,9 @@ class Trainer:
         self.monitor = monitor
         self.hooks = hooks or {}
         self.run_id = run_id
+        self.kept = KeptRollouts(
+            run_dir.rollouts, config.monitor.keep_rollouts, accelerator.process_index, rollouts.tokenizer
+        )
         self.step = 0
         self.totals = Totals()
         self._owner = os.getpid()
@@ -96,7 +100,8 @@ class Trainer:
         if self._on_schedule() and self._run_hooks(start):
             return True
         tell = self._will_save if self.accelerator.is_main_process else None
-        with closing(self.pipeline), self.monitor.training(self.step), stop.finishing(tell):
+        showing = self.monitor.training(self.step, self._stops())
+        with closing(self.pipeline), showing, stop.finishing(tell):
             while self.step < self.config.steps:
                 self.step += 1
                 self.monitor.log(self.step, *self._train_step())
@@ -106,10 +111,17 @@ class Trainer:
                 if stopping:
                     return False
                 if self._on_schedule():
+                    begun = time.perf_counter()
                     with stop.at_once():  # the checkpoint is there, and a probe resumes where it stopped
                         if self._run_hooks(checkpoint.policy):
                             break
+                    self.monitor.waited(time.perf_counter() - begun)
         return True
+
+    def _stops(self) -> int:
+        """Checkpoints to come, at which hooks are called."""
+        steps = range(self.step + 1, self.config.steps + 1)
+        return sum(map(self._is_scheduled, steps)) if self.hooks else 0
 
     def _will_save(self) -> str:
         return (
@@ -139,6 +151,7 @@ class Trainer:
         dated = self.pipeline.collect(self.step)
         collected = dated.rollouts
         self._end_forked()
+        self.monitor.warn_unread(self.rollouts.task, collected)
         self.engine.sleep()
         rolled_out = time.perf_counter()
         mask_truncated = self.config.rollouts.mask_truncated
@@ -146,6 +159,7 @@ class Trainer:
         ready = to_batch(used, self.accelerator.device, mask_truncated)
         batch = self.learner.credit(self.learner.score(ready))
         scored = time.perf_counter()
+        self.kept.write(self.step, used, batch)
         report = self._shown(used, batch)
         shown = time.perf_counter()
         learned, skipped = self.learner.update(batch, self.step)

@@ -90,6 +90,8 @@ class Task:
     notes: what whoever uses the task should read, such as which columns were guessed.
     checker: decides whether the reasoning before an answer holds; None: nobody looks.
     environment: what answers the policy between its turns; None: a completion is one turn.
+    name_given, built_with: the name and options of `build_task`, by which it can be built otherwise; None of
+    a task that was built by hand.
     """
 
     name: str
@@ -104,6 +106,8 @@ class Task:
     notes: tuple[str, ...] = ()
     checker: Checker | None = None
     environment: Environment | None = None
+    name_given: str | None = field(default=None, compare=False, repr=False)
+    built_with: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ends(self) -> tuple[str, ...]:
@@ -204,12 +208,13 @@ def build_task(name: str, **options: Any) -> Task:
     task's template version unless it states one. Raises TaskError if its data is unfit, PluginError.
     """
     task = registry.build(TASKS, name, options)
+    if not isinstance(task, Task):
+        raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
+    task = replace(task, name_given=name, built_with={**registry.defaults(TASKS, name), **options})
     if not registry.is_plugin(TASKS, name):
         if task.template not in TEMPLATES:
             return task
         return replace(task, template=stamp(task.template), stop=task.ends)
-    if not isinstance(task, Task):
-        raise PluginError(f"{name} returned {type(task).__name__}; it has to return rlvr.tasks.Task")
     version = source_version(registry.load(name))
     return task if task.template else replace(task, template=version)
 

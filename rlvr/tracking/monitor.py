@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -16,11 +16,19 @@ from rlvr.config.schema import Config, MonitorConfig
 from rlvr.core.errors import UserError
 from rlvr.core.progress import plain_console, progress
 from rlvr.core.run_dir import RunDir, append_jsonl, read_jsonl
+from rlvr.graders import Status
 from rlvr.hooks import HookReport
+from rlvr.tasks import Task
+from rlvr.tasks.unread import Graded, UnreadError, is_unread, warning
 from rlvr.tracking.wandb_thread import WandbThread
+
+if TYPE_CHECKING:
+    from rlvr.rollouts.collect import Collected
 
 # Steps over which skipped updates are counted.
 RECENT = 20
+# What is said once of completions without a verdict, in the place of the warning of their share.
+UNREAD = "rollout/unparsed"
 
 
 class AlarmError(UserError):
@@ -44,13 +52,18 @@ class Monitor:
         self._warned: set[str] = set()
 
     @contextmanager
-    def training(self, completed: int) -> Iterator[None]:
-        """Shows progress over the block, in which every step is logged. completed: steps of earlier parts."""
+    def training(self, completed: int, stops: int = 0) -> Iterator[None]:
+        """Shows progress over the block, in which every step is logged. completed: steps of earlier parts.
+        stops: how often training is going to wait for its hooks, see `waited`."""
         if self.active and completed:
             for row in read_jsonl(self.run_dir.metrics)[-RECENT:]:
                 self._count(row.get("loss/skipped", 0.0))
-        with progress("training", self.config.steps, self.console, completed) as self._display:
+        with progress("training", self.config.steps, self.console, completed, stops) as self._display:
             yield
+
+    def waited(self, seconds: float) -> None:
+        """Training waited for its hooks, which is no part of a step's time."""
+        self._display.stopped(seconds)
 
     def log(self, step: int, metrics: Mapping[str, float], report: HookReport | None = None) -> None:
         """One training step: file, mirror, display. report: for the mirror alone. Raises AlarmError."""
@@ -73,6 +86,25 @@ class Monitor:
         if about not in self._warned:
             self._warned.add(about)
             self.console.print(Text.assemble(("warning:", "yellow"), " ", message))
+
+    def warn_unread(self, task: Task, collected: Collected) -> None:
+        """Once, where most completions of this process have no verdict: why, as far as it can be proved."""
+        if not self.active or UNREAD in self._warned:
+            return
+        some = [
+            Graded(
+                s.completion.text,
+                group.problem.reference,
+                s.verdict.status,
+                s.completion.finish_reason == "length",
+            )
+            for group in collected.sampled
+            for s in group.scored
+        ]
+        lost = Counter(one.status for one in some)
+        if said := warning(task, len(some), lost[Status.UNPARSED], lost[Status.TIMED_OUT], some):
+            self._warned.add(UNREAD)
+            self.console.print(said, style="yellow", soft_wrap=True)
 
     def close(self) -> None:
         if self._wandb is not None:
@@ -112,6 +144,11 @@ class Monitor:
                 f"average (monitor.max_logprob_difference = {limits.max_logprob_difference}). Usual "
                 "causes: the engine holds old weights, another precision, another temperature"
                 + ("; or, with rollouts.ahead, a large optim.lr." if self.config.rollouts.ahead else ".")
+            )
+        if limits.strict and is_unread(metrics["rollout/unparsed"], metrics["rollout/timed_out"]):
+            raise UnreadError(
+                f"step {step}: most completions have no verdict ({metrics['rollout/unparsed']:.0%} unparsed, "
+                f"{metrics['rollout/timed_out']:.0%} timed out), and monitor.strict is set"
             )
         for name, threshold, advice in WARNINGS:
             if beyond(metrics[name], threshold):

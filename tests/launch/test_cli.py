@@ -33,7 +33,7 @@ def test_without_a_command_the_help_is_no_answer(capsys: pytest.CaptureFixture[s
     assert (status, out) == (2, "") and "doctor" in err
 
 
-ALL = "train, data, eval, study, doctor"
+ALL = "train, data, eval, view, study, doctor"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from evals.records.conditions import ConditionsError, differences
 from evals.records.files import BASE_FOLDER, counts_file, read_about
 from evals.records.gap_record import compare
 from evals.reports.gap_table import pair_table
+from evals.reports.unread import unread_measurement
 from evals.sampling.draws import Draws
 from evals.sampling.instrument import Instrument, MeasuredSamples, Subject
 from evals.sampling.plan import Plan
@@ -32,8 +33,9 @@ class PairError(UserError):
     """The two models cannot be measured alike; the message says why."""
 
 
-def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
-    """Prints the plan, samples both models, writes into `pair.out` and prints the table.
+def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> bool:
+    """Prints the plan, samples both models, writes into `pair.out` and prints the table; whether of some
+    measurement most samples have no verdict, as far as the main process knows.
 
     Raises PairError, ConditionsError, ModelError, TaskError or EngineError.
     """
@@ -55,7 +57,7 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
     if processes().is_main_process:
         _print_plan(work, tokens, pair, console)
     if pair.dry_run:
-        return
+        return False
     if processes().is_main_process:
         remove_litter(pair.out, recursive=True)
     readings: dict[str, list[MeasuredSamples | None]] = {}
@@ -64,9 +66,12 @@ def measure_pair(pair: Pair, config: ProbeConfig, console: Console) -> None:
             readings[title] = [
                 side.measure(title, plan, engine, console, _draws(pair.out, plan)) for plan in side.plans
             ]
-    for one, other in zip(readings["base"], readings["model"], strict=True):
+    unread = False
+    for plan, one, other in zip(base.plans, readings["base"], readings["model"], strict=True):
         if one is not None and other is not None:
+            unread |= _warn(plan.task, {"base": one, "model": other}, console)
             _write(pair.out, one, other, config.k, console)
+    return unread
 
 
 class _Side:
@@ -166,6 +171,15 @@ def _print_plan(work: Sequence[tuple[str, _Side]], tokens: int, pair: Pair, cons
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _warn(task: Task, sides: Mapping[str, MeasuredSamples], console: Console) -> bool:
+    """Says of which side most samples have no verdict; whether of any."""
+    found = {name: unread_measurement(task, side.measurement, side.samples) for name, side in sides.items()}
+    for name, said in found.items():
+        if said:
+            console.print(f"{name}: {said}", style="yellow", soft_wrap=True, highlight=False)
+    return any(found.values())
 
 
 def _write(out: Path, base: MeasuredSamples, policy: MeasuredSamples, k: int, console: Console) -> None:

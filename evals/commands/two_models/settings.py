@@ -17,7 +17,7 @@ from rlvr.core.run_dir import RunDir
 from rlvr.engines.names import is_endpoint
 
 S = TypeVar("S", bound=Section)
-OWN = {"model", "base", "task", "out", "engine", "tokenizer", "key", "dry_run"}
+OWN = {"model", "base", "task", "out", "engine", "tokenizer", "key", "dry_run", "strict"}
 
 
 class Pair(Section):
@@ -31,6 +31,7 @@ class Pair(Section):
     key: str = ""
     engine: EngineConfig = EngineConfig()
     dry_run: bool = False
+    strict: bool = False
 
 
 class Jobs(Section):

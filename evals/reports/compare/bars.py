@@ -152,6 +152,9 @@ def _solvable(task: str, solved: Sequence[Solved], axes: Axes, look: Look) -> No
                     bbox=box,
                 )  # fmt: skip
         left += widths
+    for place, one in zip(places, solved, strict=True):
+        beside = f" +{one.ledger.gained:.3g} \N{MINUS SIGN}{one.ledger.lost:.3g}"
+        axes.text(left.max(), place, beside, color=look.ink, size=8, ha="left", va="center")
     k = {one.k for one in solved}
     axes.set_yticks(places, [one.label for one in solved])
     axes.set(title=task, xlabel=f"problems solved at k = {'/'.join(map(str, sorted(k)))}")

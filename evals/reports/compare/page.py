@@ -87,15 +87,16 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"points": points, "interval": interval, "spread": spread, "clock": clock}
-    pairs = differences.pairs(study)
+    pairs, rows = differences.pairs(study), study_rows(study)
     return environment.get_template("page.html.jinja").render(
         study=study,
+        finding=finding(rows, study.tasks, study.k),
         colours={name: colour_names(look) for name, look in LOOKS.items()},
         number_of_colours=COLOURS,
         flags=flags(study),
         changed=changed_defaults(study),
         measured={task: _measured(study, task) for task in study.tasks},
-        rows=study_rows(study),
+        rows=rows,
         measures=[measure.name for measure in differences.measures(study.k, differences.is_checked(study))],
         checked=differences.is_checked(study),
         all_banded=all_banded(study),
@@ -109,6 +110,28 @@ def render(study: Study, figures: Mapping[str, list[list[str]]]) -> str:
         window=window(study.runs),
         figures=figures,
     )
+
+
+def finding(rows: Sequence[Row], tasks: Sequence[str], k: int) -> str:
+    """In one sentence: how far the arm that closed most of the first task's gap came, and what it cost in
+    coverage; empty where no gap is known."""
+    task = tasks[0]
+    arms = [row for row in rows if row.arm is not None and task in row.cells and row.cells[task].closed]
+    base = next((row.cells[task] for row in rows if row.arm is None and task in row.cells), None)
+    if base is None or not arms or base.at_k is None:
+        return ""
+    best = max(arms, key=lambda row: row.cells[task].closed.value)  # type: ignore[union-attr]
+    own = best.cells[task]
+    assert own.closed is not None
+    said = (
+        f"On {task}, {best.name} takes pass@1 from {points(base.at_1.value)} to {points(own.at_1.value)}, "
+        f"{points(own.closed.value)} % of the way to the base's pass@{k}"
+    )
+    if len(arms) > 1:
+        said += f", the most of {len(arms)} arms"
+    if own.at_k is None:
+        return f"{said}."
+    return f"{said}; pass@{k} goes from {points(base.at_k.value)} to {points(own.at_k.value)}."
 
 
 def few_problems(study: Study) -> list[str]:

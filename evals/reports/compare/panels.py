@@ -53,9 +53,10 @@ def line_of_base(look: Look) -> Line:
 
 
 def write(panel: Panel, directory: Path) -> str:
-    """Writes the panel as .png and .svg, and returns it for a page whose style sheet has `colour_names`."""
+    """Writes the panel as .png, .pdf and .svg, and returns it as SVG for a page whose style sheet has
+    `colour_names`."""
     path = directory / f"{panel.name}.svg"
-    with drawing(path, PAGE_COLOURS, panel.size, formats=(".png",)) as (axes,):
+    with drawing(path, PAGE_COLOURS, panel.size, formats=(".png", ".pdf")) as (axes,):
         panel.draw(axes, PAGE_COLOURS)
     return for_page(path.read_text(), panel)
 

@@ -61,6 +61,21 @@ def test_another_grader_says_otherwise_of_the_same_samples(folder: Path) -> None
     assert json.loads((folder / "out.jsonl").read_text())["verdict"] == "correct"
 
 
+@pytest.mark.parametrize(("strict", "status"), [([], 0), (["strict=true"], 3)])
+def test_boxed_answers_under_a_tag_template_are_no_silent_zeros(
+    folder: Path, capsys: pytest.CaptureFixture[str], strict: list[str], status: int
+) -> None:
+    write(folder / "in.jsonl", [{"id": 7, "completion": r"so \boxed{2}"}] * 5)
+    tags = [a for a in ARGUMENTS if "template" not in a]
+    assert grade.main([*tags, *strict]) == status
+    said = capsys.readouterr()
+    assert "5 of 5 samples have no verdict (5 unparsed, 0 timed out)" in said.err
+    assert "template qwen_boxed would parse 5 of 5: give task.template=qwen_boxed" in said.err
+    assert said.out == "amc23, math-strict-3: 5 samples: 0 correct, 0 wrong, 5 unparsed, 0 timed_out\n"
+    assert grade.main([*ARGUMENTS, *strict]) == 0
+    assert "no verdict" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

@@ -116,7 +116,7 @@ def test_all_figures_are_in_the_page_and_beside_it(drawn: tuple[Path, str]) -> N
     assert "wrote report/index.html and 11 figures of 3 runs" in printed
     _, html = page_of(report)
     assert html.count("<svg") == len(FIGURES)
-    for suffix in (".png", ".svg"):
+    for suffix in (".png", ".pdf", ".svg"):
         assert {path.stem for path in report.glob(f"*{suffix}")} == FIGURES
     for name in FIGURES:
         assert f'id="{name}-figure_1"' in html

@@ -44,3 +44,23 @@ def test_no_other_console_is_made() -> None:
     files = [f for package in ("rlvr", "evals", "launch") for f in (ROOT / package).rglob("*.py")]
     makers = [f.name for f in files if re.search(r"(?<![\w_])Console\(", f.read_text())]
     assert makers == ["progress.py"]
+
+
+def test_the_rest_includes_the_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 steps of 2 s each and 3 stops of which the first took 7 s: a stop is no part of a step's pace."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    with progress("steps", 10, plain_console(file=io.StringIO()), stops=3) as display:
+        for expected in ("18 s + 3 stops", "16 s + 3 stops"):
+            now[0] += 2
+            display.advance(1)
+            assert display.eta() == expected
+        now[0] += 7
+        display.stopped(7)
+        assert display.eta() == "30 s"  # 8 steps of 2 s, 2 stops of 7 s
+        for _ in range(8):
+            now[0] += 2
+            display.advance(1)
+        display.stopped(7)
+        display.stopped(7)
+        assert display.eta() == "0 s"

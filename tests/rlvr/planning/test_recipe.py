@@ -161,7 +161,7 @@ def test_all_mistakes_at_once() -> None:
         (
             ["recipe=grpo_tiny", "algorithm.clip_high=1"],
             "algorithm.clip_high",
-            "did you mean algorithm.clip?",
+            "did you mean algorithm.clip.high?",
         ),
         (
             ["recipe=grpo_tiny", "algorithm.kl={coefficient: 1, reset_every: 9}", "policy.lora.rank=4"],
@@ -172,6 +172,12 @@ def test_all_mistakes_at_once() -> None:
         (["recipe=grpo_tiny", "teacher=embedded:countdown"], "teacher", "grpo asks no teacher"),
         (["recipe=opd_tiny", "teacher=./none"], "teacher", "there is no such directory"),
         (["recipe=grpo_tiny", "algorithm.kl.reset_every=9"], "algorithm", "there is no reference model"),
+        (
+            ["recipe=grpo_tiny", "algorithm.kl_coef=1"],
+            "algorithm.kl_coef",
+            "did you mean algorithm.kl.coefficient?",
+        ),
+        (["recipe=grpo_tiny", "probe.keep_bst=true"], "probe.keep_bst", "mean probe.watch.keep_best?"),
         (["recipe=grpo_tiny", "batch_size=4"], "batch_size", "rollouts.prompts or optim.mini_batches?"),
         (["recipe=grpo_tiny", "learning_rate=1"], "learning_rate", "did you mean optim.lr?"),
         (["recipe=grpo_tiny", "num_generations=8"], "num_generations", "did you mean rollouts.group_size?"),

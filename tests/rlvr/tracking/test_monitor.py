@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from rlvr.core.run_dir import RunDir, keep_jsonl, read_jsonl
+from rlvr.engines import Completion
+from rlvr.graders import Status, Verdict
 from rlvr.planning.recipe import load_config
+from rlvr.rollouts.collect import Collected, Group, Scored
+from rlvr.tasks import Problem, build_task
+from rlvr.tasks.unread import UnreadError
 from rlvr.tracking.monitor import WARNINGS, AlarmError, Monitor
 
 HEALTHY = {
@@ -54,6 +59,31 @@ def test_warnings_are_said_once(monitor: Monitor, capsys: pytest.CaptureFixture[
             monitor.log(step, {**HEALTHY, "rollout/truncated": 0.6})
     assert capsys.readouterr().err.count("raise rollouts.max_new_tokens") <= 1
     assert "rollout/truncated" in monitor._warned
+
+
+def test_completions_without_a_verdict_are_explained_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The step goes on; with monitor.strict it ends the run on every process, with exit status 3."""
+    monitor = Monitor(load_config(["recipe=grpo_tiny"]), RunDir(tmp_path))
+    verdict = Verdict(Status.UNPARSED, 0.0)
+    scored = Scored(Completion((1,), (-0.1,), "no answer here", "stop"), verdict, 0.0)
+    group = Group(Problem("a", "1+1", "2"), 0, (1,), (scored,) * 4)
+    collected = Collected((group,), (group,), 4, 4, 1)
+    lost = {**HEALTHY, "rollout/unparsed": 1.0}
+    with monitor.training(0):
+        for step in (1, 2):
+            monitor.warn_unread(build_task("countdown:3"), collected)
+            monitor.log(step, lost)
+    said = capsys.readouterr().err
+    assert said.count("4 of 4 samples have no verdict") == 1 and "'no answer here'" in said
+    strict = Monitor(load_config(["recipe=grpo_tiny", "monitor.strict=true"]), monitor.run_dir, active=False)
+    with (
+        strict.training(0),
+        pytest.raises(UnreadError, match="step 3: most completions have no verdict") as e,
+    ):
+        strict.log(3, lost)
+    assert e.value.status == 3
 
 
 def test_records_survive_a_torn_line_and_are_cut_back(monitor: Monitor) -> None:
