@@ -66,7 +66,7 @@ class Reference:
 class TeacherModel(ActorCritic):
     """A model that gives scores, or the states before completions' tokens."""
 
-    def forward(self, batch: TokenBatch, states: bool = False) -> Any:
+    def forward(self, batch: TokenBatch, states: bool = False) -> Any:  # type: ignore[override]
         """`Scores`; with `states` the last hidden states [N, hidden], N the tokens of all completions."""
         return self.laid(batch).states(self.policy.get_decoder()) if states else super().forward(batch)
 

@@ -29,7 +29,9 @@ def test_every_recipe_is_valid(name: str) -> None:
     config = load_config([f"recipe={name}"])
     assert config.run_dir == f"runs/{name}-s0"
     plain = name.removeprefix("study/")
-    named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len)
+    named = max((a for a in ALGORITHMS if plain.startswith(f"{a}_")), key=len, default="")
+    if not named:
+        return  # it has a name of its own
     studied = "_qwen7b" in plain and f"{named}_verl" in ALGORITHMS
     assert config.algorithm.name == (f"{named}_verl" if studied else named)
 
