@@ -106,6 +106,7 @@ class Worker:
             save_every=config.save_every,
             begins_after=config.steps,
             copied=copied_problems(config, self.tasks),
+            control=config.rewards.control,
         )
         quiet = MonitorConfig()
         mirrored = config if self.ranks.is_main_process else config.model_copy(update={"monitor": quiet})

@@ -38,6 +38,7 @@ class Probe:
     save_every: training steps between checkpoints, to count `probe.every`. begins_after: the step that the
     run resumes from; the best policy of a later one is forgotten. identify: the hash of a policy's weights.
     copied: by task, the ids of problems that are copies of training problems, where that is known.
+    control: what rewards went by in the verdict's place, if anything.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Probe:
         begins_after: int = 0,
         identify: Callable[[Path], str] = weight_hash,
         copied: Mapping[str, Collection[str]] | None = None,
+        control: str | None = None,
     ):
         self.instrument = instrument
         self.config: ProbeConfig = instrument.config
@@ -62,6 +64,7 @@ class Probe:
         self.identify = identify
         self.save_every = save_every
         self.copied = copied or {}
+        self.control = control
         self.console = instrument.console
         self.ranks = processes()
         self._bases: dict[str, MeasuredSamples | None] = {}  # by task, what this process has read of the base
@@ -139,7 +142,8 @@ class Probe:
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
         drawn = draws.total({base.samples.directory.name, policy.samples.directory.name})
         record = compare(base.measurement, policy.measurement, self.config.k, event.step, drawn)
-        self._record(replace(record, contaminated=self._contaminated(policy.measurement)))
+        contaminated = self._contaminated(policy.measurement)
+        self._record(replace(record, contaminated=contaminated, control=self.control))
 
     def _say_reused(self, title: str, measured: MeasuredSamples | None) -> None:
         if measured is not None and measured.reused:

@@ -145,6 +145,7 @@ def build(context: RunContext) -> CheckpointHook | None:
         save_every=context.config.save_every,
         begins_after=context.begins_after,
         copied=copied_problems(context.config, context.tasks),
+        control=context.config.rewards.control,
     )
 
 

@@ -30,6 +30,7 @@ class GapRecord:
     soundness: the checker that looked at the reasoning. sound: the same measures of right answers without a
     wrong step; None where one checker did not look at both sides, and where sampling stopped at a success.
     contaminated: problems that are copies of training problems; None where that was not looked for.
+    control: what stood in the place of the verdict in the policy's rewards (`rewards.control`), if anything.
     intervals: how those for new problems were made; None: by a percentile bootstrap, as records once were.
     environment: what answered between the turns of episodes, with its limits; empty where nothing did. turns:
     pass@(k, T) of these; None without, and where sampling stopped at a success.
@@ -80,6 +81,7 @@ class GapRecord:
     intervals: str | None = None
     environment: str = ""
     turns: TurnRecord | None = None
+    control: str | None = None
 
     def at(self, k: int, base: bool = False) -> float | None:
         """pass@k of the policy, or of the base; None where it was not estimated."""

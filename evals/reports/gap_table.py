@@ -179,6 +179,12 @@ def _copies(records: Sequence[GapRecord]) -> str:
     )
 
 
+def _controls(records: Sequence[GapRecord]) -> str:
+    """A line where rewards were not what answers earn."""
+    found = dict.fromkeys(r.control for r in records if r.control)
+    return "".join(f"\n! A control: the policy was rewarded by rewards.control={name}." for name in found)
+
+
 def _rough(records: Sequence[GapRecord]) -> str:
     """A line where a task has too few problems for its intervals, and one for how old ones were made."""
     few = rough(min(r.num_problems for r in records))
@@ -226,6 +232,7 @@ def _caption(records: Sequence[GapRecord]) -> str:
         + _explained(records)
         + _alarms(records)
         + _copies(records)
+        + _controls(records)
         + _rough(records)
         + (STOPPED.format(r=stopped) if stopped else "")
     )

@@ -153,6 +153,7 @@ class Algorithm:
     step, so the gradient does not depend on micro-batches, padding or the number of ranks.
     smallest_group: completions per problem that it needs; in smaller groups every advantage is 0.
     by_step: whether it credits what is given for a step to the tokens up to it, and not to all.
+    by_verdict: whether verdicts, and not only rewards, decide what it does.
     policy_loss: None where the teacher's KL is all of it.
     taught: what it asks of the teacher, if it has one: log-probs of the samples, which are part of the batch
     that gets credit, or KL(policy || teacher) over the vocabulary, which is added to the loss.
@@ -171,6 +172,7 @@ class Algorithm:
     critic: Critic | None = None
     smallest_group: int = 1
     by_step: bool = False
+    by_verdict: bool = False
     taught: Literal["samples", "vocabulary"] | None = None
     most_ahead: int = 0
 

@@ -45,4 +45,5 @@ def dapo(
             keep=lambda correct: any(correct) and not all(correct), max_draws=max_draws, at_bound=at_bound
         ),
         most_ahead=MOST_AHEAD,
+        by_verdict=True,
     )

@@ -50,6 +50,9 @@ class RewardConfig(Section):
     """For an answer where the prompt asks for it, right or wrong."""
     overlong_cache: Positive | None = None
     """Tokens before the limit that cost up to 1, a cut completion costs 1 (arXiv 2503.14476, eq. 13)."""
+    control: Literal["random", "format", "wrong_answer", "shuffled"] | None = None
+    """For experiments, in the verdict's place: a coin; whether an answer is where the prompt asks for it;
+    whether it is wrong; the verdict by another problem's reference. Results are marked with it."""
     extra: tuple[ExtraReward, ...] = ()
     """More components."""
     deadline: Annotated[float, Field(gt=0)] = 1800.0

@@ -158,6 +158,9 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "for spans of the text"
         )
         mistakes.append(Mistake("algorithm.credit", "steps", advice))
+    if algorithm.by_verdict and (control := config.rewards.control) not in (None, "shuffled"):
+        advice = f"{algorithm.name} goes by verdicts, which this leaves as they are: give algorithm=grpo"
+        mistakes.append(Mistake("rewards.control", control, advice))
     if algorithm.taught and config.teacher is None:
         advice = f"{algorithm.name} learns from a teacher: give teacher=MODEL, as model= is given"
         mistakes.append(Mistake("teacher", None, advice))

@@ -1,11 +1,12 @@
 """Rewards: what a completion is worth, a sum of components that are logged one by one.
 
-outcome: the verdict's score between `rewards.wrong` and `rewards.correct`; an episode's is discounted by the
-turns before the last. turns: what the environment gives for each turn, discounted alike. unsound: what a
-right answer with a wrong step is worth less, where `rewards.unsound` says so. steps: what the task's checker
-says of single steps, between `rewards.wrong_step` and `rewards.right_step`. format: for an answer that stands
-where the prompt asks for it. overlong: DAPO's penalty on the last tokens before the limit. After these, the
-functions of `rewards.extra`, each under its own name and times its weight.
+outcome: between `rewards.wrong` and `rewards.correct` by the verdict's score, or by what `rewards.control`
+puts in its place (arXiv 2506.10947); an episode's is discounted by the turns before the last. turns: what the
+environment gives for each turn, discounted alike. unsound: what a right answer with a wrong step is worth
+less, where `rewards.unsound` says so. steps: what the task's checker says of single steps, between
+`rewards.wrong_step` and `rewards.right_step`. format: for an answer that stands where the prompt asks for it.
+overlong: DAPO's penalty on the last tokens before the limit. After these, the functions of `rewards.extra`,
+each under its own name and times its weight.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import math
 import reprlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 from rlvr.config.schema import RewardConfig
 from rlvr.core.errors import UserError
 from rlvr.core.run_dir import append_jsonl
+from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Turn
 from rlvr.graders import Mark, Status, Verdict
 from rlvr.rollouts.acting import Failure
@@ -73,8 +76,10 @@ class RewardMix:
         limit: int,
         evidence: Path,
         saved: Callable[[], str] = lambda: "nothing",
+        seed: int = 0,
     ):
         self.config = config
+        self.seed = seed
         self.saved = saved
         self.step = 0
         self.functions = functions
@@ -96,7 +101,23 @@ class RewardMix:
                 if value is None:
                     bad.add(i)
                     self._keep_evidence(function.name, rows[i], returned)
-        return [self._reward(row, extra[i], i in bad) for i, row in enumerate(rows)]
+        return [
+            self._reward(row, self._score(row, place), extra[i], i in bad)
+            for i, (row, place) in enumerate(zip(rows, _places(rows), strict=True))
+        ]
+
+    def _score(self, row: Row, place: int) -> float:
+        """What the outcome goes by, 0 to 1. place: of the completion in its group."""
+        verdict = row.verdict
+        match self.config.control:
+            case "random":
+                return float(derive_seed(self.seed, "control", row.group, place, row.completion) % 2)
+            case "format":
+                return float(verdict.well_formed)
+            case "wrong_answer":
+                return float(verdict.status is Status.WRONG)
+            case _:
+                return verdict.score
 
     def _values(self, function: RewardFunction, rows: Sequence[Row]) -> list[Any]:
         """What the function gives for each row. Raises RewardError where it does not return in time."""
@@ -141,11 +162,11 @@ class RewardMix:
         """Whether single steps are paid, so that the task's checker has to mark them."""
         return bool(self.config.right_step or self.config.wrong_step)
 
-    def _reward(self, row: Row, extra: dict[str, Worth], bad: bool) -> Reward:
+    def _reward(self, row: Row, score: float, extra: dict[str, Worth], bad: bool) -> Reward:
         config, verdict = self.config, row.verdict
         if bad:
-            verdict = replace(verdict, status=Status.WRONG, score=0.0)
-        outcome = config.wrong + verdict.score * (config.correct - config.wrong)
+            verdict, score = replace(verdict, status=Status.WRONG, score=0.0), 0.0
+        outcome = config.wrong + score * (config.correct - config.wrong)
         own = {"outcome": outcome * config.turn_discount ** max(0, len(row.turns) - 1)}
         if config.unsound is not None:
             found = verdict.correct and verdict.sound is False
@@ -192,6 +213,14 @@ class RewardMix:
                 f"in {self.evidence}. Fix the function and give the same command to go on from the last "
                 "checkpoint, or set rewards.bad=wrong to score such completions as wrong."
             )
+
+
+def _places(rows: Sequence[Row]) -> Iterator[int]:
+    """Of each row, how many of its group stand before it."""
+    seen: dict[int, int] = defaultdict(int)
+    for row in rows:
+        yield seen[row.group]
+        seen[row.group] += 1
 
 
 def _put_back(name: str, piece: str) -> None:

@@ -39,7 +39,7 @@ from rlvr.rollouts.rewards import RewardMix
 from rlvr.runs.provenance import check_same_data, run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
-from rlvr.tasks import Task, build_task
+from rlvr.tasks import Task, build_task, shuffled
 from rlvr.tasks.streams import problem_stream
 from rlvr.tracking.monitor import Monitor
 
@@ -119,6 +119,10 @@ class _Assembly:
             models.check_same_tokens(self.model.tokenizer, self.teacher.tokenizer, str(config.teacher))
         self.task = self.model.posed(self.task)
         self.hooked = [(factory, [self.model.posed(task) for task in own]) for factory, own in self.hooked]
+        if config.rewards.control == "shuffled":
+            self.task = shuffled(self.task, config.seed)
+        if config.rewards.control is not None:
+            self.monitor.print(f"a control: rewards are {config.rewards.control}, not what the answers earn")
         for note in dict.fromkeys(note for part in self.task.parts for note in part.notes):
             self.monitor.print(f"{self.task.name}: {note}")
         used = [*self.task.parts, *(task for _, own in self.hooked for task in own)]
@@ -214,7 +218,8 @@ class _Assembly:
         """What completions are worth; each process keeps its own evidence."""
         evidence = self.run_dir.evidence / f"rewards-rank{self.accelerator.process_index}.jsonl"
         limit = self.config.rollouts.max_new_tokens
-        return RewardMix(self.config.rewards, self.functions, limit, evidence, partial(saved, self.run_dir))
+        config, kept = self.config, partial(saved, self.run_dir)
+        return RewardMix(config.rewards, self.functions, limit, evidence, kept, config.seed)
 
     def _policy(self) -> Policy:
         """The policy with what its algorithm asks for: a reference if the KL coefficient is > 0, a critic."""

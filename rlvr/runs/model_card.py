@@ -27,6 +27,8 @@ def write_model_card(policy: Path, config: Config, step: int) -> None:
         f"{rollouts.max_new_tokens:,} tokens |",
         "",
     ]
+    if control := config.rewards.control:
+        lines += [f"A control: its rewards were `{control}`, not what the answers earn.\n"]
     if lora:
         lines += [
             f"The adapters belong to `{base}`. `python -m evals export policy=DIR out=DIR` writes the whole "

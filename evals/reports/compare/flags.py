@@ -86,7 +86,7 @@ TASK_ASPECTS = [
 
 def flags(study: Study) -> list[Flag]:
     """In the order of their weight: what is unfinished, then what was measured, then what was trained."""
-    found = [*_unfinished(study), *_twins(study), *_unsound(study)]
+    found = [*_unfinished(study), *_twins(study), *_controls(study), *_unsound(study)]
     for aspect in TASK_ASPECTS:
         found += _on_tasks(study, aspect)
     for task in study.tasks:
@@ -195,6 +195,15 @@ def _twins(study: Study) -> list[Flag]:
         for (label, seed), runs in found.items()
         if len(runs) > 1
     ]
+
+
+def _controls(study: Study) -> list[Flag]:
+    """Arms whose rewards are not what answers earn."""
+    found = {arm.label: arm.runs[0].config.rewards.control for arm in study.arms}
+    if not any(found.values()):
+        return []
+    rows = [(f"rewards.control={control}", label) for label, control in found.items() if control]
+    return [Flag("Controls", rows, "Their rewards are not what the answers earn.")]
 
 
 def _bases(study: Study, task: str) -> list[Flag]:

@@ -43,4 +43,5 @@ def opd(
         kl=kl,
         entropy=entropy,
         taught=over,
+        by_verdict=True,
     )

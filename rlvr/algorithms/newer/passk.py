@@ -40,4 +40,5 @@ def passk(
         entropy=entropy,
         smallest_group=k + 1,
         most_ahead=MOST_AHEAD,
+        by_verdict=True,
     )

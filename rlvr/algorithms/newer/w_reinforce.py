@@ -47,4 +47,5 @@ def w_reinforce(
         kl=kl,
         entropy=entropy,
         most_ahead=MOST_AHEAD,
+        by_verdict=True,
     )

@@ -87,6 +87,12 @@ def test_the_same_seed_twice_is_no_second_seed(tmp_path: Path) -> None:
     assert "GRPO has seed 0 2 times" in flags_of(*runs)
 
 
+def test_a_control_is_marked(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "a", "recipe=grpo_tiny")
+    other = write_run(tmp_path / "b", "recipe=rloo_tiny", "rewards.control=random")
+    assert flags_of(one, other)["Controls"].values == [("rewards.control=random", "RLOO")]
+
+
 def test_perplexities_of_a_former_end_are_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", "recipe=grpo_tiny")
     row = {"task": "countdown:3", "model": "base", "author": "policy", "step": 2, "problem": "0", "n": 4}

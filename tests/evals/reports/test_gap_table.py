@@ -53,6 +53,13 @@ def test_a_probe_has_one_column_a_task() -> None:
     assert next(line for line in lines if "lost  " in line).split()[3:] == ["1", "/", "6"] * 3
 
 
+def test_a_control_is_marked() -> None:
+    records = [RECORDS[2], replace(RECORDS[3], control="random")]
+    marked = [line for line in printed(gap_table(records), 100) if "control" in line]
+    assert marked == ["! A control: the policy was rewarded by rewards.control=random."]
+    assert not any("control" in line for line in printed(gap_table(RECORDS), 100))
+
+
 def test_a_table_says_where_sampling_stopped_on_either_side() -> None:
     policy = replace(RECORDS[1], stop_r=8, samples=1234)
     lines = " ".join(printed(gap_table([RECORDS[0], policy]), 130))

@@ -170,6 +170,7 @@ def test_all_mistakes_at_once() -> None:
             "policy.lora",
             "has no weights of its own to reset",
         ),
+        (["recipe=dapo_tiny", "rewards.control=random"], "rewards.control", "dapo goes by verdicts"),
         (["recipe=grpo_tiny", "algorithm=opd"], "teacher", "opd learns from a teacher: give teacher=MODEL"),
         (["recipe=grpo_tiny", "teacher=embedded:countdown"], "teacher", "grpo asks no teacher"),
         (["recipe=opd_tiny", "teacher=./none"], "teacher", "there is no such directory"),

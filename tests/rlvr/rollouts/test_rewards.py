@@ -236,3 +236,43 @@ def test_what_is_neither_a_number_a_token_nor_spans_stops(returned: Any, tmp_pat
         one(mix(tmp_path, {"own": giving(returned)}), "abcde", 3, None, RIGHT)
     reward = one(mix(tmp_path, {"own": giving(returned)}, bad="wrong"), "abcde", 3, None, RIGHT)
     assert reward.bad and not reward.tokens and not reward.spans and reward.total == 0.0
+
+
+def test_controls_put_something_else_in_the_verdicts_place(tmp_path: Path) -> None:
+    """The verdict itself stays what it was, and the worth of right and wrong is the recipe's."""
+    given = [
+        row(
+            f"text {i}",
+            5,
+            None,
+            Verdict(status, float(status is Status.CORRECT), misplaced=i == 3),
+            group=i // 8,
+        )
+        for i, status in enumerate([Status.CORRECT, Status.WRONG, Status.UNPARSED, Status.WRONG] * 8)
+    ]
+
+    def outcomes(control: str | None, seed: int = 0) -> list[float]:
+        made = RewardMix(
+            RewardConfig(control=control, wrong=-1.0),
+            [],
+            20,
+            tmp_path / "e.jsonl",
+            seed=seed,  # type: ignore[arg-type]
+        )
+        rewards = made(given)
+        assert [r.verdict for r in rewards] == [r.verdict for r in given]
+        return [r.total for r in rewards]
+
+    assert outcomes(None) == [1.0, -1.0, -1.0, -1.0] * 8
+    assert outcomes("format") == [1.0, 1.0, -1.0, -1.0] * 8  # the last stands elsewhere
+    assert outcomes("wrong_answer") == [-1.0, 1.0, -1.0, 1.0] * 8
+    assert outcomes("shuffled") == outcomes(None)  # the references were another problem's before
+    coins = outcomes("random")
+    assert {*coins} == {1.0, -1.0} and abs(sum(coins)) <= 16
+    assert coins == outcomes("random") != outcomes("random", seed=1)
+
+
+def test_the_same_text_twice_in_a_group_is_two_coins(tmp_path: Path) -> None:
+    config = RewardConfig(control="random")
+    same = [row("text", 5, None, Verdict(Status.WRONG, 0.0))] * 64
+    assert {r.total for r in RewardMix(config, [], 20, tmp_path / "e.jsonl")(same)} == {0.0, 1.0}
