@@ -245,7 +245,7 @@ def test_controls_put_something_else_in_the_verdicts_place(tmp_path: Path) -> No
             f"text {i}",
             5,
             None,
-            Verdict(status, float(status is Status.CORRECT), misplaced=i == 3),
+            Verdict(status, float(status is Status.CORRECT), misplaced=i % 4 == 3),
             group=i // 8,
         )
         for i, status in enumerate([Status.CORRECT, Status.WRONG, Status.UNPARSED, Status.WRONG] * 8)
@@ -253,11 +253,11 @@ def test_controls_put_something_else_in_the_verdicts_place(tmp_path: Path) -> No
 
     def outcomes(control: str | None, seed: int = 0) -> list[float]:
         made = RewardMix(
-            RewardConfig(control=control, wrong=-1.0),
+            RewardConfig(control=control, wrong=-1.0),  # type: ignore[arg-type]
             [],
             20,
             tmp_path / "e.jsonl",
-            seed=seed,  # type: ignore[arg-type]
+            seed=seed,
         )
         rewards = made(given)
         assert [r.verdict for r in rewards] == [r.verdict for r in given]
