@@ -1,7 +1,7 @@
 """Rollouts one step ahead against none, on the same two cores, with vLLM's CPU build as a server.
 
-    python benchmarks/ahead.py [--pairs 3] [--steps 10] [--cores 0 1] [--against apart shared]
-        [--model DIRECTORY] [key=value ...]
+    python benchmarks/ahead.py [key=value ...] [--pairs 3] [--steps 10] [--cores 0 1]
+        [--against apart shared] [--model DIRECTORY]
 
 Every arm trains with GRPO on what a server draws; what is compared is the wall clock of a step, without
 the first two, as the median of a run's steps. Runs of the arms take turns.
