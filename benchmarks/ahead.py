@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import geometric_mean, median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 import httpx
@@ -123,20 +123,22 @@ def served(common: Sequence[str], cores: Sequence[str]) -> Iterator[str]:
     config = load_config(common)
     command = [*serve_command(config), "--max-model-len", "256", "--host", "127.0.0.1", "--port", str(port)]
     extra = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    server = subprocess.Popen(
-        pinned(command, cores), env=environment(cores) | extra, stdout=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        begun = time.monotonic()
-        while not answers(url):
-            if server.poll() is not None or time.monotonic() - begun > READY:
-                raise SystemExit("the server did not start")
-            time.sleep(1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(60)
+    with TemporaryFile() as log:
+        server = subprocess.Popen(
+            pinned(command, cores), env=environment(cores) | extra, stdout=log, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            begun = time.monotonic()
+            while not answers(url):
+                if server.poll() is not None or time.monotonic() - begun > READY:
+                    log.seek(0)
+                    raise SystemExit(f"the server did not start:\n{log.read().decode()[-3000:]}")
+                time.sleep(1)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(60)
 
 
 def answers(url: str) -> bool:
