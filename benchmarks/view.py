@@ -4,7 +4,7 @@
 
 The 7B study's size, 850,000 samples, is --problems 1660. It starts `python -m evals view` on a run with these
 samples of the base and of one policy, asks what the pages ask, each question three times, and prints the
-seconds of the first and of the last, and the most memory that the server took.
+seconds and the server's CPU seconds of the first and of the last, and the most memory that it took.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evals.records.conditions import Conditions
@@ -62,8 +63,8 @@ def main() -> None:
             write(root, given.problems, given.samples, given.tokens, given.shard)
             print(f"data written in {time.monotonic() - begun:.0f} s", flush=True)
         size = sum(f.stat().st_size for f in root.rglob("*.parquet"))
-        total = 2 * given.problems * given.samples
-        print(f"{total:,} samples of {given.tokens} tokens, {size / 2**30:.2f} GiB of Parquet", flush=True)
+        total = sum(pq.read_metadata(f).num_rows for f in root.rglob("*.samples.parquet"))
+        print(f"{total:,} samples, {size / 2**30:.2f} GiB of Parquet", flush=True)
         measure(root)
 
 
@@ -161,12 +162,17 @@ def measure(root: Path) -> None:
                 "page 1000": ("samples", {**run, "status": "correct", "offset": "1000"}),
             }
             for name, (page, query) in questions.items():
-                seconds = []
+                seconds, cpu = [], []
                 for _ in range(3):
-                    at = time.monotonic()
+                    at, before = time.monotonic(), cpu_seconds(server.pid)
                     client.get(f"/api/{page}", params=query).raise_for_status()
                     seconds.append(time.monotonic() - at)
-                print(f"{name:<20} first {seconds[0]:6.3f} s   last {seconds[-1]:6.3f} s", flush=True)
+                    cpu.append(cpu_seconds(server.pid) - before)
+                print(
+                    f"{name:<20} first {seconds[0]:6.3f} s, CPU {cpu[0]:5.2f} s   "
+                    f"last {seconds[-1]:6.3f} s, CPU {cpu[-1]:5.2f} s",
+                    flush=True,
+                )
         status = Path(f"/proc/{server.pid}/status").read_text()
         peak = re.search(r"VmHWM:\s+(\d+)", status)
         assert peak
@@ -174,6 +180,12 @@ def measure(root: Path) -> None:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def cpu_seconds(process: int) -> float:
+    """That a process has used, on all cores: what does not grow with what else the machine does."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

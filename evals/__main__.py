@@ -41,6 +41,7 @@ MODULES = {
     "watch": "two_models.watching",
     "ledger": "problems.ledger",
     "transcript": "problems.transcript",
+    "view": "problems.view",
 }
 
 

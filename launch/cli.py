@@ -24,7 +24,7 @@ COMMANDS = {
     "train": "rlvr.train:main",
     "data": "launch.data:main",
     "eval": "evals.__main__:main",
-    "view": "evals.commands.view:main",
+    "view": "evals.commands.problems.view:main",
     "study": "launch.study:main",
     "doctor": "launch.preflight:main",
 }

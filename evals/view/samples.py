@@ -7,7 +7,7 @@ Verdicts and counts are columns of a measurement's own file, texts of the store'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,6 +71,7 @@ class Samples:
         self.database = duckdb.connect(":memory:", config={"memory_limit": MEMORY, "threads": "2", **offline})
         self.database.execute("SET parquet_metadata_cache = true")
         self.database.execute("SET preserve_insertion_order = true")
+        self._ranges: dict[Path, tuple[int, list[tuple[str, str | None, str | None]]]] = {}
 
     def page(self, file: Path, selection: Selection, offset: int = 0) -> dict[str, Any]:
         """How many samples are selected, and some of them with their texts, equal ones of a problem once.
@@ -110,7 +111,8 @@ class Samples:
             names = [column[0] for column in found.description or ()]
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
         except duckdb.Error as error:
-            raise FileError(f"{values[0]} cannot be read: {error}") from None
+            what = values[0] if isinstance(values[0], str) else ", ".join(values[0])
+            raise FileError(f"{what:.500} cannot be read: {error}") from None
 
     def _columns(self, file: Path) -> list[str]:
         if not file.is_file():
@@ -152,16 +154,16 @@ class Samples:
     def _tell(self, file: Path, rows: list[dict[str, Any]], cut: int | None, steps: bool = True) -> None:
         """Adds text, its length, turns of an episode, and where a step is wrong."""
         reference = read_reference(file)
-        if reference is None:
-            source, key = str(file), "problem"
-        else:
-            samples = SampleSet(store_root(), reference)
-            source, key = str(samples.shards.directory / "*.parquet"), "prompt"
-            if rows and not any(samples.shards.directory.glob("*.parquet")):
-                return _say_gone(file, rows, samples)
-        wanted = [row[key] for row in rows]
         if not rows:
             return
+        key = "problem" if reference is None else "prompt"
+        wanted = [row[key] for row in rows]
+        source = [str(file)]
+        if reference is not None:
+            samples = SampleSet(store_root(), reference)
+            source = self._shards(samples.shards.directory, {*wanted})
+            if not source:
+                return _say_gone(file, rows, samples)
         have = self._shown_columns(source)
         text = "text" if cut is None else f"text[:{int(cut)}] AS text"
         also = "".join(f', "{n}"' for n in ("turns", "digest") if n in have)
@@ -182,7 +184,28 @@ class Samples:
         if steps:
             add_steps(file, rows)
 
-    def _shown_columns(self, source: str) -> list[str]:
+    def _shards(self, directory: Path, prompts: Collection[str]) -> list[str]:
+        """The shards that may have samples of these prompts, by the least and the greatest that each has."""
+        if not directory.is_dir() or not any(directory.glob("*.parquet")):
+            return []
+        changed = directory.stat().st_mtime_ns
+        if self._ranges.get(directory, (None,))[0] != changed:
+            rows = self._ask(
+                "SELECT file_name, min(stats_min_value) AS low, max(stats_max_value) AS high, "
+                "count(*) = count(stats_min_value) AS told FROM parquet_metadata(?) "
+                "WHERE path_in_schema = 'prompt' GROUP BY file_name",
+                [str(directory / "*.parquet")],
+            )
+            known = [(r["file_name"], *((r["low"], r["high"]) if r["told"] else (None, None))) for r in rows]
+            self._ranges[directory] = changed, known
+        least, greatest = min(prompts), max(prompts)
+        return [
+            name
+            for name, low, high in self._ranges[directory][1]
+            if low is None or high is None or (low <= greatest and least <= high)
+        ]
+
+    def _shown_columns(self, source: list[str]) -> list[str]:
         asked = "DESCRIBE SELECT * FROM read_parquet(?)"
         return [row["column_name"] for row in self._ask(asked, [source])]
 

@@ -128,7 +128,7 @@ def finding(rows: Sequence[Row], tasks: Sequence[str], k: int) -> str:
         f"{points(own.closed.value)} % of the way to the base's pass@{k}"
     )
     if len(arms) > 1:
-        said += f", the most of {len(arms)} arms"
+        said += f", the farthest of {len(arms)} arms (whether they differ is said below)"
     if own.at_k is None:
         return f"{said}."
     return f"{said}; pass@{k} goes from {points(base.at_k.value)} to {points(own.at_k.value)}."

@@ -53,7 +53,7 @@ function ago(seconds) {
   if (seconds == null) return "begun";
   const past = Math.max(0, Date.now() / 1000 - seconds);
   const text = past < 120 ? `${past.toFixed(0)} s` : past < 7200 ? `${(past / 60).toFixed(0)} min` : `${(past / 3600).toFixed(0)} h`;
-  return past < 600 ? `running, ${text} ago` : `silent for ${text}`;
+  return `changed ${text} ago`;
 }
 
 function notices(run) {

@@ -64,4 +64,6 @@ def test_the_finding_says_how_far_and_at_what_cost(tmp_path: Path, monkeypatch: 
     study = make_study(read_runs([Path("a"), Path("b")]))
     said = finding(study_rows(study), study.tasks, study.k)
     assert said.startswith(f"On countdown:3, GRPO takes pass@1 from {100 * AT_1['Base']:.1f} to ")
-    assert "the most of 2 arms; pass@8 goes from 66.7 to 66.7." in said
+    assert (
+        "the farthest of 2 arms (whether they differ is said below); pass@8 goes from 66.7 to 66.7." in said
+    )

@@ -13,7 +13,7 @@ from viewed import LONG, PROBLEMS, SCRIPT, UNSEEN, N, write_view
 pytest.importorskip("duckdb")
 testclient = pytest.importorskip("starlette.testclient")
 
-from evals.commands.view import ViewError, listen  # noqa: E402
+from evals.commands.problems.view import ViewError, listen  # noqa: E402
 from evals.records.samples import make_whole, sample_files  # noqa: E402
 from evals.view.runs import Library  # noqa: E402
 from evals.view.samples import CUT  # noqa: E402
@@ -240,6 +240,6 @@ def test_a_port_in_use_picks_the_next() -> None:
 
 
 def test_no_free_port_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.commands.view.TRIED", 0)
+    monkeypatch.setattr("evals.commands.problems.view.TRIED", 0)
     with listen(0) as first, pytest.raises(ViewError, match="all in use: give another port="):
         listen(first.getsockname()[1])
