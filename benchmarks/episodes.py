@@ -58,8 +58,9 @@ def games(count: int = 1000) -> None:
         (Request(tuple(p.prompt.encode()), Sampling(1.0, 1.0, 112, ("\n",)), i), p)
         for i, p in enumerate(task.train[:count])
     ]
+    engine: Any = Halving()
     began = time.perf_counter()
-    done = dict(play(Halving(), task, tokenizer, asked))
+    done = dict(play(engine, task, tokenizer, asked))
     seconds = time.perf_counter() - began
     turns = sum(len(episode.turns) for episode in done.values())
     print(f"{len(done)} episodes of {turns / len(done):.1f} turns: {seconds:.2f} s (goal 5)")
@@ -91,7 +92,7 @@ def cpu_seconds(tool: Interpreter) -> float:
 
 
 def engine_of(name: str, shape: str, tokenizer: Any, longest: int, directory: Path) -> Any:
-    model = build_model(shape).eval()
+    model: Any = build_model(shape).eval()
     if name == "hf":
         from rlvr.engines.hf import HFEngine
 

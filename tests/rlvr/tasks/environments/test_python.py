@@ -128,7 +128,8 @@ def test_an_episode_with_a_chat_template(sums: Task, honest: bool) -> None:
     assert task.environment and task.environment.around == ("<eos><user>", "<eos><assistant>")
     sampling = Sampling(1.0, 1.0, 400)
     asked = [(Request(prompt_ids(made, p), sampling, seed), p) for p in task.test for seed in (0, 1)]
-    done = dict(play(Player(lambda text, seed: solver(text, honest), made), task, made, asked))
+    engine: Any = Player(lambda text, seed: solver(text, honest), made)
+    done = dict(play(engine, task, made, asked))
     for i, (_, problem) in enumerate(asked):
         assert [turn.observation for turn in done[i].turns] == [problem.reference, ""]
         assert done[i].finish_reason == "stop"

@@ -38,7 +38,7 @@ def talk(**chat: Any) -> Task:
 
 def played(task: Task, made: Any, ends: str) -> tuple[str, list[str]]:
     """The tokens of an episode as text, and what the policy was asked at each turn."""
-    engine = Player(lambda text, seed: "hm" + ends, made)
+    engine: Any = Player(lambda text, seed: "hm" + ends, made)
     (problem,) = task.test
     request = Request(prompt_ids(made, problem), Sampling(1.0, 1.0, 200), 0)
     ((_, episode),) = play(engine, task, made, [(request, problem)])
@@ -66,7 +66,7 @@ def test_an_episode_is_what_the_template_makes_of_the_conversation(ends: str) ->
 def test_what_an_environment_says_is_no_special_token() -> None:
     made = tokenizer(TURNS + BEGUN)
     task = posed(talk(), made)
-    says = Player(lambda text, seed: "hm")
+    says: Any = Player(lambda text, seed: "hm")
     (problem,) = task.test
     request = Request(prompt_ids(made, problem), Sampling(1.0, 1.0, 200), 0)
     assert task.environment is not None
