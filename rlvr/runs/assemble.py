@@ -39,8 +39,8 @@ from rlvr.rollouts.rewards import RewardMix
 from rlvr.runs.provenance import check_same_data, run_card
 from rlvr.runs.resume import Start, find_start, mark_finished, prepare
 from rlvr.runs.trainer import Trainer
-from rlvr.tasks import Task, build_task, shuffled
-from rlvr.tasks.streams import problem_stream
+from rlvr.tasks import Task, build_task
+from rlvr.tasks.streams import problem_stream, shuffled
 from rlvr.tracking.monitor import Monitor
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from rlvr.config import registry
 from rlvr.config.registry import PluginError
 from rlvr.core.errors import UserError
-from rlvr.core.seeds import derive_seed
 from rlvr.core.versions import source_version
 from rlvr.graders import Verdict, Verifier
 from rlvr.graders.soundness import NONE, Chain, Checker, build_checker, checked
@@ -226,21 +224,3 @@ def build_checker_of(name: str) -> Checker | None:
     if registry.is_plugin(TASKS, name):
         raise KeyError(name)
     return build_checker(str(registry.defaults(TASKS, name).get("soundness", NONE)))
-
-
-def shuffled(task: Task, seed: int) -> Task:
-    """The task with every training problem's reference in the place of another's.
-
-    Raises TaskError where that has no meaning: problems without end, a mixture, episodes, a single problem.
-    """
-    problems = task.train
-    if task.stages or task.environment or isinstance(problems, GeneratedProblems) or len(problems) < 2:
-        raise TaskError(
-            f"rewards.control=shuffled needs a list of training problems of one task without episodes, and "
-            f"task {task.name} has none: give rewards.control=random, format or wrong_answer"
-        )
-    order = list(range(len(problems)))
-    random.Random(derive_seed(seed, "shuffled references")).shuffle(order)
-    after = dict(zip(order, [*order[1:], order[0]], strict=True))  # one circle: none keeps its own
-    train = [replace(p, reference=problems[after[i]].reference) for i, p in enumerate(problems)]
-    return replace(task, train=train)

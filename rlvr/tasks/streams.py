@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rlvr.core.seeds import derive_seed
-from rlvr.tasks import Problem, Task, TaskError
+from rlvr.tasks import GeneratedProblems, Problem, Task, TaskError
 
 
 class Stream(ABC):
@@ -97,3 +97,21 @@ class MixtureStream(Stream):
 def problem_stream(task: Task, seed: int) -> Stream:
     """The stream that a task is trained on."""
     return MixtureStream(task, seed) if task.stages else ProblemStream(task.train, seed)
+
+
+def shuffled(task: Task, seed: int) -> Task:
+    """The task with every training problem's reference in the place of another's.
+
+    Raises TaskError where that has no meaning: problems without end, a mixture, episodes, a single problem.
+    """
+    problems = task.train
+    if task.stages or task.environment or isinstance(problems, GeneratedProblems) or len(problems) < 2:
+        raise TaskError(
+            f"rewards.control=shuffled needs a list of training problems of one task without episodes, and "
+            f"task {task.name} has none: give rewards.control=random, format or wrong_answer"
+        )
+    order = list(range(len(problems)))
+    random.Random(derive_seed(seed, "shuffled references")).shuffle(order)
+    after = dict(zip(order, [*order[1:], order[0]], strict=True))  # one circle: none keeps its own
+    train = [replace(p, reference=problems[after[i]].reference) for i, p in enumerate(problems)]
+    return replace(task, train=train)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from rlvr.tasks import Task, TaskError, build_task, shuffled
+from rlvr.tasks import Task, TaskError, build_task
+from rlvr.tasks.streams import shuffled
 
 
 def task() -> Task:
