@@ -1,16 +1,14 @@
 """The embedded base: a small language model pretrained in place, for machines without a hub.
 
-`embedded:countdown` is a real Qwen2 causal LM with a byte-level tokenizer of its own, saved in
-Hugging Face format. It is built on first use (seeded, on the CPU) and cached under `$RLVR_CACHE`
-(default `~/.cache/rlvr`) in a directory named by a hash of everything that determines it.
+`embedded:countdown` is a real Qwen2 causal LM with a byte-level tokenizer of its own, saved in Hugging Face
+format. It is built on first use (seeded, on the CPU) and cached under `$RLVR_CACHE` (default `~/.cache/rlvr`)
+in a directory named by a hash of everything that determines it.
 
-What it is pretrained on: generated countdown problems with a worked attempt each, nothing else; 70 %
-have three operands, 30 % four. Half of the attempts (`failed_share`) MISS the target: random
-expressions over the given numbers, with right arithmetic in every line and formed like the
-successful ones, as real corpora hold wrong solutions. Nothing marks them. So the base knows the
-format and can solve problems, but does not do so reliably: much of what RL sharpens here, the
-preference for attempts that hit the target, was put there on purpose. The problems of the tasks'
-train and test splits do not occur.
+It is pretrained on generated countdown problems with a worked attempt each, nothing else; 70 % have three
+operands, 30 % four. Half of the attempts (`failed_share`) miss the target: random expressions over the given
+numbers, with right arithmetic in every line, as real corpora hold wrong solutions. Nothing marks them. So the
+base can solve problems, but not reliably: much of what RL sharpens here, the preference for attempts that hit
+the target, was put there on purpose. The problems of the tasks' train and test splits do not occur.
 
 `embedded:chain` is the same for chains of operations (`rlvr.tasks.chain`): in half of its texts one result is
 wrong, and the rest follows from it.

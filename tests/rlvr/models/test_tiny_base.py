@@ -126,6 +126,7 @@ def test_the_hash_covers_the_recipe_and_the_texts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("rlvr.tasks.countdown.LARGEST_TARGET", 50)
     monkeypatch.setattr("rlvr.tasks.chain.LARGEST_OPERAND", 8)
     monkeypatch.setattr("rlvr.tasks.environments.guess.LARGEST", 98)
+    monkeypatch.setattr("rlvr.tasks.environments.calculator.LARGEST", 98)
     hashes |= {tiny_base.content_hash(recipe) for recipe in tiny_base.BASES.values()}
     assert len(hashes) == 2 * len(tiny_base.BASES)
 
