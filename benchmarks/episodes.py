@@ -27,7 +27,7 @@ from rlvr.engines import Completion, Request, Sampling
 from rlvr.engines.streams import BatchStream
 from rlvr.graders import Status, StringVerifier
 from rlvr.models.tiny_base import byte_tokenizer
-from rlvr.rollouts.episodes import play
+from rlvr.rollouts.playing.episodes import play
 from rlvr.sandbox import choose
 from rlvr.tasks import Problem, Task, build_task
 from rlvr.tasks.environments import Environment, Transition

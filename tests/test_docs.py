@@ -29,7 +29,7 @@ from rlvr.graders import Status, Verdict
 from rlvr.models.tiny_base import byte_tokenizer
 from rlvr.planning.recipe import load_config
 from rlvr.rollouts.collect import Group, Scored, to_batch
-from rlvr.rollouts.episodes import play
+from rlvr.rollouts.playing.episodes import play
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.token_rewards import token_rewards

@@ -20,7 +20,7 @@ from rlvr.core.progress import Display
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request
 from rlvr.graders import Status
-from rlvr.rollouts.episodes import EpisodeStream, count_as_wrong, stop_at_failure
+from rlvr.rollouts.playing.episodes import EpisodeStream, count_as_wrong, stop_at_failure
 
 # Seconds between tries where other processes have all that is left, and between saying so.
 MOMENT = 0.1

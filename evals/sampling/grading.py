@@ -13,7 +13,7 @@ from evals.sampling.looking import Key, Looking
 from evals.sampling.plan import Plan
 from rlvr.graders import Status
 from rlvr.graders.soundness import Chain
-from rlvr.rollouts.episodes import FAILED
+from rlvr.rollouts.playing.episodes import FAILED
 
 
 class Grading:

@@ -56,7 +56,7 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the engine drew: a completion, or an episode (`rlvr.rollouts.episodes`), in which other tokens
+    """What the engine drew: a completion, or an episode (`rlvr.rollouts.playing`), in which other tokens
     stand between what it drew.
 
     token_ids: the completion, with its end-of-sequence token if it reached one, or with the token that

@@ -19,7 +19,7 @@ from rlvr.core.disk import unwritable
 from rlvr.core.errors import UserError
 from rlvr.graders.soundness import NONE
 from rlvr.hooks.loading import factories
-from rlvr.rollouts.acting import is_own
+from rlvr.rollouts.playing.acting import is_own
 from rlvr.rollouts.reward_functions import is_built_in, option_mistakes
 from rlvr.tasks import TASKS, Task, TaskError, build_task
 from rlvr.tasks.data.names import NAME as DATA

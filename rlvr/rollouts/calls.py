@@ -22,7 +22,7 @@ from typing import Any
 from rlvr.config.schema import ExtraReward
 from rlvr.core.process.state import kept
 from rlvr.rollouts.deadline import Deadline, Overdue
-from rlvr.rollouts.forks import ended_forks
+from rlvr.rollouts.playing.forks import ended_forks
 
 # Calls of an async function at once, where the configuration says nothing.
 CONCURRENCY = 64

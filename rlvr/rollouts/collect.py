@@ -23,7 +23,7 @@ from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Sampling
 from rlvr.graders import Verdict
 from rlvr.graders.soundness.marks import marker_of
-from rlvr.rollouts.episodes import FAILED, play
+from rlvr.rollouts.playing.episodes import FAILED, play
 from rlvr.rollouts.reward_functions import Row
 from rlvr.rollouts.rewards import RewardMix
 from rlvr.rollouts.rounds import Asked, Begun, DrawingStopped, Kept, Round, Runs

@@ -27,9 +27,9 @@ from rlvr.core.run_dir import append_jsonl
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Turn
 from rlvr.graders import Mark, Status, Verdict
-from rlvr.rollouts.acting import Failure
 from rlvr.rollouts.calls import Raised
 from rlvr.rollouts.deadline import Deadline, Overdue
+from rlvr.rollouts.playing.acting import Failure
 from rlvr.rollouts.reward_functions import LARGEST, RewardFunction, Row, Worth, is_built_in, worth
 from rlvr.tasks import Problem
 

@@ -30,7 +30,7 @@ from evals.sampling.measure import SamplingJob
 from evals.sampling.plan import Plan, make_plan
 from rlvr.engines import Sampling
 from rlvr.graders import StringVerifier
-from rlvr.rollouts.acting import EnvironmentFailure
+from rlvr.rollouts.playing.acting import EnvironmentFailure
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.environments import Environment, Transition
 from rlvr.tasks.environments.guess import decide

@@ -36,7 +36,7 @@ from rlvr.engines import Completion, Engine, EngineError, Request, Sampling, gen
 from rlvr.engines.hf import HFEngine
 from rlvr.graders import Status, StringVerifier
 from rlvr.models.loading import load_tokenizer
-from rlvr.rollouts.episodes import play
+from rlvr.rollouts.playing.episodes import play
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.environments import Environment, Transition
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlvr.algorithms import ALGORITHMS, departures
+from rlvr.config.errors import ConfigError
 from rlvr.planning.recipe import load_config, recipe_names
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,6 +110,8 @@ def test_a_file_is_a_recipe_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     config = load_config(["recipe=own/mine.yaml", "seed=2"])
     assert (config.steps, config.optim.lr, config.rollouts.prompts) == (7, 3e-4, 64)
     assert (config.recipe, config.run_dir) == ("own/mine.yaml", "runs/mine-s2")
-    assert mistakes("recipe=own/none.yaml")["recipe"] == "no such file"
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(["recipe=own/none.yaml"])
     (tmp_path / "own" / "_shared.yaml").write_text("defaults: mine.yaml\n")
-    assert mistakes("recipe=own/mine.yaml")["defaults"] == "a recipe inherits from itself"
+    with pytest.raises(ConfigError, match="a recipe inherits from itself"):
+        load_config(["recipe=own/mine.yaml"])

@@ -39,10 +39,10 @@ from rlvr.engines import Completion, Engine, Request, Sampling, Turn
 from rlvr.engines.hf import HFEngine
 from rlvr.graders import Status, StringVerifier
 from rlvr.models.loading import eos_ids, load_model, load_tokenizer
-from rlvr.rollouts.acting import EnvironmentFailure, Failure
 from rlvr.rollouts.collect import Collected, Rollouts, to_batch
-from rlvr.rollouts.episodes import EpisodeStream, play
 from rlvr.rollouts.metrics import rollout_metrics
+from rlvr.rollouts.playing.acting import EnvironmentFailure, Failure
+from rlvr.rollouts.playing.episodes import EpisodeStream, play
 from rlvr.rollouts.rewards import RewardError, RewardMix
 from rlvr.tasks import Problem, Share, Stage, Task
 from rlvr.tasks.environments import Environment, Transition

@@ -18,7 +18,7 @@ from playing import Player
 
 from rlvr.engines import Request, Sampling
 from rlvr.graders.math.grader import MathVerifier
-from rlvr.rollouts.episodes import play
+from rlvr.rollouts.playing.episodes import play
 from rlvr.sandbox import Confinement, ConfinementError, choose
 from rlvr.tasks import Task, TaskError, build_task
 from rlvr.tasks.environments import python

@@ -12,7 +12,7 @@ from playing import Player, begin, counts
 
 from rlvr.engines import Request, Sampling
 from rlvr.graders import Status, StringVerifier
-from rlvr.rollouts.episodes import play
+from rlvr.rollouts.playing.episodes import play
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.environments import Environment, Transition
 from rlvr.tasks.templates.chat import Chat, ChatError, posed, prompt_ids

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from rlvr.core.seeds import derive_seed
 from rlvr.engines import Completion, Engine, Request, Stream, Turn
 from rlvr.graders import Status, Verdict
-from rlvr.rollouts.acting import EnvironmentFailure, Failure, acted, answered, begun, overlaps
+from rlvr.rollouts.playing.acting import EnvironmentFailure, Failure, acted, answered, begun, overlaps
 from rlvr.tasks import Problem, Task
 from rlvr.tasks.environments import Environment, Transition
 

@@ -1,0 +1,1 @@
+"""Episodes: an environment answers between the turns of a policy."""
