@@ -17,8 +17,8 @@ wrong, and the rest follows from it.
 with what the environment answers in the texts: `failed_share` of the games waste their turns, of the problems
 that share is answered without the tool, and of the attempts that share misses the target.
 
-`embedded:countdown-teacher` is pretrained for longer, on attempts that all hit the target, for the base to learn
-from; `embedded:countdown-untrained` has random weights, for tests of plumbing.
+`embedded:countdown-teacher` is pretrained for longer, on attempts that all hit the target, for the base to
+learn from; `embedded:countdown-untrained` has random weights, for tests of plumbing.
 """
 
 from __future__ import annotations
