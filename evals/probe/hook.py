@@ -153,7 +153,7 @@ class Probe:
         """Of the base, at the first checkpoint alone."""
         if unread not in self._warned:
             self._warned.add(unread)
-            self.console.print(unread, style="yellow", soft_wrap=True)
+            self.console.print(unread, style="yellow")
 
     def _contaminated(self, measured: Measurement) -> int | None:
         """How many of the problems are copies of training problems; None where that is not known."""

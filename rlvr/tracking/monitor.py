@@ -104,7 +104,7 @@ class Monitor:
         lost = Counter(one.status for one in some)
         if said := warning(task, len(some), lost[Status.UNPARSED], lost[Status.TIMED_OUT], some):
             self._warned.add(UNREAD)
-            self.console.print(said, style="yellow", soft_wrap=True)
+            self.console.print(said, style="yellow")
 
     def close(self) -> None:
         if self._wandb is not None:

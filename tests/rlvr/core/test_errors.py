@@ -17,9 +17,9 @@ from rlvr.core.errors import UserError, exit_status
 
 # Caught where they are raised, or turned into a UserError that says more.
 INTERNAL = {
-    "CannotRead", "CallFailed", "Interrupted", "MalformedExpression", "NotPlainData", "Overdue", "Refused",
-    "RowError", "SchemaError", "TimedOut", "UnreadableError", "WorkerDied", "WorkerError",
-    "_OtherText", "_Taken", "_TestTimedOut",
+    "CannotRead", "CallFailed", "DrawingStopped", "Forked", "Interrupted", "MalformedExpression",
+    "NotPlainData", "Overdue", "Refused", "RowError", "SchemaError", "TimedOut", "UnreadableError",
+    "WorkerDied", "WorkerError", "_OtherText", "_Stopped", "_Taken", "_TestTimedOut",
 }  # fmt: skip
 WRONG_ARGUMENTS = {
     "ArgumentsError",

@@ -45,6 +45,7 @@ def batch_of(
         ref_logprobs=None,
         kl_rewards=nothing,
         values=None,
+        teacher_logprobs=None,
         advantages=advantages,
         returns=None,
         weights=weights,

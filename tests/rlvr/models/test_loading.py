@@ -39,7 +39,7 @@ def test_a_model_that_is_nowhere() -> None:
 
 
 def test_what_is_no_model_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="known are chain, countdown, countdown-untrained"):
+    with pytest.raises(ModelError, match="known are calculator, chain, countdown, countdown-teacher"):
         model_directory("embedded:foo")
     with pytest.raises(ModelError, match="holds no model in Hugging Face format"):
         context(tmp_path)

@@ -54,11 +54,13 @@ class Dating(Batched):
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         assert self.busy.acquire(blocking=False)
         self.threads.append(threading.current_thread().name)
-        for i, request in enumerate(requests):
-            self.hold.wait(10)
-            text = "right" if request.seed % 10 < 2 else "wrong"
-            yield i, Completion((self.weights, request.seed % 50), (-1.0, -0.1), text, "stop")
-        self.busy.release()
+        try:
+            for i, request in enumerate(requests):
+                self.hold.wait(10)
+                text = "right" if request.seed % 10 < 2 else "wrong"
+                yield i, Completion((self.weights, request.seed % 50), (-1.0, -0.1), text, "stop")
+        finally:  # whoever has all completions asks no further
+            self.busy.release()
 
     def load(self, weights: Iterable[tuple[str, Any]]) -> None:
         assert not self.busy.locked()
