@@ -22,8 +22,9 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-# Exit statuses: the program ended, whatever it raised; it was stopped.
-RAN, STOPPED = 0, 124
+# Exit statuses: the program ended, whatever it raised; it was stopped. Neither is one with which a program
+# ends its process, which would then end that of every later one.
+RAN, STOPPED = 113, 124
 _SHOWN_FRAMES = 4
 
 

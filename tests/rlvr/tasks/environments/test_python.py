@@ -85,6 +85,12 @@ def test_what_is_stopped_or_ends_the_interpreter_leaves_nothing(tool: Interprete
     quick.pool.close()
 
 
+def test_a_program_that_ends_its_process_well_does_not_end_the_later_ones(tool: Interpreter) -> None:
+    said, state = calls(tool, "x = 1", "x = 2\nimport os\nos._exit(0)", "x")
+    assert said[1:] == ["the interpreter ended with status 0", "1"]
+    assert state["programs"] == ["x = 1\n", "x\n"]
+
+
 def test_numbers_drawn_at_random_are_the_same_in_every_call(tool: Interpreter) -> None:
     draw = "import random\nx = random.random()"
     said, _ = calls(tool, draw, "x", "x")
