@@ -68,7 +68,6 @@ class Probe:
         self.console = instrument.console
         self.ranks = processes()
         self._bases: dict[str, MeasuredSamples | None] = {}  # by task, what this process has read of the base
-        self._warned: set[str] = set()
         if self.ranks.is_main_process:
             forget_best(run_dir, begins_after)
 
@@ -127,7 +126,7 @@ class Probe:
             name = called(self.base)
         subject = Subject(policy_hash, config_hash(event.policy), engine, name)
         policy = self.instrument.measure(plan, subject, f"probe {task.name}", draws)
-        self._say_reused(f"probe {task.name}", policy)
+        self._tell(f"probe {task.name}", task, policy)
         if policy_hash == self.base_hash:
             self._bases[task.name] = policy
         if task.name not in self._bases:
@@ -135,9 +134,6 @@ class Probe:
         base = self._bases[task.name]
         if policy is None or base is None:
             return
-        for measured in (policy,) if policy is base else (base, policy):
-            if unread := unread_measurement(task, measured.measurement, measured.samples):
-                self._warn_once(unread)
         base.measurement.write(self.run_dir.base, base.samples)
         policy.measurement.write(self.run_dir.of_step(event.step), policy.samples)
         drawn = draws.total({base.samples.directory.name, policy.samples.directory.name})
@@ -145,14 +141,13 @@ class Probe:
         contaminated = self._contaminated(policy.measurement)
         self._record(replace(record, contaminated=contaminated, control=self.control))
 
-    def _say_reused(self, title: str, measured: MeasuredSamples | None) -> None:
-        if measured is not None and measured.reused:
+    def _tell(self, title: str, task: Task, measured: MeasuredSamples | None) -> None:
+        """What the store had of a measurement, and where most of its samples have no verdict."""
+        if measured is None:
+            return
+        if measured.reused:
             self.console.print(f"{title}: {measured.reused:,} samples reused from the store")
-
-    def _warn_once(self, unread: str) -> None:
-        """Of the base, at the first checkpoint alone."""
-        if unread not in self._warned:
-            self._warned.add(unread)
+        if unread := unread_measurement(task, measured.measurement, measured.samples):
             self.console.print(unread, style="yellow")
 
     def _contaminated(self, measured: Measurement) -> int | None:
@@ -165,7 +160,7 @@ class Probe:
         with LazyEngine(engine.name, engine.dtype, self.open_base) as lazy:
             subject = Subject(self.base_hash, config_hash(self.base), lazy, called(self.base))
             measured = self.instrument.measure(plan, subject, f"base {task.name}", draws)
-        self._say_reused(f"base {task.name}", measured)
+        self._tell(f"base {task.name}", task, measured)
         return measured
 
     def _record(self, record: GapRecord) -> None:

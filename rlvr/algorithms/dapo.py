@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Draws, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Draws, Entropy, Kl, Normalisation
 
 
 def dapo(
@@ -28,14 +28,10 @@ def dapo(
     Its rewards, +1 / -1 and the overlong shaping of eq. 13, are the recipe's `rewards.*`.
     """
     from rlvr.algorithms import losses
-    from rlvr.algorithms.formulas import advantages
 
     return Algorithm(
         name="dapo",
-        credit=lambda b: Credit(
-            advantages.group_normalised(advantages.sequence_rewards(b), b.group, eps, std_ddof)[:, None]
-            * b.mask
-        ),
+        credit=losses.GroupNormalised(eps, std_ddof),
         policy_loss=losses.PpoClip(clip),
         weights=losses.Weights(normalisation),
         kl=kl,

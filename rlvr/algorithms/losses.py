@@ -1,17 +1,18 @@
-"""What an `Algorithm` is put together from: policy losses, and the weights that normalise them."""
+"""What an `Algorithm` is put together from: policy losses, the weights that normalise them, GRPO's credit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from rlvr.algorithms.formulas import normalisation, policy_loss
+from rlvr.algorithms.bundle import Credit
+from rlvr.algorithms.formulas import advantages, normalisation, policy_loss
 from rlvr.algorithms.formulas.ratio import ratio, sequence_mean_ratio
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rlvr.algorithms.batch import CreditedBatch, StepCounts, TokenBatch
+    from rlvr.algorithms.batch import CreditedBatch, ScoredBatch, StepCounts, TokenBatch
     from rlvr.algorithms.bundle import Clip, Normalisation
 
 
@@ -84,3 +85,16 @@ class Weights:
                 return normalisation.fixed_length(batch.mask, counts.completions, counts.max_new_tokens)
             case "group_token_mean":
                 return normalisation.group_token_mean(batch.mask, batch.group, counts.groups)
+
+
+@dataclass(frozen=True)
+class GroupNormalised:
+    """GRPO's credit: each completion's reward, normalised in its group, at all of its tokens."""
+
+    eps: float
+    ddof: int
+
+    def __call__(self, batch: ScoredBatch) -> Credit:
+        rewards = advantages.sequence_rewards(batch)
+        advantage = advantages.group_normalised(rewards, batch.group, self.eps, self.ddof)
+        return Credit(advantage[:, None] * batch.mask)

@@ -129,6 +129,7 @@ class Learner:
         """
         critic = self.algorithm.critic
         critic_only = critic is not None and step <= critic.warmup_steps
+        over_vocabulary = self.algorithm.taught == "vocabulary"
         rows: list[dict[str, float]] = []
         skipped = 0
         for epoch in range(self.optim.epochs):
@@ -136,7 +137,6 @@ class Learner:
                 counts = self._counts(mini)
                 weighted = mini.with_weights(self.algorithm.weights(mini, counts))
                 objective = partial(self._objective, counts, critic_only)
-                over_vocabulary = self.algorithm.taught == "vocabulary"
                 update = self.policy.update(weighted, objective, critic_only, over_vocabulary)
                 rows.append(update.metrics)
                 skipped += update.skipped

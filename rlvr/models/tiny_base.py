@@ -14,8 +14,8 @@ the target, was put there on purpose. The problems of the tasks' train and test 
 wrong, and the rest follows from it.
 
 `embedded:guess`, `embedded:calculator` and `embedded:feedback` are of episodes (`rlvr.tasks.environments`),
-with what the environment answers in the texts: `failed_share` of the games waste their turns, of the problems
-that share is answered without the tool, and of the attempts that share misses the target.
+with what the environment answers in the texts: of the games `failed_share` waste their turns, of the problems
+so many are answered without the tool, and of the attempts so many miss the target.
 
 `embedded:countdown-teacher` is pretrained for longer, on attempts that all hit the target, for the base to
 learn from; `embedded:countdown-untrained` has random weights, for tests of plumbing.

@@ -19,7 +19,7 @@ from rlvr.core.run_dir import RunDir, append_jsonl, read_jsonl
 from rlvr.graders import Status
 from rlvr.hooks import HookReport
 from rlvr.tasks import Task
-from rlvr.tasks.unread import Graded, UnreadError, is_unread, warning
+from rlvr.tasks.unread import NO_VERDICT, Graded, UnreadError, is_unread, warning
 from rlvr.tracking.wandb_thread import WandbThread
 
 if TYPE_CHECKING:
@@ -91,18 +91,16 @@ class Monitor:
         """Once, where most completions of this process have no verdict: why, as far as it can be proved."""
         if not self.active or UNREAD in self._warned:
             return
+        scored = [(group.problem, s) for group in collected.sampled for s in group.scored]
+        lost = Counter(s.verdict.status for _, s in scored)
         some = [
             Graded(
-                s.completion.text,
-                group.problem.reference,
-                s.verdict.status,
-                s.completion.finish_reason == "length",
+                s.completion.text, problem.reference, s.verdict.status, s.completion.finish_reason == "length"
             )
-            for group in collected.sampled
-            for s in group.scored
+            for problem, s in scored
+            if s.verdict.status in NO_VERDICT
         ]
-        lost = Counter(one.status for one in some)
-        if said := warning(task, len(some), lost[Status.UNPARSED], lost[Status.TIMED_OUT], some):
+        if said := warning(task, len(scored), lost[Status.UNPARSED], lost[Status.TIMED_OUT], some):
             self._warned.add(UNREAD)
             self.console.print(said, style="yellow")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Entropy, Kl, Normalisation
 
 
 def cispo(
@@ -24,14 +24,10 @@ def cispo(
     TRL. With one update a batch the ratio is 1, and this is REINFORCE with GRPO's advantages.
     """
     from rlvr.algorithms import losses
-    from rlvr.algorithms.formulas import advantages
 
     return Algorithm(
         name="cispo",
-        credit=lambda b: Credit(
-            advantages.group_normalised(advantages.sequence_rewards(b), b.group, eps, std_ddof)[:, None]
-            * b.mask
-        ),
+        credit=losses.GroupNormalised(eps, std_ddof),
         policy_loss=losses.Cispo(cap),
         weights=losses.Weights(normalisation),
         kl=kl,

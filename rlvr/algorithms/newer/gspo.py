@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Credit, Entropy, Kl, Normalisation
+from rlvr.algorithms.bundle import MOST_AHEAD, Algorithm, Clip, Entropy, Kl, Normalisation
 
 
 def gspo(
@@ -24,14 +24,10 @@ def gspo(
     With one update a batch the ratio is 1 and GSPO is GRPO: give optim.mini_batches.
     """
     from rlvr.algorithms import losses
-    from rlvr.algorithms.formulas import advantages
 
     return Algorithm(
         name="gspo",
-        credit=lambda b: Credit(
-            advantages.group_normalised(advantages.sequence_rewards(b), b.group, eps, std_ddof)[:, None]
-            * b.mask
-        ),
+        credit=losses.GroupNormalised(eps, std_ddof),
         policy_loss=losses.PpoClip(clip, level="sequence"),
         weights=losses.Weights(normalisation),
         kl=kl,
