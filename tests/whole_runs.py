@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,12 @@ def wait_for_steps(run: Path, count: int, process: Forked) -> None:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def kill_and_resume(train: Callable[..., Forked], run: Path, arguments: Sequence[str], after: int) -> None:
+    """The run is killed once it has trained so many steps, and then goes on to its end."""
+    process = train(*arguments, f"run_dir={run.name}")
+    wait_for_steps(run, after, process)
+    process.kill()
+    process.communicate()
+    finish(train(*arguments, f"run_dir={run.name}"))

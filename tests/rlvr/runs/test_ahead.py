@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from forked import Forked, ranks
-from whole_runs import TRAINER, contents, finish, steps, wait_for_steps
+from whole_runs import TRAINER, contents, finish, kill_and_resume, steps
 
 Train = Callable[..., Forked]
 
@@ -40,11 +40,7 @@ def test_killed_at_a_random_step_it_resumes_to_the_bit(
 ) -> None:
     arguments = [*CASES[case], *SMALL]
     finish(train(*arguments, "run_dir=whole"))
-    process = train(*arguments, "run_dir=killed")
-    wait_for_steps(tmp_path / "killed", random.randint(2, 5), process)
-    process.kill()
-    process.communicate()
-    finish(train(*arguments, "run_dir=killed"))
+    kill_and_resume(train, tmp_path / "killed", arguments, random.randint(2, 5))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert steps(killed) == steps(whole)
     for step in (2, 4, 6):

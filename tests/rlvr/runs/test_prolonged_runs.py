@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from forked import Forked
-from whole_runs import contents, finish, steps, wait_for_steps
+from whole_runs import contents, finish, kill_and_resume, steps
 
 ARGUMENTS = (
     "recipe=prorl_tiny",
@@ -31,11 +31,7 @@ def test_killed_at_a_random_step_it_resumes_to_the_bit(
     train: Callable[..., Forked], tmp_path: Path, base: Path
 ) -> None:
     finish(train(*ARGUMENTS, "run_dir=whole"))
-    process = train(*ARGUMENTS, "run_dir=killed")
-    wait_for_steps(tmp_path / "killed", random.randint(1, 7), process)
-    process.kill()
-    process.communicate()
-    finish(train(*ARGUMENTS, "run_dir=killed"))
+    kill_and_resume(train, tmp_path / "killed", ARGUMENTS, random.randint(1, 7))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     rows = steps(whole)
     assert steps(killed) == rows
